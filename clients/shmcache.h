@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* shmcache.h: the public interface of libshmcache, a client of the shmcached broker. */
+#ifndef SHMCACHE_H
+#define SHMCACHE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * A process attaches to a cache by name and reads values in place: a hit takes no system call, no
+ * lock, no copy and no word to the broker. Everything else travels to the broker on a ring.
+ *
+ *	struct shmc *cache;
+ *	struct shmc_view view;
+ *
+ *	if (shmc_attach(&cache, "kv0", NULL) == 0) {
+ *		if (shmc_get(cache, "answer", 6, &view) == 0) {
+ *			use(view.data, view.size);
+ *			shmc_release(cache, &view);
+ *		}
+ *		shmc_detach(cache);
+ *	}
+ *
+ * Results. Every function that can fail returns an int: 0 is success, a negative errno is a
+ * failure, and a positive enum shmc_outcome is an answer that the caller must handle. Out
+ * parameters are written on success only. shmc_strerror() names all three.
+ *
+ * Threads. All functions on a struct shmc may be called from many threads at once, but for
+ * shmc_detach(). A thread gets a lane of its own in shared memory at its first call, and gives it
+ * back when it ends. A struct shmc_queue belongs to one thread at a time.
+ *
+ * Fork. A child can neither use nor harm its parent's handle: calls return -ECHILD, the maps are
+ * not inherited (a view's bytes are not there). The child attaches anew; shmc_detach() of the
+ * inherited handle frees its heap memory only.
+ *
+ * Broker gone. Calls find out by themselves, re-attach when a broker is back, and else answer
+ * -ENOTCONN. A view stays readable until it is released.
+ *
+ * Keys are 1 to SHMC_KEY_SIZE_MAX bytes of any content, values 1 byte to SHMC_VALUE_SIZE_MAX.
+ * Sizes are in bytes, times in milliseconds unless a name says otherwise.
+ */
+
+#if defined(__GNUC__) && !defined(SHMC_PUBLIC)
+#define SHMC_PUBLIC __attribute__((visibility("default")))
+#elif !defined(SHMC_PUBLIC)
+#define SHMC_PUBLIC
+#endif
+
+#define SHMC_KEY_SIZE_MAX 1024
+#define SHMC_VALUE_SIZE_MAX (UINT64_C(1) << 30)
+
+/* Timeouts of blocking calls, besides 0 (don't wait) and milliseconds. */
+#define SHMC_TIMEOUT_NEVER (-1)	  /* wait for ever */
+#define SHMC_TIMEOUT_DEFAULT (-2) /* what shmc_attach_options asked for */
+
+/* Answers that are no failure. */
+enum shmc_outcome {
+	SHMC_MISS = 1,	  /* no such entry (or it has expired) */
+	SHMC_EXISTS = 2,  /* SHMC_IF_ABSENT, and somebody was first */
+	SHMC_NOSPACE = 3, /* everything that could make room is held, pinned or reserved */
+	SHMC_QUOTA = 4,	  /* this session's holds, pins, reservations or lanes are used up */
+	SHMC_GONE = 5,	  /* the broker was restarted: the reservation or pin is lost */
+};
+
+enum shmc_role {
+	SHMC_ROLE_NONE = 0,
+	SHMC_ROLE_READER = 1, /* reads */
+	SHMC_ROLE_STAGER = 2, /* reads, puts through its staging area */
+	SHMC_ROLE_WRITER = 3, /* reads, puts, fills reserved blocks in place */
+};
+
+enum shmc_tier {
+	SHMC_TIER_ANY = 0, /* the broker chooses */
+	SHMC_TIER_DRAM = 1,
+	SHMC_TIER_CXL = 2,
+};
+
+/* Flags of a put or a reservation. */
+#define SHMC_IF_ABSENT (1U << 0) /* first writer wins; else a put replaces */
+
+struct shmc;	   /* one attached cache */
+struct shmc_queue; /* one asynchronous queue on it */
+
+/* A key, as the batches take it. The bytes stay the caller's. */
+struct shmc_key {
+	const void *data;
+	size_t size;
+};
+
+/*
+ * A value in place. @data is aligned to 64 bytes, to 4096 from 64 KiB on, must not be written, and
+ * stays as it is until shmc_release(), whatever happens to the entry meanwhile. A view costs the
+ * cache the memory it holds: release it soon. The struct may be copied and moved to another thread;
+ * it is released once.
+ */
+struct shmc_view {
+	const void *data;
+	size_t size;
+	uint64_t reserved[2]; /* the library's */
+};
+
+/* What a put may say. Zeroes, or NULL for the whole, are the defaults. */
+struct shmc_put_options {
+	uint32_t flags;	   /* SHMC_IF_ABSENT */
+	uint8_t tier;	   /* enum shmc_tier, a hint */
+	uint8_t priority;  /* 0 normal; the higher, the later evicted */
+	uint64_t ttl_ms;   /* 0: does not expire */
+	uint64_t group;	   /* 0: none; chunks of one chain share it */
+	uint32_t position; /* in the group, 0 is the head */
+};
+
+/*
+ * A block to fill in place. @data is writable until shmc_commit() or shmc_abort(), nobody sees it
+ * before the commit. Opened by one thread, it may be filled and finished by another.
+ */
+struct shmc_reservation {
+	void *data;
+	size_t size;
+	uint64_t reserved[4]; /* the library's */
+};
+
+/* What is known of an entry without reading its value. */
+struct shmc_entry {
+	const void *key; /* valid as the function that filled it says */
+	size_t key_size;
+	size_t value_size;
+	uint8_t tier;	 /* enum shmc_tier */
+	uint8_t priority;
+	uint64_t ttl_ms; /* what is left, 0: does not expire */
+	uint64_t group;	 /* 0: none */
+	uint32_t position;
+};
+
+/* --- attach ------------------------------------------------------------------------------------ */
+
+struct shmc_attach_options {
+	int timeout_ms;	    /* for attach itself, and SHMC_TIMEOUT_DEFAULT; 0: 5000 */
+	enum shmc_role role; /* ask for no more than this; 0: all that the broker allows */
+	unsigned spin_us;   /* wait awake so long before sleeping; 0: 50; UINT_MAX: not at all */
+	char *why;	    /* on failure: a sentence for a person, or NULL */
+	size_t why_size;
+};
+
+/*
+ * Attach to the cache @name (1 to 48 characters of A-Z a-z 0-9 _ -). @options may be NULL. The
+ * handle is the caller's, to be given to shmc_detach().
+ *
+ * Errors: -EINVAL (name), -ENOENT (no such cache), -ECONNREFUSED (the cache is there, no broker
+ * serves it), -EPROTONOSUPPORT (broker of another version), -EACCES (the broker's configuration
+ * gives this user no role, or less than asked), -ETIMEDOUT, -EUSERS (too many sessions), -ENOMEM,
+ * and what the system calls behind it say.
+ */
+SHMC_PUBLIC int shmc_attach(
+	struct shmc **cache, const char *name, const struct shmc_attach_options *options);
+
+/*
+ * Give everything back and free @cache (NULL is ignored). The caller sees to it that no other call
+ * on the handle runs; views become invalid, open reservations are aborted, pins dropped, queues
+ * closed.
+ */
+SHMC_PUBLIC void shmc_detach(struct shmc *cache);
+
+SHMC_PUBLIC enum shmc_role shmc_role(const struct shmc *cache);
+SHMC_PUBLIC const char *shmc_name(const struct shmc *cache);
+
+/* A static text for a result of any function here: 0, a negative errno, an outcome. */
+SHMC_PUBLIC const char *shmc_strerror(int result);
+
+/* --- read: one-sided, never blocks ------------------------------------------------------------- */
+
+/*
+ * Look @key up and hold its value. 0 and a view, SHMC_MISS, or SHMC_QUOTA when this thread holds as
+ * many views as a lane has cells. Errors: -EINVAL (key size), -ENOTCONN, -ECHILD.
+ */
+SHMC_PUBLIC int shmc_get(
+	struct shmc *cache, const void *key, size_t key_size, struct shmc_view *view);
+
+/* Let go of a view, from any thread. The view is cleared; releasing a cleared one does nothing. */
+SHMC_PUBLIC void shmc_release(struct shmc *cache, struct shmc_view *view);
+
+/*
+ * The same for @n keys at once, at a fraction of the price for each: results[i] is what shmc_get()
+ * would return, views[i] is written where it is 0. Returns the number of hits, or a negative errno
+ * that concerns all (-ENOTCONN, -ECHILD).
+ */
+SHMC_PUBLIC int shmc_get_many(struct shmc *cache, const struct shmc_key *keys, size_t n,
+	struct shmc_view *views, int *results);
+SHMC_PUBLIC void shmc_release_many(struct shmc *cache, struct shmc_view *views, size_t n);
+
+/*
+ * Copy a value out. *value_size (may be NULL) gets the value's size on 0, and also on -ENOSPC, which
+ * says that @buffer is too small and nothing was copied. Else as shmc_get().
+ */
+SHMC_PUBLIC int shmc_read(struct shmc *cache, const void *key, size_t key_size, void *buffer,
+	size_t buffer_size, size_t *value_size);
+
+/* 0 or SHMC_MISS, without a hold that outlasts the call and without a trace in the statistics. */
+SHMC_PUBLIC int shmc_exists(struct shmc *cache, const void *key, size_t key_size);
+
+/* Describe an entry; entry->key is @key. 0 or SHMC_MISS. */
+SHMC_PUBLIC int shmc_stat(
+	struct shmc *cache, const void *key, size_t key_size, struct shmc_entry *entry);
+
+/*
+ * Visit entries whose key begins with @prefix (prefix_size 0: all), a page at a time. *cursor is 0
+ * at the start and 0 again after the last page. @visit gets each entry, valid during the call; a
+ * non-zero return ends the page early and is returned. A page looks at up to @budget buckets of the
+ * index (0: 1024). An entry that is there from the first page to the last is seen at least once
+ * (twice, when the index grows meanwhile).
+ */
+typedef int shmc_visit_fn(void *context, const struct shmc_entry *entry);
+SHMC_PUBLIC int shmc_scan(struct shmc *cache, uint64_t *cursor, const void *prefix,
+	size_t prefix_size, size_t budget, shmc_visit_fn *visit, void *context);
+
+/* --- write: by the broker, blocks up to the timeout -------------------------------------------- */
+
+/*
+ * All of them: -ETIMEDOUT says that no answer came in time; the broker may still carry the request
+ * out. -EACCES: the role does not allow it. -ENOTCONN: no broker; unknown whether it was carried
+ * out when the broker went away in the middle. -EINVAL: key or option. -EFBIG: the value is larger
+ * than SHMC_VALUE_SIZE_MAX or than a quarter of the tier. -ECHILD.
+ */
+
+/* Store @value under @key. 0, SHMC_EXISTS (with SHMC_IF_ABSENT), SHMC_NOSPACE. */
+SHMC_PUBLIC int shmc_put(struct shmc *cache, const void *key, size_t key_size, const void *value,
+	size_t value_size, const struct shmc_put_options *options, int timeout_ms);
+
+/*
+ * Reserve a block of @size bytes for @key (role writer). 0, SHMC_EXISTS (with SHMC_IF_ABSENT),
+ * SHMC_NOSPACE, SHMC_QUOTA. The contents are undefined, old bytes may be there.
+ */
+SHMC_PUBLIC int shmc_reserve(struct shmc *cache, const void *key, size_t key_size, size_t size,
+	const struct shmc_put_options *options, struct shmc_reservation *reservation,
+	int timeout_ms);
+
+/*
+ * Publish it, whole. 0, SHMC_EXISTS (with SHMC_IF_ABSENT: another came first, the block is given
+ * back), SHMC_GONE. The reservation is cleared whatever the result but -ETIMEDOUT.
+ */
+SHMC_PUBLIC int shmc_commit(
+	struct shmc *cache, struct shmc_reservation *reservation, int timeout_ms);
+
+/* Give it back unpublished; it is cleared. Aborting a cleared one does nothing. */
+SHMC_PUBLIC int shmc_abort(
+	struct shmc *cache, struct shmc_reservation *reservation, int timeout_ms);
+
+/* 0 or SHMC_MISS. Views that others hold stay valid. */
+SHMC_PUBLIC int shmc_delete(
+	struct shmc *cache, const void *key, size_t key_size, int timeout_ms);
+
+/* Set the time to live from now (0: does not expire) and renew the recency. 0 or SHMC_MISS. */
+SHMC_PUBLIC int shmc_touch(
+	struct shmc *cache, const void *key, size_t key_size, uint64_t ttl_ms, int timeout_ms);
+
+/*
+ * Keep an entry from eviction for @limit_ms (at most, and for 0, what the configuration allows), or
+ * until shmc_unpin(), shmc_detach() or the end of this process. Pinning again extends the time. A
+ * pin does not keep others from deleting or replacing it. 0, SHMC_MISS, SHMC_QUOTA.
+ */
+SHMC_PUBLIC int shmc_pin(
+	struct shmc *cache, const void *key, size_t key_size, uint64_t limit_ms, int timeout_ms);
+/* 0, or SHMC_MISS when this session has no pin there. */
+SHMC_PUBLIC int shmc_unpin(
+	struct shmc *cache, const void *key, size_t key_size, int timeout_ms);
+
+/* Delete all entries, or those whose key begins with @prefix. *n_deleted may be NULL. */
+SHMC_PUBLIC int shmc_flush(struct shmc *cache, const void *prefix, size_t prefix_size,
+	uint64_t *n_deleted, int timeout_ms);
+
+/* Ask the broker for nothing: a round trip. */
+SHMC_PUBLIC int shmc_ping(struct shmc *cache, int timeout_ms);
+
+/* --- batches and asynchronous requests --------------------------------------------------------- */
+
+enum shmc_operation {
+	SHMC_OP_PING,
+	SHMC_OP_GET,
+	SHMC_OP_READ, /* value is the buffer, value_size its size, afterwards the value's */
+	SHMC_OP_EXISTS,
+	SHMC_OP_PUT,
+	SHMC_OP_RESERVE, /* value_size is the size */
+	SHMC_OP_COMMIT,
+	SHMC_OP_ABORT,
+	SHMC_OP_DELETE,
+	SHMC_OP_TOUCH, /* options.ttl_ms */
+	SHMC_OP_PIN,   /* limit_ms */
+	SHMC_OP_UNPIN,
+};
+
+/*
+ * One request of a batch or of a queue. The struct, the key, the value and the buffers are the
+ * caller's, and stay as they are until the request is done; then @result holds what the function of
+ * that name would return, and the out members are written where it is 0.
+ */
+struct shmc_request {
+	enum shmc_operation operation;
+	const void *key;
+	size_t key_size;
+	void *value; /* PUT: only read; READ: written */
+	size_t value_size;
+	struct shmc_put_options options;
+	uint64_t limit_ms;
+	struct shmc_view view;		     /* out of GET */
+	struct shmc_reservation reservation; /* out of RESERVE, in and cleared by COMMIT and ABORT */
+	int result;
+	void *user; /* the caller's own */
+	struct {
+		struct shmc_request *next;
+		uint64_t words[6];
+	} reserved; /* the library's until it is done */
+};
+
+/*
+ * Run @n requests of any kinds, pipelined, and wait for all. They are begun in order, and requests
+ * on one key take effect in order. 0 when each has a result (look at each), or a negative errno
+ * that concerns all; after -ETIMEDOUT the unfinished ones have the result -ETIMEDOUT.
+ */
+SHMC_PUBLIC int shmc_execute(
+	struct shmc *cache, struct shmc_request *requests, size_t n, int timeout_ms);
+
+/*
+ * Open a queue for asynchronous requests: a lane of its own. 0, SHMC_QUOTA (no lane left),
+ * -ENOTCONN, -ENOMEM. One thread at a time may use it.
+ */
+SHMC_PUBLIC int shmc_queue_open(struct shmc_queue **queue, struct shmc *cache);
+/* Waits for nothing: unfinished requests are abandoned, their memory is the caller's again. */
+SHMC_PUBLIC void shmc_queue_close(struct shmc_queue *queue);
+
+/*
+ * Begin up to @n requests in order. Returns how many were taken (less than @n when the ring or the
+ * staging area is full: reap, then submit the rest) or a negative errno if none could be. A request
+ * that is wrong in itself is taken, and done at once with its error as the result.
+ */
+SHMC_PUBLIC int shmc_submit(
+	struct shmc_queue *queue, struct shmc_request *const *requests, size_t n);
+
+/*
+ * Take finished requests, up to @max, in the order in which they finished; waits up to @timeout_ms
+ * for the first. Returns how many, 0 when none came in time, or -ENOTCONN when none is ever to come
+ * (unfinished requests are returned with that result before).
+ */
+SHMC_PUBLIC int shmc_reap(struct shmc_queue *queue, struct shmc_request **done, size_t max,
+	int timeout_ms);
+
+/*
+ * A descriptor that polls readable when shmc_reap() would return something. It stays the queue's:
+ * only poll it. Reap with timeout 0 until it returns 0 before waiting on it.
+ */
+SHMC_PUBLIC int shmc_queue_fd(const struct shmc_queue *queue);
+
+/* --- numbers ----------------------------------------------------------------------------------- */
+
+/* One counter or gauge. The names are stable, end in their unit, and follow Prometheus' custom. */
+struct shmc_stat_value {
+	const char *name; /* static */
+	const char *help; /* static */
+	bool is_counter;  /* only grows while a broker runs; else a gauge */
+	uint64_t value;
+};
+
+/*
+ * Fill up to @max values; returns how many there are in all (call with 0 to learn it), or a negative
+ * errno. Read from shared memory: the broker is not asked.
+ */
+SHMC_PUBLIC int shmc_stats(struct shmc *cache, struct shmc_stat_value *values, size_t max);
+
+struct shmc_tier_usage {
+	uint64_t size; /* 0: there is no such tier */
+	uint64_t used; /* in published entries, reservations and blocks that await reclaim */
+	uint64_t largest_free;
+	uint64_t n_entries;
+};
+
+struct shmc_usage {
+	struct shmc_tier_usage dram, cxl;
+	uint64_t n_entries;
+	uint64_t index_size;  /* bytes of the index that are backed by memory */
+	uint64_t books_size;  /* bytes of the broker's private books */
+	uint64_t pinned_size, reserved_size, limbo_size; /* limbo: retired, not yet reusable */
+	uint64_t n_sessions;
+	uint64_t uptime_ms;
+	uint64_t epoch; /* how often a broker has been started on this memory */
+	int broker_pid;
+};
+
+/* A snapshot; 0 or a negative errno. */
+SHMC_PUBLIC int shmc_usage(struct shmc *cache, struct shmc_usage *usage);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
