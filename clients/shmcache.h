@@ -223,7 +223,7 @@ SHMC_PUBLIC int shmc_scan(struct shmc *cache, uint64_t *cursor, const void *pref
  * All of them: -ETIMEDOUT says that no answer came in time; the broker may still carry the request
  * out. -EACCES: the role does not allow it. -ENOTCONN: no broker; unknown whether it was carried
  * out when the broker went away in the middle. -EINVAL: key or option. -EFBIG: the value is larger
- * than SHMC_VALUE_SIZE_MAX or than a quarter of the tier. -ECHILD.
+ * than SHMC_VALUE_SIZE_MAX or than the tier. -ECHILD.
  */
 
 /* Store @value under @key. 0, SHMC_EXISTS (with SHMC_IF_ABSENT), SHMC_NOSPACE. */
