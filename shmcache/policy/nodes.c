@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * nodes.c - one node per id, and queues of them.
+ *
+ * Every policy here is a handful of queues and a few bits per entry, so they
+ * share one layout.  An entry is in one queue at most, which is why the links
+ * can live in the node, and why 3 bits tell where it is.  Links are ids and
+ * not pointers: half the size, and the caller names entries that way anyway.
+ *
+ * The arrays span all legal ids but are mapped without reservation: the kernel
+ * gives a page when an id in it is first used.  An index sized for the worst
+ * mix of sizes (all of them 64 B) costs address space and nothing else.
+ *
+ * A queue counts its bytes besides its entries.  Policies published for equal
+ * sizes bound their queues by count; under sizes from 64 B to 1 GiB such a
+ * bound means nothing, so all shares are taken of bytes.
+ */
+#include "shmcache/policy/nodes.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "shmcache/policy/policy.h"
+
+static_assert(sizeof(struct node) == 16, "the budget per entry is 22 bytes");
+
+int nodes_map(void **out, size_t size)
+{
+	void *map = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (map == MAP_FAILED)
+		return -ENOMEM;
+	*out = map;
+	return 0;
+}
+
+void nodes_unmap(void *map, size_t size)
+{
+	if (map)
+		munmap(map, size);
+}
+
+uint64_t nodes_map_used(const void *map, size_t size)
+{
+	unsigned char in_core[1024];
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t step = page * sizeof(in_core);
+	uint64_t n_used = 0;
+
+	if (!map)
+		return 0;
+	for (size_t off = 0; off < size; off += step) {
+		size_t len = size - off < step ? size - off : step;
+
+		if (mincore((char *)map + off, len, in_core))
+			return size;
+		for (size_t i = 0; i < (len + page - 1) / page; i++)
+			n_used += in_core[i] & 1;
+	}
+	return n_used * page;
+}
+
+int nodes_init(struct nodes *n, uint32_t n_ids_max)
+{
+	void *node, *meta;
+	int r;
+
+	r = nodes_map(&node, (size_t)n_ids_max * sizeof(struct node));
+	if (r)
+		return r;
+	r = nodes_map(&meta, n_ids_max);
+	if (r) {
+		nodes_unmap(node, (size_t)n_ids_max * sizeof(struct node));
+		return r;
+	}
+	*n = (struct nodes){.node = node, .meta = meta, .n_ids_max = n_ids_max};
+	return 0;
+}
+
+void nodes_deinit(struct nodes *n)
+{
+	nodes_unmap(n->node, (size_t)n->n_ids_max * sizeof(struct node));
+	nodes_unmap(n->meta, n->n_ids_max);
+	*n = (struct nodes){0};
+}
+
+/* The multiplier is 2^64 over the golden ratio: every bit reaches the top. */
+uint32_t nodes_fold(uint64_t hash)
+{
+	uint32_t fold = (uint32_t)((hash * UINT64_C(0x9e3779b97f4a7c15)) >> 32);
+
+	return fold ? fold : 1;
+}
+
+uint32_t nodes_size(uint64_t size)
+{
+	return size < UINT32_MAX ? (uint32_t)size : UINT32_MAX;
+}
+
+void nodes_set(struct nodes *n, uint32_t id, const struct policy_entry *e)
+{
+	unsigned spare = e->priority < NODES_SPARE_MAX ? e->priority : NODES_SPARE_MAX;
+
+	n->node[id] =
+		(struct node){.hash = nodes_fold(e->hash), .size = nodes_size(e->size)};
+	n->meta[id] = (uint8_t)(spare << 3);
+}
+
+static void queue_join(
+	struct nodes *n, struct queue *q, unsigned number, uint32_t id)
+{
+	assert(number >= 1 && number <= NODES_QUEUE_MAX && !nodes_queue(n, id));
+	n->meta[id] = (uint8_t)(n->meta[id] | number);
+	q->n++;
+	q->n_bytes += n->node[id].size;
+}
+
+void nodes_push_back(struct nodes *n, struct queue *q, unsigned number, uint32_t id)
+{
+	n->node[id].prev = q->back;
+	n->node[id].next = 0;
+	if (q->back)
+		n->node[q->back].next = id;
+	else
+		q->front = id;
+	q->back = id;
+	queue_join(n, q, number, id);
+}
+
+void nodes_push_front(struct nodes *n, struct queue *q, unsigned number, uint32_t id)
+{
+	n->node[id].prev = 0;
+	n->node[id].next = q->front;
+	if (q->front)
+		n->node[q->front].prev = id;
+	else
+		q->back = id;
+	q->front = id;
+	queue_join(n, q, number, id);
+}
+
+void nodes_take(struct nodes *n, struct queue *q, uint32_t id)
+{
+	struct node *x = &n->node[id];
+
+	if (x->prev)
+		n->node[x->prev].next = x->next;
+	else
+		q->front = x->next;
+	if (x->next)
+		n->node[x->next].prev = x->prev;
+	else
+		q->back = x->prev;
+	q->n--;
+	q->n_bytes -= x->size;
+	n->meta[id] &= (uint8_t)~7;
+}
+
+bool nodes_spare(struct nodes *n, uint32_t id, unsigned *budget)
+{
+	if (!(n->meta[id] & 0x18))
+		return false;
+	if (!*budget) {
+		n->meta[id] &= (uint8_t)~0x18;
+		return false;
+	}
+	(*budget)--;
+	n->meta[id] = (uint8_t)(n->meta[id] - 8);
+	return true;
+}

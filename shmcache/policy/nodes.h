@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* nodes.h - inside the policies: one node per id, and queues of them. */
+#ifndef SHMCACHE_POLICY_NODES_H
+#define SHMCACHE_POLICY_NODES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * 17 bytes per id, in two arrays so that no padding is paid for:
+ *
+ *	node	prev | next | hash | size		4 x 32 bits
+ *	meta	queue:3 | spare:2 | freq:3
+ *
+ * queue 0 says that the id is not resident; the others mean what the policy
+ * says.  `spare` is what is left of a high priority, `freq` is the policy's.
+ * Id 0 is nobody and ends the queues.
+ */
+struct node {
+	uint32_t prev; /* towards the front, where victims are taken */
+	uint32_t next; /* towards the back, where newcomers stand */
+	uint32_t hash;
+	uint32_t size;
+};
+
+struct nodes {
+	struct node *node;
+	uint8_t *meta;
+	uint32_t n_ids_max;
+};
+
+struct queue {
+	uint32_t front, back;
+	uint32_t n;	 /* entries */
+	uint64_t n_bytes; /* the sum of their sizes */
+};
+
+enum {
+	NODES_QUEUE_MAX = 7,
+	NODES_SPARE_MAX = 3,
+	NODES_FREQ_MAX = 7,
+	/* entries that one search for a victim may spare */
+	NODES_SPARE_LIMIT = 32,
+};
+
+struct policy_entry;
+
+int nodes_init(struct nodes *n, uint32_t n_ids_max);
+void nodes_deinit(struct nodes *n);
+
+/* Zeroed memory whose untouched pages cost nothing; -ENOMEM. */
+int nodes_map(void **out, size_t size);
+void nodes_unmap(void *map, size_t size);
+/* Bytes of a mapping that are in core. */
+uint64_t nodes_map_used(const void *map, size_t size);
+
+/* Fill in the node from the entry; it is in no queue yet. */
+void nodes_set(struct nodes *n, uint32_t id, const struct policy_entry *e);
+
+/* The 32 bits of a key's hash by which nodes and ghosts know it; never 0. */
+uint32_t nodes_fold(uint64_t hash);
+uint32_t nodes_size(uint64_t size);
+
+/* Join queue `q`, numbered `number`, at the end named; leave it. */
+void nodes_push_back(struct nodes *n, struct queue *q, unsigned number, uint32_t id);
+void nodes_push_front(struct nodes *n, struct queue *q, unsigned number, uint32_t id);
+void nodes_take(struct nodes *n, struct queue *q, uint32_t id);
+
+/*
+ * Use up one of the entry's extra chances; false when it has none left.  A
+ * search for a victim starts with a budget of NODES_SPARE_LIMIT; once that is
+ * spent the entry loses all its chances, so that the next search ends on it.
+ */
+bool nodes_spare(struct nodes *n, uint32_t id, unsigned *budget);
+
+static inline unsigned nodes_queue(const struct nodes *n, uint32_t id)
+{
+	return n->meta[id] & 7;
+}
+
+static inline unsigned nodes_freq(const struct nodes *n, uint32_t id)
+{
+	return n->meta[id] >> 5;
+}
+
+static inline void nodes_set_freq(struct nodes *n, uint32_t id, unsigned freq)
+{
+	n->meta[id] = (uint8_t)((n->meta[id] & 0x1f) | freq << 5);
+}
+
+#endif

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * policy.c - the table of policies, and the checks that they share.
+ *
+ * The recency that reaches a policy is a lossy log: by the time the broker
+ * drains it, an id may have been evicted, or reused for another key.  So each
+ * call is checked here against what is resident, once for all policies, and
+ * what does not fit is dropped: a hit too few costs a little precision, and a
+ * hit on the wrong entry no more than that.
+ */
+#include "shmcache/policy/policy.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shmcache/policy/impl.h"
+
+/* The first is the default. */
+static const struct policy_ops *const policies[] = {
+	&policy_lru_ops,
+};
+
+enum { N_POLICIES = sizeof(policies) / sizeof(policies[0]) };
+
+static const struct policy_ops *policy_find(const char *name)
+{
+	if (!name)
+		return policies[0];
+	for (size_t i = 0; i < N_POLICIES; i++) {
+		if (!strcmp(policies[i]->name, name))
+			return policies[i];
+	}
+	return NULL;
+}
+
+int policy_new(
+	struct policy **out, const char *name, uint64_t capacity, uint32_t n_ids_max)
+{
+	const struct policy_ops *ops = policy_find(name);
+	struct policy *p;
+	int r;
+
+	if (!ops)
+		return -ENOENT;
+	if (!capacity || n_ids_max < 2)
+		return -EINVAL;
+	p = calloc(1, ops->struct_size);
+	if (!p)
+		return -ENOMEM;
+	p->ops = ops;
+	p->capacity = capacity;
+	r = nodes_init(&p->nodes, n_ids_max);
+	if (r)
+		goto err_free;
+	r = ops->init ? ops->init(p) : 0;
+	if (r)
+		goto err_nodes;
+	*out = p;
+	return 0;
+
+err_nodes:
+	nodes_deinit(&p->nodes);
+err_free:
+	free(p);
+	return r;
+}
+
+void policy_free(struct policy *p)
+{
+	if (!p)
+		return;
+	if (p->ops->deinit)
+		p->ops->deinit(p);
+	nodes_deinit(&p->nodes);
+	free(p);
+}
+
+const char *policy_name(const struct policy *p)
+{
+	return p->ops->name;
+}
+
+const char *policy_names(unsigned i)
+{
+	return i < N_POLICIES ? policies[i]->name : NULL;
+}
+
+bool policy_resident(const struct policy *p, uint32_t id)
+{
+	return id && id < p->nodes.n_ids_max && nodes_queue(&p->nodes, id);
+}
+
+void policy_insert(struct policy *p, uint32_t id, const struct policy_entry *e)
+{
+	if (!id || id >= p->nodes.n_ids_max)
+		return;
+	if (nodes_queue(&p->nodes, id))
+		p->ops->remove(p, id);
+	nodes_set(&p->nodes, id, e);
+	p->ops->insert(p, id, e);
+}
+
+void policy_hit(struct policy *p, uint32_t id)
+{
+	if (policy_resident(p, id))
+		p->ops->hit(p, id);
+}
+
+void policy_remove(struct policy *p, uint32_t id)
+{
+	if (policy_resident(p, id))
+		p->ops->remove(p, id);
+}
+
+uint32_t policy_victim(struct policy *p, const struct policy_entry *incoming)
+{
+	return p->ops->victim(p, incoming);
+}
+
+void policy_evict(struct policy *p, uint32_t id)
+{
+	if (policy_resident(p, id))
+		p->ops->evict(p, id);
+}
+
+uint64_t policy_books_size(const struct policy *p)
+{
+	uint64_t size = p->ops->struct_size;
+
+	size += nodes_map_used(
+		p->nodes.node, (size_t)p->nodes.n_ids_max * sizeof(struct node));
+	size += nodes_map_used(p->nodes.meta, p->nodes.n_ids_max);
+	if (p->ops->books_size)
+		size += p->ops->books_size(p);
+	return size;
+}
