@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the operator may choose: the broker's configuration, read from an INI file. */
+#pragma once
+
+#include "shmcache/log/log.h"
+
+#include <sched.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+/*
+ * Order of use, by one thread:
+ *
+ *     config_init(&c);                              every key has its default
+ *     config_load(&c, path, &errs);                 the file, if there is one
+ *     config_set(&c, "dram.size", "1GiB", &errs);   each -o of the command line
+ *     config_check(&c, &errs);                      what the keys say together
+ *
+ * After that the struct is only read, by anybody. It owns no memory: copy it by assignment,
+ * drop it without ceremony. Sizes are bytes, durations nanoseconds, shares whole percents.
+ */
+
+enum {
+	CONFIG_NAME_MAX = 48,
+	CONFIG_PATH_MAX = 107, /* what fits sockaddr_un */
+	CONFIG_POLICY_MAX = 32,
+	CONFIG_RULES_MAX = 64,
+	CONFIG_KEYS_MAX = 64,
+	CONFIG_ERRORS_MAX = 20,
+	CONFIG_ERROR_SIZE = 512,
+	CONFIG_LINE_MAX = 198,		/* bytes of a line that is not a comment */
+	CONFIG_FILE_SIZE_MAX = 1 << 20, /* bytes of a file */
+};
+
+enum config_huge_pages {
+	CONFIG_HUGE_PAGES_OFF,
+	CONFIG_HUGE_PAGES_ADVISE, /* madvise(MADV_HUGEPAGE) */
+};
+
+enum config_poll {
+	CONFIG_POLL_ADAPTIVE, /* spin for broker.spin, then sleep */
+	CONFIG_POLL_BUSY,     /* never sleep */
+	CONFIG_POLL_SLEEP,    /* never spin */
+};
+
+/* What a client may do; each includes those before it. */
+enum config_role {
+	CONFIG_ROLE_NONE,   /* is turned away */
+	CONFIG_ROLE_READER, /* get */
+	CONFIG_ROLE_STAGER, /* put through its staging area, delete, pin */
+	CONFIG_ROLE_WRITER, /* fill reserved blocks in place */
+};
+
+/* One line uid.N, user.NAME, gid.N or group.NAME of [access]. */
+struct config_rule {
+	bool is_group;
+	uint32_t id;	      /* uid or gid; a name is resolved when it is read */
+	enum config_role role;
+	unsigned set_at;      /* as in struct config */
+	char name[33];	      /* as given, or empty where the number was given */
+};
+
+struct config {
+	struct {
+		char name[CONFIG_NAME_MAX + 1];
+		bool persist;			  /* memory outlives the broker */
+		char socket[CONFIG_PATH_MAX + 1]; /* empty: /dev/shm/NAME.sock */
+	} cache;
+	struct {
+		uint64_t size; /* multiple of 4096; 0: a quarter of what is free in /dev/shm */
+		int node;      /* NUMA node, -1: any */
+		enum config_huge_pages huge_pages;
+		unsigned reserve_threads; /* 0: one per CPU */
+	} dram;
+	struct {
+		uint64_t size_max; /* multiple of 4096; 0: as dram.size */
+	} index;
+	struct {
+		char policy[CONFIG_POLICY_MAX + 1]; /* empty: the built-in default */
+		unsigned batch;			    /* entries evicted ahead in one go */
+	} eviction;
+	struct {
+		unsigned workers;
+		enum config_poll poll;
+		uint64_t spin_ns;
+		unsigned round; /* submissions taken from one lane in one round */
+		cpu_set_t cpus; /* where workers may run; empty: anywhere */
+	} broker;
+	struct {
+		unsigned n_max; /* sessions at once (key: max) */
+		unsigned lanes;
+		unsigned queue;		   /* submissions per lane, power of two */
+		unsigned holds;		   /* hold cells per lane, power of two */
+		uint64_t staging_size;	   /* per lane, multiple of 4096 (key: staging) */
+		unsigned reservations;	   /* open at once, per session */
+		unsigned reserved_percent; /* of the tier, per session (key: reserved_max) */
+		unsigned pinned_percent;   /* of the tier, per session (key: pinned_max) */
+		uint64_t pin_time_max_ns;
+		uint64_t hello_timeout_ns;
+		unsigned handshakes; /* connections that have not said hello */
+	} session;
+	struct {
+		enum config_role owner; /* the broker's own uid, and root */
+		enum config_role other; /* whom nothing else names */
+		struct config_rule rules[CONFIG_RULES_MAX];
+		unsigned n_rules;
+	} access;
+	struct {
+		enum log_level level;
+		enum log_target target;
+	} log;
+
+	/*
+	 * Where each key was set, by its place in the table (see keys.h): 0, nowhere; else a
+	 * line of file; else CONFIG_SET_BY_OPTION + n, by the n-th config_set(). Later is greater.
+	 */
+	unsigned set_at[CONFIG_KEYS_MAX];
+	unsigned n_options;
+	char file[256];
+};
+
+#define CONFIG_SET_BY_OPTION 0x80000000u
+
+/* One complaint: a whole sentence with file, line, key and value, escaped, no newline. */
+struct config_error {
+	unsigned line; /* 0: of no line */
+	char text[CONFIG_ERROR_SIZE];
+};
+
+/* Complaints in the order of their lines. Zero it before the first use. */
+struct config_errors {
+	struct config_error at[CONFIG_ERRORS_MAX];
+	unsigned n;
+	unsigned n_more; /* how many there was no place for */
+};
+
+/* Gives every key its default, set nowhere. */
+void config_init(struct config *c);
+
+/*
+ * Reads a file on top of c. 0; or -EINVAL, with all that is wrong with it in errs (bounded by
+ * CONFIG_ERRORS_MAX); or another -errno with one complaint, when it can't be read. After a
+ * failure c holds what was right: good for another config_check(), not for serving.
+ * A file has to make sense by itself: what its keys say together is checked here too.
+ */
+int config_load(struct config *c, const char *path, struct config_errors *errs);
+
+/* The same from an open stream, which stays the caller's; name is for the complaints. */
+int config_load_stream(struct config *c, FILE *stream, const char *name,
+		       struct config_errors *errs);
+
+/*
+ * Sets one key from the command line, over whatever the file said: key is "section.key".
+ * 0, or -EINVAL and a complaint. What keys say together waits for config_check(), since the
+ * next option may be what makes sense of this one.
+ */
+int config_set(struct config *c, const char *key, const char *value, struct config_errors *errs);
+
+/* Looks for keys that contradict each other. 0, or -EINVAL and a complaint at the later key. */
+int config_check(const struct config *c, struct config_errors *errs);
+
+/*
+ * Writes the effective configuration: a file that reads back as an equal config. 0, or -errno
+ * of the stream.
+ */
+int config_print(const struct config *c, FILE *out);
+
+/* Writes every key with its default and what it is for: docs/shmcached.conf. As above. */
+int config_print_defaults(FILE *out);
+
+/* Writes the complaints, one a line. */
+void config_errors_print(const struct config_errors *errs, FILE *out);
+
+/* Whether both say the same, wherever they say it. */
+bool config_equal(const struct config *a, const struct config *b);
+
+/*
+ * Where "section.key" was set: as in set_at; 0 also for a key that does not exist. A rule of
+ * [access] has its own set_at.
+ */
+unsigned config_set_at(const struct config *c, const char *key);
+
+/*
+ * The role of a client with these effective ids, as SO_PEERCRED tells them. The most specific
+ * rule wins: its uid; then owner, if it has the broker's uid or is root; then its gid
+ * (supplementary groups don't count: SO_PEERCRED does not tell them); then other.
+ */
+enum config_role config_role(const struct config *c, uid_t uid, gid_t gid, uid_t broker_uid);
+
+/* "none", "reader", "stager", "writer". */
+const char *config_role_name(enum config_role role);
+
+/* Writes the path of the broker's socket: cache.socket, or the one beside the plane. */
+void config_socket_path(const struct config *c, char path[CONFIG_PATH_MAX + 1]);
