@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the operator may choose: the broker's configuration, read from an INI file. */
-#pragma once
+/* config.h - what the operator may choose: the broker's configuration, an INI file. */
+#ifndef SHMCACHE_CONFIG_CONFIG_H
+#define SHMCACHE_CONFIG_CONFIG_H
 
 #include "shmcache/log/log.h"
 
@@ -194,3 +195,5 @@ const char *config_role_name(enum config_role role);
 
 /* Writes the path of the broker's socket: cache.socket, or the one beside the plane. */
 void config_socket_path(const struct config *c, char path[CONFIG_PATH_MAX + 1]);
+
+#endif

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The broker's log: one line per event, key=value, bounded however often it happens. */
-#pragma once
+/* log.h - the broker's log: one line per event, bounded however often it happens. */
+#ifndef SHMCACHE_LOG_LOG_H
+#define SHMCACHE_LOG_LOG_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -39,8 +41,8 @@ enum log_target {
 };
 
 enum {
-	LOG_LINE_SIZE = 1024, /* the longest line with its newline; what is longer ends in ... */
-	LOG_VALUE_MAX = 256,  /* the bytes of one value that are shown */
+	LOG_LINE_SIZE = 1024, /* a line with its newline; fields that don't fit become ... */
+	LOG_VALUE_MAX = 256,  /* the room of one value as it is written; longer ones end in ... */
 	LOG_SITES_MAX = 64,   /* events that are counted apart; later ones share the last place */
 	LOG_PER_SECOND = 10,  /* lines of one event in one second, by default */
 };
@@ -83,23 +85,25 @@ struct log_site {
 };
 
 struct log {
-	pthread_mutex_t lock; /* everything below it */
-	int fd;		      /* borrowed */
-	bool prefixed;	      /* <N> at the head of each line */
-	_Atomic unsigned level;
+	int fd; /* borrowed */
 	unsigned per_second;
-	unsigned n_lost;	  /* lines that fd would not take without blocking */
 	uint64_t (*now_ns)(void); /* monotonic; a test may put its own clock here */
+	_Atomic unsigned level;
+	atomic_bool is_prefixed; /* <N> at the head of each line */
+
+	pthread_mutex_t lock; /* what follows, and the order of lines on fd */
+	unsigned n_lost;      /* lines that fd would not take without blocking */
 	struct log_site sites[LOG_SITES_MAX];
 };
 
 /*
  * Begins a log at level info on fd, which stays the caller's and must stay open. Whoever makes
- * the log owns it (about 68 KiB: not on a small stack).
+ * the log owns it (about 68 KiB: not on a small stack). The process should ignore SIGPIPE, for
+ * the reader of fd may go at any time.
  */
 void log_init(struct log *log, int fd);
 
-/* Writes the counts that are still owed. Nobody else may use the log any more. */
+/* Writes the counts that are still owed. Nobody else may be using the log. */
 void log_deinit(struct log *log);
 
 /* Any thread, at any time: events above that level cost one relaxed load from now on. */
@@ -141,3 +145,5 @@ void log_flush(struct log *log);
 
 /* "error", "warning", "info", "debug". */
 const char *log_level_name(enum log_level level);
+
+#endif
