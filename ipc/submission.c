@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* submission.c: packing and unpacking of ring slots. */
+#include "ipc/submission.h"
+
+/*
+ * The slot carries its own sequence, and no tail position is polled: handing a request over moves
+ * one cache line from core to core and not two. This is what keeps a round trip near the price of
+ * the bare line. Positions are shared as well, for back-pressure and inspectors, off that path.
+ *
+ * A client can rewrite a slot while we copy it. That is its own affair, as long as each word is
+ * loaded once and all checks are made on the copy: the loads are atomic, so the compiler can neither
+ * tear nor repeat them.
+ */
+void submission_publish(struct abi_submission *slot, uint64_t position, const struct submission *s)
+{
+	shared_u64_store(&slot->word[0], (uint64_t)s->operation | (uint64_t)s->flags << 16 |
+			(uint64_t)s->tier << 24 | (uint64_t)s->priority << 32 |
+			(uint64_t)s->key_size << 48);
+	shared_u64_store(&slot->word[1], (uint64_t)s->position << 32 | s->id);
+	shared_u64_store(&slot->word[2], (uint64_t)s->value_size << 32 | s->staging_off);
+	shared_u64_store(&slot->word[3], s->argument);
+	shared_u64_store(&slot->word[4], s->group);
+	shared_u64_store(&slot->word[5], 0);
+	shared_u64_store(&slot->word[6], 0);
+	/* partner: the acquire in submission_is_there() */
+	shared_u64_store_release(&slot->word[7], position + 1);
+}
+
+enum abi_fault submission_snapshot(const struct abi_submission *slot, struct submission *s)
+{
+	uint64_t raw_word[7];
+	int i;
+
+	for (i = 0; i < 7; i++)
+		raw_word[i] = shared_u64_load(&slot->word[i]);
+
+	s->operation = (uint8_t)raw_word[0];
+	s->flags = (uint8_t)(raw_word[0] >> 16);
+	s->tier = (uint8_t)(raw_word[0] >> 24);
+	s->priority = (uint8_t)(raw_word[0] >> 32);
+	s->key_size = (uint16_t)(raw_word[0] >> 48);
+	s->id = (uint32_t)raw_word[1];
+	s->position = (uint32_t)(raw_word[1] >> 32);
+	s->staging_off = (uint32_t)raw_word[2];
+	s->value_size = (uint32_t)(raw_word[2] >> 32);
+	s->argument = raw_word[3];
+	s->group = raw_word[4];
+
+	if (s->operation == ABI_OP_NONE || s->operation >= ABI_N_OPERATIONS)
+		return ABI_FAULT_OPERATION;
+	if ((raw_word[0] >> 8 & 0xff) || (raw_word[0] >> 40 & 0xff) || raw_word[5] || raw_word[6])
+		return ABI_FAULT_FIELD;
+	if ((s->flags & ~SUBMISSION_IF_ABSENT) || s->tier >= ABI_TIERS)
+		return ABI_FAULT_FIELD;
+	return ABI_FAULT_NONE;
+}

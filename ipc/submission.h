@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* submission.h: a request as the eight words of a ring slot, packed and unpacked. */
+#ifndef IPC_SUBMISSION_H
+#define IPC_SUBMISSION_H
+
+#include <stdint.h>
+
+#include "ipc/abi.h"
+
+#define SUBMISSION_IF_ABSENT (1U << 0)
+
+/*
+ * A request in private memory.
+ *
+ *	word 0  | key_size:16 | 0:8 | priority:8 | tier:8 | flags:8 | 0:8 | operation:8 |  (high..low)
+ *	word 1  | position:32 | id:32 |
+ *	word 2  | value_size:32 | staging_off:32 |
+ *	word 3  | argument |
+ *	word 4  | group |
+ *	word 5  0
+ *	word 6  0
+ *	word 7  sequence = ring position + 1
+ */
+struct submission {
+	uint8_t operation;    /* enum abi_operation */
+	uint8_t flags;	      /* SUBMISSION_... */
+	uint8_t tier;	      /* enum abi_tier, a hint */
+	uint8_t priority;
+	uint16_t key_size;
+	uint32_t id;	      /* comes back in the completion */
+	uint32_t position;    /* in the group */
+	uint32_t staging_off; /* of the key; the value follows at submission_value_off() */
+	uint32_t value_size;
+	uint64_t argument; /* PUT, RESERVE, TOUCH: ttl in ms; PIN: limit in ms; WRITE, COMMIT, ABORT:
+			    * the reservation */
+	uint64_t group;	   /* WRITE: offset in the value */
+};
+
+struct completion {
+	uint32_t id;
+	uint32_t status;    /* enum abi_status */
+	uint64_t result[2]; /* RESERVE: reservation, submission_location(); FLUSH: count */
+};
+
+/* Where in the staging area the value of a PUT begins; a WRITE has no key. */
+static inline uint64_t submission_value_off(const struct submission *s)
+{
+	return (uint64_t)s->staging_off + ((s->key_size + 7U) & ~7U);
+}
+
+/* Tier and offset of a reserved block in one word. */
+static inline uint64_t submission_location(unsigned tier, uint64_t off)
+{
+	return (uint64_t)tier << 56 | off;
+}
+
+/*
+ * Write @s to the slot of ring position @position and hand it over: the sequence goes last, with
+ * release. By the lane's thread alone; the slot must be free (see ring.h).
+ */
+void submission_publish(struct abi_submission *slot, uint64_t position, const struct submission *s);
+
+/* Has the client published position @position in @slot? Acquire; partner: submission_publish(). */
+static inline int submission_is_there(const struct abi_submission *slot, uint64_t position)
+{
+	return shared_u64_load_acquire(&slot->word[7]) == position + 1;
+}
+
+/*
+ * Copy a slot to private memory: one load a word, so that what gets validated is what gets used.
+ * Returns 0, or the fault when a field that must be zero isn't, or has no such value. The ranges
+ * are the broker's to check against its geometry.
+ */
+enum abi_fault submission_snapshot(const struct abi_submission *slot, struct submission *s);
+
+/* The same for completions; the client trusts their writer. */
+static inline void completion_publish(
+	struct abi_completion *slot, uint64_t position, const struct completion *c)
+{
+	shared_u64_store(&slot->id_status, (uint64_t)c->status << 32 | c->id);
+	shared_u64_store(&slot->result[0], c->result[0]);
+	shared_u64_store(&slot->result[1], c->result[1]);
+	/* partner: the acquire in completion_take() */
+	shared_u64_store_release(&slot->sequence, position + 1);
+}
+
+/* 1 and a copy when position @position is there, else 0. */
+static inline int completion_take(
+	const struct abi_completion *slot, uint64_t position, struct completion *c)
+{
+	uint64_t id_status;
+
+	/* partner: the release in completion_publish() */
+	if (shared_u64_load_acquire(&slot->sequence) != position + 1)
+		return 0;
+	id_status = shared_u64_load(&slot->id_status);
+	c->id = (uint32_t)id_status;
+	c->status = (uint32_t)(id_status >> 32);
+	c->result[0] = shared_u64_load(&slot->result[0]);
+	c->result[1] = shared_u64_load(&slot->result[1]);
+	return 1;
+}
+
+#endif

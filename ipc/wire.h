@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* wire.h: the attach protocol: messages on a Unix socket, and the names of the shared objects. */
+#ifndef IPC_WIRE_H
+#define IPC_WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ipc/abi.h"
+
+/*
+ * SOCK_SEQPACKET, one struct a message, native byte order (one host). The client speaks first:
+ *
+ *	HELLO      ->           version, fingerprint, role wanted
+ *	           <- WELCOME   descriptors: index, request, response, dram, [cxl]
+ *	           or REFUSED   status and a sentence
+ *	LANE_OPEN  ->           whenever one of its threads needs a lane
+ *	           <- LANE      descriptor: the lane's doorbell, or none and a status
+ *
+ * The socket stays open; its hang-up is how either side learns that the other is gone.
+ *
+ * A doorbell is one end of a socket pair, non-blocking at each use (MSG_DONTWAIT) whatever the
+ * other side does to the descriptor's flags; an eventfd has no such per-call switch, and a client
+ * that fills one could block the broker in write(2). A byte from the client wakes the worker, a
+ * byte from the broker wakes the client's thread, and the client's end is what its event loop polls.
+ */
+enum wire_type {
+	WIRE_HELLO = 1,
+	WIRE_WELCOME = 2,
+	WIRE_REFUSED = 3,
+	WIRE_LANE_OPEN = 4,
+	WIRE_LANE = 5,
+};
+
+/* Why an attach was refused. Explicit numbers: they are the protocol. */
+enum wire_refusal {
+	WIRE_REFUSAL_NONE = 0,
+	WIRE_REFUSAL_VERSION = 1,
+	WIRE_REFUSAL_ACCESS = 2,
+	WIRE_REFUSAL_FULL = 3,
+	WIRE_REFUSAL_RESOURCES = 4,
+	WIRE_REFUSAL_STOPPING = 5,
+};
+
+#define WIRE_HELLO_MEMBARRIER (1U << 0) /* registered: its readers need no fence */
+
+struct wire_head {
+	uint32_t type; /* enum wire_type */
+	uint32_t size; /* of the whole message */
+};
+
+struct wire_hello {
+	struct wire_head head;
+	uint64_t magic;
+	uint64_t fingerprint;
+	uint32_t version;
+	uint32_t role; /* the most it wants: enum wire_role, 0: all it may have */
+	uint32_t flags;
+	uint32_t zero;
+};
+
+enum wire_role {
+	WIRE_ROLE_NONE = 0,
+	WIRE_ROLE_READER = 1,
+	WIRE_ROLE_STAGER = 2,
+	WIRE_ROLE_WRITER = 3,
+	WIRE_N_ROLES = 4,
+};
+
+struct wire_welcome {
+	struct wire_head head;
+	uint64_t session;
+	uint64_t epoch;
+	uint64_t index_size, dram_size, cxl_size;
+	uint32_t role;
+	uint32_t n_descriptors;
+	uint32_t n_lanes, n_queue, n_holds, n_log, staging_size;
+	uint32_t zero;
+};
+
+struct wire_refused {
+	struct wire_head head;
+	uint32_t refusal; /* enum wire_refusal */
+	char why[252];	  /* ends with a NUL */
+};
+
+struct wire_lane_open {
+	struct wire_head head;
+};
+
+struct wire_lane {
+	struct wire_head head;
+	uint32_t lane;
+	uint32_t status; /* enum abi_status: OK, QUOTA or NOMEM */
+};
+
+union wire_message {
+	struct wire_head head;
+	struct wire_hello hello;
+	struct wire_welcome welcome;
+	struct wire_refused refused;
+	struct wire_lane_open lane_open;
+	struct wire_lane lane;
+};
+
+#define WIRE_DESCRIPTORS_MAX 5
+
+/*
+ * Send a message of @type and @size (the head is filled in) with @n descriptors. Never blocks.
+ * -EAGAIN when the other side does not read, -EPIPE when it is gone.
+ */
+int wire_send(int fd, enum wire_type type, void *message, size_t size, const int *descriptors,
+	size_t n);
+
+/*
+ * Receive one message of at most sizeof(*message); never blocks. Its head has been checked: the
+ * size is what arrived, the type's own size is the least (a longer one, of a later version, is cut).
+ * *n gets the number of descriptors, close-on-exec, which are the caller's (always written; there
+ * are none on failure). -EAGAIN: nothing there; -EPIPE: hang-up; -EBADMSG: nonsense.
+ */
+int wire_receive(int fd, union wire_message *message, int descriptors[WIRE_DESCRIPTORS_MAX],
+	size_t *n);
+
+/* A doorbell. Ring it (a full one has rung already); empty it. Neither blocks or fails. */
+void wire_ring(int fd);
+/* Returns false when the other end is closed. */
+bool wire_ring_drain(int fd);
+
+/* Is @name one that a cache may have? */
+bool wire_name_is_valid(const char *name);
+
+enum wire_object {
+	WIRE_OBJECT_PLANE,
+	WIRE_OBJECT_INDEX,
+	WIRE_OBJECT_DRAM,
+	WIRE_OBJECT_CXL,
+	WIRE_OBJECT_LOCK,
+};
+
+/* The POSIX shared memory name of a cache's object. @size of 64 is enough for any valid name. */
+void wire_object_name(const char *name, enum wire_object object, char *out, size_t size);
+
+/* The default socket path of a cache: beside its plane. @size of ABI_SOCKET_PATH_MAX is enough. */
+void wire_socket_path(const char *name, char *out, size_t size);
+
+#endif
