@@ -328,12 +328,13 @@ struct abi_completion {
  *	| head | submissions | hold cells | access log | staging |
  */
 struct abi_lane_request {
-	/* The client's half of the completion ring. */
-	struct shared_u64 reaped; /* completions taken; release, partner: B's acquire when full */
+	/* Apart from what the client writes at each request: B loads it after each answer. */
 	struct shared_u32 need_wakeup; /* see struct abi_worker, roles swapped */
-	uint32_t pad0;
+	uint8_t pad0[ABI_APART - 4];
+	/* The client's half of the completion ring. */
+	struct shared_u64 reaped;    /* completions taken; release, partner: B's acquire when full */
 	struct shared_u64 submitted; /* for inspectors alone, relaxed */
-	uint8_t pad1[ABI_APART - 24];
+	uint8_t pad1[ABI_APART - 16];
 	/* Written on the hit path. */
 	struct shared_u64 logged; /* entries ever written to the access log; release */
 	struct shared_u64 hits, misses;
@@ -366,14 +367,14 @@ _Static_assert(sizeof(struct abi_bucket) == ABI_CELL && sizeof(struct abi_record
 	"one cache line each");
 _Static_assert(sizeof(struct abi_completion) == 32, "two a cache line");
 _Static_assert(sizeof(struct abi_hints) == 16, "no padding");
-_Static_assert(sizeof(struct abi_lane_request) == 2 * ABI_APART &&
+_Static_assert(sizeof(struct abi_lane_request) == 3 * ABI_APART &&
 		sizeof(struct abi_lane_response) == ABI_APART &&
 		sizeof(struct abi_session) == ABI_APART && sizeof(struct abi_index) == 2 * ABI_APART,
 	"words with different writers or pollers stand apart");
 _Static_assert(offsetof(struct abi_plane, epoch) == 2 * ABI_APART &&
 		offsetof(struct abi_plane, gauge) == 3 * ABI_APART &&
 		offsetof(struct abi_worker, counter) == ABI_APART &&
-		offsetof(struct abi_lane_request, logged) == ABI_APART,
+		offsetof(struct abi_lane_request, logged) == 2 * ABI_APART,
 	"words with different writers or pollers stand apart");
 
 /* A hash over size and offset of all of the above: two builds that differ don't meet. */
