@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Regions on a NUMA node.
+ *
+ * The policy is set on the mapping before a page exists, and as the memory is
+ * shared the kernel keeps it with the object: pages that any process causes
+ * later come to the same node. It is MPOL_BIND and not a preference, since a
+ * tier that spills to another node without a word has the latency of neither.
+ *
+ * Containers often forbid mbind(). The region works all the same, so that is
+ * told and not an error. And a policy is no proof: an object that is reused has
+ * pages from before, under whatever policy there was then. Those are asked to
+ * move, and in the end a sample of pages is asked where it is.
+ */
+#include "allocator/region-private.h"
+
+#include <errno.h>
+#include <numa.h>
+#include <numaif.h>
+#include <string.h>
+
+#define VERIFY_PAGES 128
+
+static int node_check(const struct region *r, int node, const struct region_why *why)
+{
+	long long size = node <= numa_max_node() ? numa_node_size64(node, NULL) : -1;
+
+	if (size <= 0) {
+		region_why_add(why, "NUMA node %d for %s has no memory or does not exist "
+			"(the highest is %d)", node, r->name, numa_max_node());
+		return -EINVAL;
+	}
+	/* The kernel answers a binding that can't be met by killing a process. */
+	if (r->size > (uint64_t)size) {
+		region_why_add(why, "%s for %s is more than NUMA node %d has (%s)",
+			region_size_text(r->size).s, r->name, node,
+			region_size_text((uint64_t)size).s);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+static void bind_refused(struct region *r, int node, const struct region_why *why,
+		const char *reason)
+{
+	r->lacks |= REGION_UNBOUND;
+	region_why_add(why, "%s is not bound to NUMA node %d (%s)", r->name, node, reason);
+}
+
+int region_bind(struct region *r, int node, const struct region_why *why)
+{
+	struct bitmask *mask;
+	int err = 0;
+
+	if (node < -1) {
+		region_why_add(why, "bad NUMA node %d for %s", node, r->name);
+		return -EINVAL;
+	}
+	if (numa_available() < 0) {
+		if (node >= 0)
+			bind_refused(r, node, why, "NUMA calls are not available");
+		return 0;
+	}
+	if (node < 0) {
+		/* A reused object may carry the policy of its last broker. */
+		mbind(r->base, r->size, MPOL_DEFAULT, NULL, 0, 0);
+		return 0;
+	}
+	err = node_check(r, node, why);
+	if (err)
+		return err;
+	mask = numa_allocate_nodemask();
+	numa_bitmask_setbit(mask, (unsigned int)node);
+	if (mbind(r->base, r->size, MPOL_BIND, mask->maskp, mask->size + 1, MPOL_MF_MOVE))
+		err = errno;
+	numa_bitmask_free(mask);
+	switch (err) {
+	case 0:
+		r->node = node;
+		return 0;
+	case EPERM:
+	case ENOSYS:
+	case EINVAL:	/* a cpuset leaves the node out */
+		bind_refused(r, node, why, strerror(err));
+		return 0;
+	case EIO:	/* bound, but not every page could be moved */
+		r->node = node;
+		return 0;
+	default:
+		region_why_add(why, "cannot bind %s to NUMA node %d: %s", r->name, node,
+			strerror(err));
+		return -err;
+	}
+}
+
+void region_bind_verify(struct region *r, const struct region_why *why)
+{
+	uint64_t step = r->size / VERIFY_PAGES & ~UINT64_C(4095), off;
+	unsigned int n = 0, n_elsewhere = 0;
+	int node;
+
+	if (r->node < 0)
+		return;
+	if (!step)
+		step = 4096;
+	for (off = 0; off < r->size; off += step) {
+		if (get_mempolicy(&node, NULL, 0, (char *)r->base + off,
+			    MPOL_F_NODE | MPOL_F_ADDR))
+			continue;
+		n++;
+		n_elsewhere += node != r->node;
+	}
+	if (n && !n_elsewhere)
+		return;
+	r->lacks |= REGION_ELSEWHERE;
+	region_why_add(why, "%s is bound to NUMA node %d, but of %u pages looked at %u are "
+		"elsewhere", r->name, r->node, n, n_elsewhere);
+}

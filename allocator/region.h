@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A named piece of memory that outlives its broker: what a tier lies on. */
+#ifndef ALLOCATOR_REGION_H
+#define ALLOCATOR_REGION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * A region is opened and closed by one thread; in between, all that is asked
+ * here is constant and may be read by any thread. Sizes are bytes.
+ */
+struct region;
+
+enum region_kind {
+	REGION_SHM,	/* a POSIX shared memory object; on a NUMA node or any */
+	REGION_N_KINDS,
+};
+
+enum region_mode {
+	REGION_CREATE,	/* make it; what it holds is 0 */
+	REGION_REUSE,	/* take what an earlier broker left, with its content */
+};
+
+/* Outcomes of region_open(), nothing was opened or changed: */
+enum {
+	REGION_EXISTS = 1,	/* CREATE: there is one; see region_unlink() */
+	REGION_ABSENT,		/* REUSE: there is none */
+	REGION_OTHER_SIZE,	/* REUSE: there is one of another size */
+};
+
+/* What was asked for and not got, though the region is good to use. */
+enum {
+	REGION_UNBOUND = 1u << 0,	/* not bound to the node: not permitted */
+	REGION_ELSEWHERE = 1u << 1,	/* bound, but some pages are on others */
+	REGION_NOT_HUGE = 1u << 2,	/* not (all) in huge pages */
+};
+
+struct region_options {
+	enum region_kind kind;
+	enum region_mode mode;
+	const char *name;	/* "/kv0.dram": one slash, in front */
+	uint64_t size;		/* a multiple of the page size, not 0 */
+	int node;		/* NUMA node, -1: any */
+	bool huge;		/* try for huge pages */
+	unsigned int n_threads;	/* that reserve pages; 0: as the CPUs suggest */
+};
+
+/*
+ * Opens and maps a region and reserves every page of it, in parallel: once this
+ * has returned 0, no access to the region can fail for want of memory. The
+ * object is private to the user (mode 0600). A start that fails leaves nothing
+ * behind that it made, and leaves alone what it found.
+ *
+ * `why` takes a sentence for people, terminated: about a failure or an outcome,
+ * or about each of region_lacks() on success; else it is empty. NULL with
+ * why_size 0: not wanted.
+ *
+ * -EINVAL: an option, or a node that does not exist; -ENOSPC: the file system
+ * behind shared memory has no room for it, -ENOMEM: nor has the machine; -EPERM:
+ * REUSE found an object that is another user's or open to others; others as the
+ * system gave them.
+ */
+int region_open(struct region **out, const struct region_options *opt, char *why,
+		size_t why_size);
+
+/* Unmaps and closes. With `unlink` the name goes too, unless it has come to mean
+ * something else since; mappings of others stay good. Takes NULL. */
+void region_close(struct region *r, bool unlink);
+
+/*
+ * Removes what is left under a name, by whomever, of the kind REGION_SHM. 0,
+ * REGION_ABSENT, or a negative errno. Only the holder of the broker's own lock
+ * on the name may do that.
+ */
+int region_unlink(const char *name);
+
+void *region_base(const struct region *r);	/* aligned to 2 MiB */
+uint64_t region_size(const struct region *r);
+const char *region_name(const struct region *r);
+int region_node(const struct region *r);	/* -1: not bound to one */
+
+/* Descriptors of the object for mapping it elsewhere: for reading and writing,
+ * and for reading only. They stay the region's, and close with it. */
+int region_fd(const struct region *r);
+int region_fd_readonly(const struct region *r);
+
+/* Bits of what was asked for and not got; count and log them. */
+unsigned int region_lacks(const struct region *r);
+
+/* Bytes that are mapped by huge pages here, as of the opening. */
+uint64_t region_huge_size(const struct region *r);
+
+#endif
