@@ -132,7 +132,8 @@ int block_window_find(const struct block_allocator *a, uint32_t start,
 				continue;
 			break;		/* the region ends; so it will for more */
 		}
-		if (w.sum < best) {
+		/* Below the start altogether is not around it. */
+		if (w.sum < best && window_end(&w) > a->nodes[start].off) {
 			best = w.sum;
 			best_lo = w.lo;
 			best_end = w.hi;

@@ -105,8 +105,9 @@ typedef uint64_t block_cost_fn(void *ctx, uint32_t owner, uint64_t size);
 /*
  * Evict-to-fit: the cheapest run of neighbouring blocks around `start` that,
  * were all of it free, would hold `size` bytes at `align` (as block_alloc()
- * takes them). Looks at the blocks within size + align bytes to both sides of
- * `start`, asks for the cost of each at most twice, and changes nothing.
+ * takes them). It contains `start`, or begins less than align behind its offset.
+ * Looks at the blocks within size + align bytes to both sides of `start`, asks
+ * for the cost of each at most twice, and changes nothing.
  *
  * 0: evict and free what is in use from *first to *last (inclusive, along
  * block_next(); go there before the first is freed, for frees join). As long as
