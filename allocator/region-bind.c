@@ -62,8 +62,11 @@ int region_bind(struct region *r, int node, const struct region_why *why)
 		return 0;
 	}
 	if (node < 0) {
-		/* A reused object may carry the policy of its last broker. */
-		mbind(r->base, r->size, MPOL_DEFAULT, NULL, 0, 0);
+		/* A reused object may carry the policy of its last broker. The
+		 * kernel skips a change that is none for this mapping, which is
+		 * new and has the default: it needs another one to lose. */
+		if (!mbind(r->base, r->size, MPOL_LOCAL, NULL, 0, 0))
+			mbind(r->base, r->size, MPOL_DEFAULT, NULL, 0, 0);
 		return 0;
 	}
 	err = node_check(r, node, why);
