@@ -35,6 +35,9 @@ struct policy {
 	uint64_t capacity;
 };
 
+extern const struct policy_ops policy_arc_ops;
+extern const struct policy_ops policy_clock_ops;
 extern const struct policy_ops policy_lru_ops;
+extern const struct policy_ops policy_s3fifo_ops;
 
 #endif

@@ -8,7 +8,7 @@
  * entry longer than the cache.
  *
  * A dear entry that comes to the front is sent round again once for each
- * point of its priority.  A call sends round NODES_SPARE_LIMIT entries at most
+ * point of its priority.  A call sends round NODES_MOVE_LIMIT entries at most
  * and then takes the one in front, dear or not, so that a cache full of dear
  * entries costs no more time than any other.
  */
@@ -47,7 +47,7 @@ static void lru_hit(struct policy *p, uint32_t id)
 static uint32_t lru_victim(struct policy *p, const struct policy_entry *incoming)
 {
 	struct lru *l = (struct lru *)p;
-	unsigned budget = NODES_SPARE_LIMIT;
+	unsigned budget = NODES_MOVE_LIMIT;
 
 	(void)incoming;
 	while (l->queue.front && nodes_spare(&p->nodes, l->queue.front, &budget))

@@ -4,10 +4,10 @@
  *
  * Every policy here is a handful of queues and a few bits per entry, so they
  * share one layout.  An entry is in one queue at most, which is why the links
- * can live in the node, and why 3 bits tell where it is.  Links are ids and
+ * can live in the node, and why 4 bits tell where it is.  Links are ids and
  * not pointers: half the size, and the caller names entries that way anyway.
  *
- * The arrays span all legal ids but are mapped without reservation: the kernel
+ * The array spans all legal ids but is mapped without reservation: the kernel
  * gives a page when an id in it is first used.  An index sized for the worst
  * mix of sizes (all of them 64 B) costs address space and nothing else.
  *
@@ -24,7 +24,7 @@
 
 #include "shmcache/policy/policy.h"
 
-static_assert(sizeof(struct node) == 16, "the budget per entry is 22 bytes");
+static_assert(sizeof(struct node) == 20, "the budget per entry is 22 bytes");
 
 int nodes_map(void **out, size_t size)
 {
@@ -65,25 +65,19 @@ uint64_t nodes_map_used(const void *map, size_t size)
 
 int nodes_init(struct nodes *n, uint32_t n_ids_max)
 {
-	void *node, *meta;
+	void *node;
 	int r;
 
 	r = nodes_map(&node, (size_t)n_ids_max * sizeof(struct node));
 	if (r)
 		return r;
-	r = nodes_map(&meta, n_ids_max);
-	if (r) {
-		nodes_unmap(node, (size_t)n_ids_max * sizeof(struct node));
-		return r;
-	}
-	*n = (struct nodes){.node = node, .meta = meta, .n_ids_max = n_ids_max};
+	*n = (struct nodes){.node = node, .n_ids_max = n_ids_max};
 	return 0;
 }
 
 void nodes_deinit(struct nodes *n)
 {
 	nodes_unmap(n->node, (size_t)n->n_ids_max * sizeof(struct node));
-	nodes_unmap(n->meta, n->n_ids_max);
 	*n = (struct nodes){0};
 }
 
@@ -102,18 +96,18 @@ uint32_t nodes_size(uint64_t size)
 
 void nodes_set(struct nodes *n, uint32_t id, const struct policy_entry *e)
 {
-	unsigned spare = e->priority < NODES_SPARE_MAX ? e->priority : NODES_SPARE_MAX;
-
-	n->node[id] =
-		(struct node){.hash = nodes_fold(e->hash), .size = nodes_size(e->size)};
-	n->meta[id] = (uint8_t)(spare << 3);
+	n->node[id] = (struct node){
+		.hash = nodes_fold(e->hash),
+		.size = nodes_size(e->size),
+		.spare = e->priority < NODES_SPARE_MAX ? e->priority : NODES_SPARE_MAX,
+	};
 }
 
 static void queue_join(
 	struct nodes *n, struct queue *q, unsigned number, uint32_t id)
 {
 	assert(number >= 1 && number <= NODES_QUEUE_MAX && !nodes_queue(n, id));
-	n->meta[id] = (uint8_t)(n->meta[id] | number);
+	n->node[id].queue = number & NODES_QUEUE_MAX;
 	q->n++;
 	q->n_bytes += n->node[id].size;
 }
@@ -156,18 +150,31 @@ void nodes_take(struct nodes *n, struct queue *q, uint32_t id)
 		q->back = x->prev;
 	q->n--;
 	q->n_bytes -= x->size;
-	n->meta[id] &= (uint8_t)~7;
+	x->queue = 0;
 }
 
 bool nodes_spare(struct nodes *n, uint32_t id, unsigned *budget)
 {
-	if (!(n->meta[id] & 0x18))
+	if (!n->node[id].spare)
 		return false;
 	if (!*budget) {
-		n->meta[id] &= (uint8_t)~0x18;
+		n->node[id].spare = 0;
 		return false;
 	}
 	(*budget)--;
-	n->meta[id] = (uint8_t)(n->meta[id] - 8);
+	n->node[id].spare--;
+	return true;
+}
+
+bool nodes_spare_freq(struct nodes *n, uint32_t id, unsigned *budget)
+{
+	if (!n->node[id].freq)
+		return false;
+	if (!*budget) {
+		n->node[id].freq = 0;
+		return false;
+	}
+	(*budget)--;
+	n->node[id].freq--;
 	return true;
 }

@@ -8,40 +8,39 @@
 #include <stdint.h>
 
 /*
- * 17 bytes per id, in two arrays so that no padding is paid for:
- *
- *	node	prev | next | hash | size		4 x 32 bits
- *	meta	queue:3 | spare:2 | freq:3
- *
- * queue 0 says that the id is not resident; the others mean what the policy
- * says.  `spare` is what is left of a high priority, `freq` is the policy's.
- * Id 0 is nobody and ends the queues.
+ * 20 bytes per id.  Queue 0 says that the id is not resident; what the others
+ * mean is the policy's, and so are freq and stamp.  `spare` starts as the
+ * priority and is what is left of it.  Id 0 is nobody and ends the queues.
  */
 struct node {
-	uint32_t prev; /* towards the front, where victims are taken */
-	uint32_t next; /* towards the back, where newcomers stand */
+	uint32_t prev; /* towards the front, where the oldest stand */
+	uint32_t next; /* towards the back, where newcomers join */
 	uint32_t hash;
 	uint32_t size;
+	unsigned queue : 4;
+	unsigned spare : 2;
+	unsigned freq : 3;
+	unsigned stamp : 23;
 };
 
 struct nodes {
 	struct node *node;
-	uint8_t *meta;
 	uint32_t n_ids_max;
 };
 
 struct queue {
 	uint32_t front, back;
-	uint32_t n;	 /* entries */
+	uint32_t n;	  /* entries */
 	uint64_t n_bytes; /* the sum of their sizes */
 };
 
 enum {
-	NODES_QUEUE_MAX = 7,
+	NODES_QUEUE_MAX = 15,
 	NODES_SPARE_MAX = 3,
 	NODES_FREQ_MAX = 7,
-	/* entries that one search for a victim may spare */
-	NODES_SPARE_LIMIT = 32,
+	NODES_STAMP_MASK = (1 << 23) - 1,
+	/* entries that one search for a victim may move over */
+	NODES_MOVE_LIMIT = 1024,
 };
 
 struct policy_entry;
@@ -69,24 +68,16 @@ void nodes_take(struct nodes *n, struct queue *q, uint32_t id);
 
 /*
  * Use up one of the entry's extra chances; false when it has none left.  A
- * search for a victim starts with a budget of NODES_SPARE_LIMIT; once that is
+ * search for a victim starts with a budget of NODES_MOVE_LIMIT; once that is
  * spent the entry loses all its chances, so that the next search ends on it.
  */
 bool nodes_spare(struct nodes *n, uint32_t id, unsigned *budget);
+/* The same for its freq. */
+bool nodes_spare_freq(struct nodes *n, uint32_t id, unsigned *budget);
 
 static inline unsigned nodes_queue(const struct nodes *n, uint32_t id)
 {
-	return n->meta[id] & 7;
-}
-
-static inline unsigned nodes_freq(const struct nodes *n, uint32_t id)
-{
-	return n->meta[id] >> 5;
-}
-
-static inline void nodes_set_freq(struct nodes *n, uint32_t id, unsigned freq)
-{
-	n->meta[id] = (uint8_t)((n->meta[id] & 0x1f) | freq << 5);
+	return n->node[id].queue;
 }
 
 #endif

@@ -19,6 +19,9 @@
 /* The first is the default. */
 static const struct policy_ops *const policies[] = {
 	&policy_lru_ops,
+	&policy_clock_ops,
+	&policy_s3fifo_ops,
+	&policy_arc_ops,
 };
 
 enum { N_POLICIES = sizeof(policies) / sizeof(policies[0]) };
@@ -130,7 +133,6 @@ uint64_t policy_books_size(const struct policy *p)
 
 	size += nodes_map_used(
 		p->nodes.node, (size_t)p->nodes.n_ids_max * sizeof(struct node));
-	size += nodes_map_used(p->nodes.meta, p->nodes.n_ids_max);
 	if (p->ops->books_size)
 		size += p->ops->books_size(p);
 	return size;

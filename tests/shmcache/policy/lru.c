@@ -1,39 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 /* lru.c - order, priority and residency, by hand-computed sequences. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 
-#include <cmocka.h>
-
-#include "shmcache/policy/policy.h"
+#include "tests/shmcache/policy/common.h"
 
 static void put(struct policy *p, uint32_t id, uint8_t priority)
 {
-	policy_insert(p, id,
-		&(struct policy_entry){.hash = id, .size = 64, .priority = priority});
-}
-
-static uint32_t pop(struct policy *p)
-{
-	uint32_t id = policy_victim(p, NULL);
-
-	/* asked again, it names the same */
-	assert_int_equal(policy_victim(p, NULL), id);
-	assert_true(!id || policy_resident(p, id));
-	policy_evict(p, id);
-	assert_false(policy_resident(p, id));
-	return id;
+	if (id && id < 100)
+		test_put(p, id, id, 64, priority);
+	else
+		policy_insert(p, id,
+			&(struct policy_entry){.size = 64, .priority = priority});
 }
 
 static struct policy *make(void)
 {
-	struct policy *p;
-
-	assert_int_equal(policy_new(&p, "lru", 4 * 64, 100), 0);
-	return p;
+	return test_new("lru", 4 * 64, 100);
 }
 
 static void test_order(void **state)
@@ -46,10 +28,10 @@ static void test_order(void **state)
 	policy_hit(p, 1);
 	policy_hit(p, 3);
 	policy_remove(p, 4);
-	assert_int_equal(pop(p), 2);
-	assert_int_equal(pop(p), 1);
-	assert_int_equal(pop(p), 3);
-	assert_int_equal(pop(p), 0);
+	assert_int_equal(test_pop(p), 2);
+	assert_int_equal(test_pop(p), 1);
+	assert_int_equal(test_pop(p), 3);
+	assert_int_equal(test_pop(p), 0);
 	policy_free(p);
 }
 
@@ -70,8 +52,8 @@ static void test_strangers(void **state)
 	put(p, 0, 0);
 	assert_false(policy_resident(p, 100));
 	assert_true(policy_resident(p, 7));
-	assert_int_equal(pop(p), 7);
-	assert_int_equal(pop(p), 0);
+	assert_int_equal(test_pop(p), 7);
+	assert_int_equal(test_pop(p), 0);
 	policy_free(p);
 }
 
@@ -83,11 +65,11 @@ static void test_reuse(void **state)
 	put(p, 1, 0);
 	put(p, 2, 0);
 	put(p, 1, 0); /* while resident: the old one is gone */
-	assert_int_equal(pop(p), 2);
+	assert_int_equal(test_pop(p), 2);
 	put(p, 2, 0);
-	assert_int_equal(pop(p), 1);
-	assert_int_equal(pop(p), 2);
-	assert_int_equal(pop(p), 0);
+	assert_int_equal(test_pop(p), 1);
+	assert_int_equal(test_pop(p), 2);
+	assert_int_equal(test_pop(p), 0);
 	policy_free(p);
 }
 
@@ -99,31 +81,30 @@ static void test_priority(void **state)
 	put(p, 1, 1);
 	put(p, 2, 0);
 	put(p, 3, 200); /* as 3 */
-	assert_int_equal(pop(p), 2); /* 1 is sent round */
+	assert_int_equal(test_pop(p), 2); /* 1 is sent round */
 	put(p, 4, 0);
-	assert_int_equal(pop(p), 1); /* 3, 1, 4 became 1, 4, 3 */
-	assert_int_equal(pop(p), 4);
-	assert_int_equal(pop(p), 3);
+	assert_int_equal(test_pop(p), 1); /* 3, 1, 4 became 1, 4, 3 */
+	assert_int_equal(test_pop(p), 4);
+	assert_int_equal(test_pop(p), 3);
 	policy_free(p);
 }
 
 /* However many dear entries there are, one call sends round a bounded number. */
 static void test_priority_bounded(void **state)
 {
-	struct policy *p;
+	struct policy *p = test_new("lru", 3000 * 64, 3001);
 
 	(void)state;
-	assert_int_equal(policy_new(&p, "lru", 1000 * 64, 1001), 0);
-	for (uint32_t id = 1; id <= 1000; id++)
-		put(p, id, 3);
-	assert_int_equal(pop(p), 33);
-	for (uint32_t id = 1; id < 1000; id++)
-		assert_int_not_equal(pop(p), 0);
-	assert_int_equal(pop(p), 0);
+	for (uint32_t id = 1; id <= 3000; id++)
+		test_put(p, id, id, 64, 3);
+	assert_int_equal(test_pop(p), 1025);
+	for (uint32_t id = 1; id < 3000; id++)
+		assert_int_not_equal(test_pop(p), 0);
+	assert_int_equal(test_pop(p), 0);
 	policy_free(p);
 }
 
-static void test_new(void **state)
+static void test_lifecycle(void **state)
 {
 	struct policy *p = NULL;
 
@@ -146,7 +127,7 @@ int main(void)
 		cmocka_unit_test(test_reuse),
 		cmocka_unit_test(test_priority),
 		cmocka_unit_test(test_priority_bounded),
-		cmocka_unit_test(test_new),
+		cmocka_unit_test(test_lifecycle),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
