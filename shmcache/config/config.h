@@ -30,7 +30,7 @@ enum {
 	CONFIG_RULES_MAX = 64,
 	CONFIG_KEYS_MAX = 64,
 	CONFIG_ERRORS_MAX = 20,
-	CONFIG_ERROR_SIZE = 512,
+	CONFIG_ERROR_SIZE = 1024,
 	CONFIG_LINE_MAX = 198,		/* bytes of a line that is not a comment */
 	CONFIG_FILE_SIZE_MAX = 1 << 20, /* bytes of a file */
 };
@@ -126,7 +126,7 @@ struct config {
 
 /* One complaint: a whole sentence with file, line, key and value, escaped, no newline. */
 struct config_error {
-	unsigned line; /* 0: of no line */
+	unsigned line; /* as in set_at: 0 where no line is meant */
 	char text[CONFIG_ERROR_SIZE];
 };
 
@@ -143,7 +143,7 @@ void config_init(struct config *c);
 /*
  * Reads a file on top of c. 0; or -EINVAL, with all that is wrong with it in errs (bounded by
  * CONFIG_ERRORS_MAX); or another -errno with one complaint, when it can't be read. After a
- * failure c holds what was right: good for another config_check(), not for serving.
+ * failure c is fit for nothing but config_init(). One file at most.
  * A file has to make sense by itself: what its keys say together is checked here too.
  */
 int config_load(struct config *c, const char *path, struct config_errors *errs);
