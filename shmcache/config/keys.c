@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every key is one row here, and nothing about a key is said anywhere else in code: its default
+ * is text that goes through the same parser as the operator's, its limits make both the check
+ * and the sentence that explains it, its help is the comment in the example file. A key that is
+ * added here is therefore parsed, printed, checked, and demanded of the docs by the tests.
+ *
+ * Limits are wide: they keep nonsense and overflow out, not taste. What the machine can't give
+ * (memory, CPUs, nodes) is found out at start, where the message can name what there is.
+ */
+#include "shmcache/config/keys.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#define FIELD(member) .offset = offsetof(struct config, member)
+#define MIB (INT64_C(1) << 20)
+#define TIB (INT64_C(1) << 40)
+#define MS INT64_C(1000000)
+#define SEC (1000 * MS)
+#define HOUR (3600 * SEC)
+#define PAGE 4096
+
+static const char *const huge_pages[] = {"off", "advise", NULL};
+static const char *const polls[] = {"adaptive", "busy", "sleep", NULL};
+static const char *const roles[] = {"none", "reader", "stager", "writer", NULL};
+static const char *const levels[] = {"error", "warning", "info", "debug", NULL};
+static const char *const targets[] = {"stderr", "journal", NULL};
+
+/* The fields of choices are written as unsigned. */
+_Static_assert(sizeof(enum config_role) == sizeof(unsigned), "enum of another size");
+_Static_assert(sizeof(enum log_level) == sizeof(unsigned), "enum of another size");
+
+const struct key keys[] = {
+	{"cache", "name", KEY_NAME, FIELD(cache.name), .min = 1, .max = CONFIG_NAME_MAX,
+		.value = "shmcache",
+		.help = "The name by which clients attach, and the first part of the names of "
+			"all that the broker keeps in /dev/shm."},
+	{"cache", "persist", KEY_BOOL, FIELD(cache.persist), .value = "on",
+		.help = "Whether the cached values stay in /dev/shm when the broker stops, for "
+			"the next one to serve. If off, a broker that stops leaves nothing."},
+	{"cache", "socket", KEY_PATH, FIELD(cache.socket), .max = CONFIG_PATH_MAX,
+		.zero = "/dev/shm/NAME.sock", .value = "",
+		.help = "The socket on which clients say hello. Beside the shared memory it can "
+			"be reached from a container that shares only /dev/shm."},
+
+	{"dram", "size", KEY_SIZE, FIELD(dram.size), .min = MIB, .max = 64 * TIB,
+		.multiple = PAGE, .zero = "a quarter of what is free in /dev/shm", .value = "0",
+		.help = "The memory for values, reserved at start. Rounded down to pages of "
+			"4 KiB."},
+	{"dram", "node", KEY_INT, FIELD(dram.node), .min = -1, .max = 1023, .value = "-1",
+		.help = "The NUMA node that this memory comes from; -1 leaves it to the kernel."},
+	{"dram", "huge_pages", KEY_CHOICE, FIELD(dram.huge_pages), .choices = huge_pages,
+		.value = "off",
+		.help = "Whether to ask the kernel for huge pages, which it gives as far as "
+			"/sys/kernel/mm/transparent_hugepage/shmem_enabled allows."},
+	{"dram", "reserve_threads", KEY_COUNT, FIELD(dram.reserve_threads), .min = 1,
+		.max = 1024, .zero = "one per CPU", .value = "0",
+		.help = "How many threads reserve the memory at start."},
+
+	{"index", "size_max", KEY_SIZE, FIELD(index.size_max), .min = MIB, .max = 64 * TIB,
+		.multiple = PAGE, .zero = "as much as dram.size", .value = "0",
+		.help = "The most memory that the index may grow to. Small values need as much "
+			"index as data; beyond this limit entries are evicted."},
+
+	{"eviction", "policy", KEY_NAME, FIELD(eviction.policy), .max = CONFIG_POLICY_MAX,
+		.zero = "the default of this version", .value = "",
+		.help = "Which entries go first when memory is short."},
+	{"eviction", "batch", KEY_COUNT, FIELD(eviction.batch), .min = 1, .max = 65536,
+		.value = "64",
+		.help = "How many entries are evicted at once: each batch costs one round of "
+			"reclaim, whatever its size."},
+
+	{"broker", "workers", KEY_COUNT, FIELD(broker.workers), .min = 1, .max = 16,
+		.value = "1", .help = "How many threads serve the clients' rings."},
+	{"broker", "poll", KEY_CHOICE, FIELD(broker.poll), .choices = polls,
+		.value = "adaptive",
+		.help = "How a worker without work waits: adaptive looks again for as long as "
+			"spin says and then sleeps; busy never sleeps and takes a whole CPU; "
+			"sleep never looks twice."},
+	{"broker", "spin", KEY_DURATION, FIELD(broker.spin_ns), .min = 0, .max = SEC,
+		.value = "50us",
+		.help = "How long a worker that polls adaptively looks again before it sleeps."},
+	{"broker", "round", KEY_COUNT, FIELD(broker.round), .min = 1, .max = 4096,
+		.value = "32",
+		.help = "How many requests a worker takes from one ring before it turns to the "
+			"next one, so that no client starves another."},
+	{"broker", "cpus", KEY_CPUS, FIELD(broker.cpus), .zero = "any", .value = "",
+		.help = "The CPUs that workers may run on."},
+
+	{"session", "max", KEY_COUNT, FIELD(session.n_max), .min = 1, .max = 65536,
+		.value = "256", .help = "How many clients may be attached at once."},
+	{"session", "lanes", KEY_COUNT, FIELD(session.lanes), .min = 1, .max = 256,
+		.value = "64",
+		.help = "How many lanes one client may have: a lane serves one of its threads."},
+	{"session", "queue", KEY_COUNT, FIELD(session.queue), .min = 16, .max = 4096,
+		.power_of_two = true, .value = "256",
+		.help = "How many requests a lane holds."},
+	{"session", "holds", KEY_COUNT, FIELD(session.holds), .min = 64, .max = 65536,
+		.power_of_two = true, .value = "1024",
+		.help = "How many values one lane may hold views of at the same time."},
+	{"session", "staging", KEY_SIZE, FIELD(session.staging_size), .min = 64 * 1024,
+		.max = 64 * MIB, .multiple = PAGE, .value = "1MiB",
+		.help = "The area of each lane through which small values are put. Rounded down "
+			"to pages of 4 KiB."},
+	{"session", "reservations", KEY_COUNT, FIELD(session.reservations), .min = 1,
+		.max = 65536, .value = "64",
+		.help = "How many reserved blocks one client may have open."},
+	{"session", "reserved_max", KEY_PERCENT, FIELD(session.reserved_percent), .min = 0,
+		.max = 100, .value = "25%",
+		.help = "The share of a tier that one client's open reservations may take."},
+	{"session", "pinned_max", KEY_PERCENT, FIELD(session.pinned_percent), .min = 0,
+		.max = 100, .value = "25%",
+		.help = "The share of a tier that one client may pin."},
+	{"session", "pin_time_max", KEY_DURATION, FIELD(session.pin_time_max_ns), .min = SEC,
+		.max = 8760 * HOUR, .value = "1h", .help = "How long a pin may last."},
+	{"session", "hello_timeout", KEY_DURATION, FIELD(session.hello_timeout_ns),
+		.min = 10 * MS, .max = HOUR, .value = "5s",
+		.help = "How long a connection may take to say hello before it is closed."},
+	{"session", "handshakes", KEY_COUNT, FIELD(session.handshakes), .min = 1, .max = 4096,
+		.value = "64",
+		.help = "How many connections may exist that have not said hello yet."},
+
+	{"access", "owner", KEY_CHOICE, FIELD(access.owner), .choices = roles,
+		.value = "writer",
+		.help = "The role of clients that run as the broker's own user, or as root."},
+	{"access", "other", KEY_CHOICE, FIELD(access.other), .choices = roles,
+		.value = "none", .help = "The role of clients that no other rule names."},
+
+	{"log", "level", KEY_CHOICE, FIELD(log.level), .choices = levels, .value = "info",
+		.help = "What is logged: events of this level and of those before it."},
+	{"log", "target", KEY_CHOICE, FIELD(log.target), .choices = targets,
+		.value = "stderr",
+		.help = "Lines go to standard error either way; journal puts their priority "
+			"before them where a journal reads it."},
+};
+
+const unsigned n_keys = sizeof(keys) / sizeof(keys[0]);
+
+_Static_assert(sizeof(keys) / sizeof(keys[0]) <= CONFIG_KEYS_MAX, "set_at is too small");
+
+const struct key *key_find(const char *section, const char *name)
+{
+	for (const struct key *k = keys; k < keys + n_keys; k++)
+		if (!strcmp(k->section, section) && !strcmp(k->name, name))
+			return k;
+	return NULL;
+}
+
+bool key_has_section(const char *section)
+{
+	for (const struct key *k = keys; k < keys + n_keys; k++)
+		if (!strcmp(k->section, section))
+			return true;
+	return false;
+}
