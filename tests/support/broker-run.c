@@ -2,12 +2,13 @@
 /*
  * A private broker for a test or a benchmark.
  *
- * Tests run side by side, on machines where a broker may be in use, so each starts its own under a
- * name made of its pid and a number. The broker is the real program with a real configuration file,
- * and it is ready when an attach succeeds: there is no other sign that means as much.
+ * Tests run side by side, on machines where a broker may be in use, so each starts its
+ * own under a name made of its pid and a number. The broker is the real program with a
+ * real configuration file, and it is ready when an attach succeeds: there is no other
+ * sign that means as much.
  *
- * Unless asked to, it does not persist, so that its SIGTERM leaves nothing in /dev/shm. What even a
- * SIGKILL leaves is known by name and removed by broker_run_unlink().
+ * Unless asked to, it does not persist, so that its SIGTERM leaves nothing in /dev/shm.
+ * What even a SIGKILL leaves is known by name and removed by broker_run_unlink().
  */
 #include "tests/support/broker-run.h"
 
@@ -45,7 +46,8 @@ static void program_find(const char *given, char *path)
 	snprintf(path, PATH_MAX, "shmcached");
 }
 
-static int config_write(const struct broker_run *run, const struct broker_run_options *options)
+static int config_write(
+	const struct broker_run *run, const struct broker_run_options *options)
 {
 	char path[PATH_MAX];
 	FILE *file;
@@ -54,8 +56,8 @@ static int config_write(const struct broker_run *run, const struct broker_run_op
 	file = fopen(scratch_file(&run->scratch, "broker.conf", path), "we");
 	if (!file)
 		return -errno;
-	r = fprintf(file, "[cache]\nname = %s\npersist = %s\n[dram]\nsize = %s\n%s\n", run->name,
-		options->persist ? "on" : "off",
+	r = fprintf(file, "[cache]\nname = %s\npersist = %s\n[dram]\nsize = %s\n%s\n",
+		run->name, options->persist ? "on" : "off",
 		options->dram_size ? options->dram_size : "64MiB",
 		options->config ? options->config : "");
 	return fclose(file) || r < 0 ? -EIO : 0;
@@ -80,8 +82,8 @@ static void log_print(const struct broker_run *run)
 static int process_start(struct broker_run *run, int cpu)
 {
 	char config[PATH_MAX], log[PATH_MAX];
-	const char *argv[] = { run->program, "-c", config, NULL };
-	struct proc_options options = { argv, cpu, -1, -1, -1 };
+	const char *argv[] = {run->program, "-c", config, NULL};
+	struct proc_options options = {argv, cpu, -1, -1, -1};
 	int r;
 
 	scratch_file(&run->scratch, "broker.conf", config);
@@ -92,7 +94,8 @@ static int process_start(struct broker_run *run, int cpu)
 	r = proc_start(&run->proc, &options);
 	close(options.stderr_fd);
 	if (r)
-		fprintf(stderr, "can't start the broker %s: %s\n", run->program, strerror(-r));
+		fprintf(stderr, "can't start the broker %s: %s\n", run->program,
+			strerror(-r));
 	return r;
 }
 
@@ -100,8 +103,8 @@ static int process_start(struct broker_run *run, int cpu)
 static int ready_wait(struct broker_run *run, struct shmc **cache,
 	const struct shmc_attach_options *attach, int timeout_ms)
 {
-	struct shmc_attach_options options = { 0 };
-	struct timespec pause = { .tv_nsec = 2000000 };
+	struct shmc_attach_options options = {0};
+	struct timespec pause = {.tv_nsec = 2000000};
 	char why[256] = "";
 	int waited, r = 0;
 
@@ -122,7 +125,9 @@ static int ready_wait(struct broker_run *run, struct shmc **cache,
 		nanosleep(&pause, NULL);
 	}
 	fprintf(stderr, "the broker %s did not come up: %s\n", run->name,
-		r == -ECHILD ? "it ended" : why[0] ? why : shmc_strerror(r));
+		r == -ECHILD ? "it ended"
+		: why[0]     ? why
+			     : shmc_strerror(r));
 	log_print(run);
 	return r ? r : -ETIMEDOUT;
 }
@@ -181,7 +186,7 @@ int broker_run_stop(struct broker_run *run)
 
 int broker_run_unlink(const char *name)
 {
-	static const char *const suffixes[] = { "", ".index", ".dram", ".cxl", ".sock" };
+	static const char *const suffixes[] = {"", ".index", ".dram", ".cxl", ".sock"};
 	char path[80];
 	size_t i;
 	int n = 0;

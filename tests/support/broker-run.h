@@ -10,14 +10,16 @@
 #include "tests/support/scratch.h"
 
 struct broker_run_options {
-	/* The program; NULL: $SHMCACHED, or else the one in the build tree that this program is in,
-	 * or else the one in $PATH. */
+	/* The program; NULL: $SHMCACHED, or else the one in the build tree that this
+	 * program is in, or else the one in $PATH. */
 	const char *program;
 	const char *dram_size; /* NULL: 64MiB */
-	bool persist;	       /* then the caller removes what is in /dev/shm, see below */
-	/* Whole lines of the configuration, sections and all, after those that the above make. */
+	bool persist; /* then the caller removes what is in /dev/shm, see below */
+	/* Whole lines of the configuration, sections and all, after those that the above
+	 * make. */
 	const char *config;
-	int cpu;	  /* as in proc_options: of the whole process; 0 is a CPU, PROC_CPU_ANY none */
+	int cpu; /* as in proc_options: of the whole process; 0 is a CPU, PROC_CPU_ANY
+		    none */
 	int timeout_ms; /* for the start; 0: 30 s */
 };
 
@@ -29,23 +31,25 @@ struct broker_run {
 };
 
 /*
- * Start a broker, wait until it serves, and attach to it with @options of the library (NULL:
- * defaults) if @cache is not NULL. On failure says why, with the end of the broker's log, on stderr,
- * and returns a negative errno: -ENOENT where there is no such program. @run must stay where it is.
+ * Start a broker, wait until it serves, and attach to it with @options of the library
+ * (NULL: defaults) if @cache is not NULL. On failure says why, with the end of the
+ * broker's log, on stderr, and returns a negative errno: -ENOENT where there is no such
+ * program. @run must stay where it is.
  */
 int broker_run_start(struct broker_run *run, const struct broker_run_options *options,
 	struct shmc **cache, const struct shmc_attach_options *attach);
 
-/* Start it again, under the same name with the same configuration, after its process was ended with
- * proc_stop() or kill() and proc_wait(). */
+/* Start it again, under the same name with the same configuration, after its process was
+ * ended with proc_stop() or kill() and proc_wait(). */
 int broker_run_again(struct broker_run *run);
 
-/* SIGTERM and remove the directory. Returns the wait status (0 when all is well) or a negative
- * errno. Nothing to do for one that is stopped, or was never started and is all zero. */
+/* SIGTERM and remove the directory. Returns the wait status (0 when all is well) or a
+ * negative errno. Nothing to do for one that is stopped, or was never started and is all
+ * zero. */
 int broker_run_stop(struct broker_run *run);
 
-/* Remove what a broker of that name has, or would have, in /dev/shm, for tests that kill theirs.
- * Returns how many objects there were. */
+/* Remove what a broker of that name has, or would have, in /dev/shm, for tests that kill
+ * theirs. Returns how many objects there were. */
 int broker_run_unlink(const char *name);
 
 /* The value of a counter or gauge by its name in shmc_stats(), or UINT64_MAX. */

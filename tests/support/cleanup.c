@@ -2,16 +2,19 @@
 /*
  * What a test or benchmark must undo however it ends.
  *
- * A broker or rival that outlives its benchmark keeps a core busy and memory in /dev/shm taken, and
- * the next run measures that. So whoever starts something registers here how to end it, and both
- * exit() and the signals that a person or a test runner sends lead through this list.
+ * A broker or rival that outlives its benchmark keeps a core busy and memory in /dev/shm
+ * taken, and the next run measures that. So whoever starts something registers here how
+ * to end it, and both exit() and the signals that a person or a test runner sends lead
+ * through this list.
  *
- * Undoing means waiting for children and walking directories: nothing that a signal handler may do.
- * Hence the signals are blocked everywhere and taken by a thread that waits for them with
- * sigwait(), in which any function may be called. What remains is SIGKILL; against that, children
- * ask the kernel to be told of their parent's death (see proc.c).
+ * Undoing means waiting for children and walking directories: nothing that a signal
+ * handler may do. Hence the signals are blocked everywhere and taken by a thread that
+ * waits for them with sigwait(), in which any function may be called. What remains is
+ * SIGKILL; against that, children ask the kernel to be told of their parent's death (see
+ * proc.c).
  *
- * The list is a static variable, against the custom of the house: atexit() passes no context.
+ * The list is a static variable, against the custom of the house: atexit() passes no
+ * context.
  */
 #include "tests/support/cleanup.h"
 

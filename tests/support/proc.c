@@ -2,16 +2,17 @@
 /*
  * A child process that does not outlive the program that started it.
  *
- * Tests and benchmarks start brokers, rivals and readers, and end only what they started, by pid.
- * PR_SET_PDEATHSIG covers the one death that cleanup.c can't, SIGKILL: the kernel then sends the
- * child a SIGTERM. It is set between fork and exec, where posix_spawn has no hook for it. A parent
- * that died before the call is noticed by the changed parent pid.
+ * Tests and benchmarks start brokers, rivals and readers, and end only what they started,
+ * by pid. PR_SET_PDEATHSIG covers the one death that cleanup.c can't, SIGKILL: the kernel
+ * then sends the child a SIGTERM. It is set between fork and exec, where posix_spawn has
+ * no hook for it. A parent that died before the call is noticed by the changed parent
+ * pid.
  *
- * Whether the exec worked comes back over a pipe that closes on exec: an errno in it means that it
- * did not, an end of file that it did.
+ * Whether the exec worked comes back over a pipe that closes on exec: an errno in it
+ * means that it did not, an end of file that it did.
  *
- * The usage is read per thread: /proc/PID/schedstat and the context switches in /proc/PID/status
- * are those of the main thread alone, and a broker works in others.
+ * The usage is read per thread: /proc/PID/schedstat and the context switches in
+ * /proc/PID/status are those of the main thread alone, and a broker works in others.
  */
 #include "tests/support/proc.h"
 
@@ -53,13 +54,15 @@ static int child_redirect(const struct proc_options *options)
 		return -errno;
 	if (options->stderr_fd >= 0 && dup2(options->stderr_fd, STDERR_FILENO) < 0)
 		return -errno;
-	if (dup2(options->stdout_fd >= 0 ? options->stdout_fd : STDERR_FILENO, STDOUT_FILENO) < 0)
+	if (dup2(options->stdout_fd >= 0 ? options->stdout_fd : STDERR_FILENO,
+		    STDOUT_FILENO) < 0)
 		return -errno;
 	return 0;
 }
 
 /* Between fork and exec; async-signal-safe calls only, as the parent may have threads. */
-static _Noreturn void child_main(const struct proc_options *options, pid_t parent, int error_fd)
+static _Noreturn void child_main(
+	const struct proc_options *options, pid_t parent, int error_fd)
 {
 	sigset_t none;
 	int r;
@@ -84,7 +87,7 @@ static _Noreturn void child_main(const struct proc_options *options, pid_t paren
 static void proc_undo(struct cleanup *cleanup)
 {
 	struct proc *proc = (struct proc *)cleanup; /* its first member */
-	struct timespec pause = { .tv_nsec = 1000000 };
+	struct timespec pause = {.tv_nsec = 1000000};
 	int i;
 
 	if (!proc->pid)
@@ -130,11 +133,12 @@ int proc_start(struct proc *proc, const struct proc_options *options)
 
 bool proc_running(const struct proc *proc)
 {
-	siginfo_t info = { 0 };
+	siginfo_t info = {0};
 
 	if (!proc->pid)
 		return false;
-	return !waitid(P_PID, proc->pid, &info, WEXITED | WNOHANG | WNOWAIT) && !info.si_pid;
+	return !waitid(P_PID, proc->pid, &info, WEXITED | WNOHANG | WNOWAIT) &&
+	       !info.si_pid;
 }
 
 int proc_wait(struct proc *proc)
@@ -159,7 +163,8 @@ int proc_stop(struct proc *proc)
 }
 
 /* Call @visit for each thread of @pid; ends at the first failure. */
-static int threads_visit(pid_t pid, int (*visit)(pid_t pid, pid_t tid, void *context), void *context)
+static int threads_visit(
+	pid_t pid, int (*visit)(pid_t pid, pid_t tid, void *context), void *context)
 {
 	struct dirent *entry;
 	char path[64];
@@ -226,7 +231,7 @@ static int thread_usage(pid_t pid, pid_t tid, void *context)
 
 int proc_usage(pid_t pid, struct proc_usage *usage)
 {
-	struct proc_usage sum = { 0 };
+	struct proc_usage sum = {0};
 	char path[64];
 	int r;
 

@@ -27,14 +27,15 @@ struct proc {
 /* What a process has used, all its threads together. */
 struct proc_usage {
 	uint64_t cpu_ns;
-	uint64_t n_sleeps;     /* voluntary context switches: each is a wake-up later on */
-	uint64_t anon_size;    /* resident private memory, in bytes */
-	uint64_t shm_size;     /* resident shared memory, in bytes */
+	uint64_t n_sleeps;  /* voluntary context switches: each is a wake-up later on */
+	uint64_t anon_size; /* resident private memory, in bytes */
+	uint64_t shm_size;  /* resident shared memory, in bytes */
 };
 
 /*
- * Start a program with default signals. It gets SIGTERM when the thread that started it ends,
- * however that comes, and is stopped at exit. 0, or a negative errno, also that of the exec.
+ * Start a program with default signals. It gets SIGTERM when the thread that started it
+ * ends, however that comes, and is stopped at exit. 0, or a negative errno, also that of
+ * the exec.
  * @proc must stay where it is until proc_stop() or proc_wait().
  */
 int proc_start(struct proc *proc, const struct proc_options *options);
@@ -45,8 +46,8 @@ bool proc_running(const struct proc *proc);
 /* Wait for its end. Returns what waitpid() tells, or a negative errno. */
 int proc_wait(struct proc *proc);
 
-/* SIGTERM, and SIGKILL after ten seconds without effect; returns as proc_wait(). Nothing to do, and
- * 0, for one that was never started or is stopped already. */
+/* SIGTERM, and SIGKILL after ten seconds without effect; returns as proc_wait(). Nothing
+ * to do, and 0, for one that was never started or is stopped already. */
 int proc_stop(struct proc *proc);
 
 /* Let all threads of it run on @cpu alone, or anywhere with PROC_CPU_ANY. */

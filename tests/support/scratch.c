@@ -2,8 +2,9 @@
 /*
  * A private directory that is gone when the program is.
  *
- * Sockets, configuration files, logs and databases of a test live in one, so that tests can run side
- * by side and leave nothing behind. The removal does not follow symbolic links.
+ * Sockets, configuration files, logs and databases of a test live in one, so that tests
+ * can run side by side and leave nothing behind. The removal does not follow symbolic
+ * links.
  */
 #include "tests/support/scratch.h"
 
@@ -13,7 +14,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static int entry_remove(const char *path, const struct stat *st, int type, struct FTW *ftw)
+static int entry_remove(
+	const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
 	(void)st;
 	(void)type;

@@ -13,8 +13,8 @@ struct scratch {
 	char path[PATH_MAX / 2];
 };
 
-/* Make an empty directory of mode 0700 below @parent (NULL: $TMPDIR, or else /tmp). It is removed,
- * with all in it, by scratch_remove() or at exit. 0 or a negative errno. */
+/* Make an empty directory of mode 0700 below @parent (NULL: $TMPDIR, or else /tmp). It is
+ * removed, with all in it, by scratch_remove() or at exit. 0 or a negative errno. */
 int scratch_make(struct scratch *scratch, const char *parent);
 void scratch_remove(struct scratch *scratch);
 
