@@ -22,6 +22,10 @@
 #include <time.h>
 
 #define NAME_WIDTH 36
+/* p99 in ns and operations a second of both sides, then the range of rounds. */
+#define SPREAD_HEAD                                        \
+	"  p99/ns   their   op/s   their     rounds of us" \
+	"  rounds of them"
 
 static void usage_print(FILE *out, const char *bench, const char *args)
 {
@@ -104,6 +108,22 @@ static void json_number(FILE *out, const char *key, double v)
 		fprintf(out, ", \"%s\": null", key);
 }
 
+static void json_spread(FILE *out, const char *side,
+		const struct report_spread *spread)
+{
+	const char *const names[] = { "p99_ns", "rate", "min", "max" };
+	const double values[] = { spread->p99, spread->rate, spread->min,
+				  spread->max };
+	char key[32];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (!values[i])
+			continue;
+		snprintf(key, sizeof(key), "%s_%s", side, names[i]);
+		json_number(out, key, values[i]);
+	}
+}
+
 static void row_print_json(const struct report *rep, const struct report_row *row)
 {
 	FILE *out = rep->out;
@@ -125,6 +145,8 @@ static void row_print_json(const struct report *rep, const struct report_row *ro
 			report_row_met(row) ? "true" : "false");
 	else
 		fputs(", \"bound\": null, \"met\": null", out);
+	json_spread(out, "ours", &row->ours_spread);
+	json_spread(out, "theirs", &row->theirs_spread);
 	if (row->note) {
 		fputs(", ", out);
 		json_string(out, "note", row->note);
@@ -145,15 +167,51 @@ static void cell_print(FILE *out, int width, double v)
 		fprintf(out, " %*.0f", width, v);
 }
 
+/* A cell of the spread: '-' for what was not told. */
+static void count_print(FILE *out, int width, double v)
+{
+	const char *unit = v >= 1e6 ? "M" : v >= 1e3 ? "k" : "";
+
+	v = v >= 1e6 ? v / 1e6 : v >= 1e3 ? v / 1e3 : v;
+	if (!v)
+		fprintf(out, " %*s", width, "-");
+	else
+		fprintf(out, " %*.*f%s", width - (*unit != 0), v < 10 ? 2 : 1, v,
+			unit);
+}
+
+static void range_print(FILE *out, const struct report_spread *spread)
+{
+	char text[64] = "-";
+
+	if (spread->max)
+		snprintf(text, sizeof(text), "%.4g..%.4g", spread->min,
+			spread->max);
+	fprintf(out, " %15s", text);
+}
+
+static void row_print_spread(FILE *out, const struct report_row *row)
+{
+	const struct report_spread *ours = &row->ours_spread;
+	const struct report_spread *theirs = &row->theirs_spread;
+
+	count_print(out, 7, ours->p99);
+	count_print(out, 7, theirs->p99);
+	count_print(out, 7, ours->rate);
+	count_print(out, 7, theirs->rate);
+	range_print(out, ours);
+	range_print(out, theirs);
+}
+
 static void row_print_table(const struct report *rep, const struct report_row *row)
 {
 	FILE *out = rep->out;
 	char goal[32] = "-";
 
 	if (!rep->n_rows)
-		fprintf(out, "%-*s %12s %12s %-6s %9s %10s %-4s\n", NAME_WIDTH,
-			rep->bench, "ours", "theirs", "unit", "ratio", "goal",
-			"met");
+		fprintf(out, "%-*s %12s %12s %-6s %9s %10s %-4s%s\n",
+			NAME_WIDTH, rep->bench, "ours", "theirs", "unit",
+			"ratio", "goal", "met", rep->spread ? SPREAD_HEAD : "");
 	if (row->bound != REPORT_FIGURE)
 		snprintf(goal, sizeof(goal), "%s %g",
 			row->bound == REPORT_AT_MOST ? "<=" : ">=", row->goal);
@@ -162,10 +220,12 @@ static void row_print_table(const struct report *rep, const struct report_row *r
 	cell_print(out, 12, row->theirs);
 	fprintf(out, " %-6s", row->unit);
 	cell_print(out, 9, isnan(row->theirs) ? NAN : row_ratio(row));
-	fprintf(out, " %10s %-4s%s%s\n", goal,
+	fprintf(out, " %10s %-4s", goal,
 		row->bound == REPORT_FIGURE ? "" :
-		report_row_met(row) ? "yes" : "NO",
-		row->note ? " " : "", row->note ? row->note : "");
+		report_row_met(row) ? "yes" : "NO");
+	if (rep->spread)
+		row_print_spread(out, row);
+	fprintf(out, "%s%s\n", row->note ? " " : "", row->note ? row->note : "");
 }
 
 void report_row(struct report *rep, const struct report_row *row)

@@ -32,9 +32,18 @@ struct report {
 	const char *bench;
 	bool json;		/* one object a line instead of a table */
 	bool quick;		/* the whole run has to end within 30 s */
+	bool spread;		/* the table has columns for report_spread; set
+				 * it before the first row */
 	unsigned int n_rows;
 	unsigned int n_missed;	/* rows whose goal was not met */
 	FILE *out;		/* stdout; a test may put another here */
+};
+
+/* What else the rounds told of one side; what is 0 is not printed. */
+struct report_spread {
+	double p99;		/* ns of one operation */
+	double rate;		/* operations a second */
+	double min, max;	/* over the rounds, in the row's unit */
 };
 
 struct report_row {
@@ -45,6 +54,7 @@ struct report_row {
 	double goal;		/* ignored with REPORT_FIGURE */
 	enum report_bound bound;
 	const char *note;	/* who "theirs" is, or why; NULL: nothing */
+	struct report_spread ours_spread, theirs_spread; /* zeroes: none */
 };
 
 /*
