@@ -37,6 +37,7 @@ struct policy {
 
 extern const struct policy_ops policy_arc_ops;
 extern const struct policy_ops policy_clock_ops;
+extern const struct policy_ops policy_gittins_ops;
 extern const struct policy_ops policy_lru_ops;
 extern const struct policy_ops policy_s3fifo_ops;
 

@@ -18,6 +18,7 @@
 
 /* The first is the default. */
 static const struct policy_ops *const policies[] = {
+	&policy_gittins_ops,
 	&policy_lru_ops,
 	&policy_clock_ops,
 	&policy_s3fifo_ops,

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * gittins.c - give up what is worth least, by what such entries did before.
+ *
+ * LRU knows of an entry only how long it has rested, LFU only how often it was
+ * read.  Both matter, and how is a property of the traffic: in a Zipf-like mix
+ * the count decides, in a loop the one that rested longest comes back first,
+ * and a conversation comes back after the time that a person takes to read and
+ * answer, more likely so the more turns it already had.  So nothing about that
+ * is fixed here.  Entries are classed by how often they were read, reuse.c
+ * learns how each class comes back as it rests, and the victim is the entry
+ * whose class and age make it worth least per byte and moment of keeping it.
+ *
+ * Looking at all entries would be too slow, and looking at a random few needs
+ * an array of them.  Each class is a queue by time of last use.  The worth of
+ * a class as a function of age rises at most once and then falls, near enough
+ * (it falls from the start under recency, rises up to the length of a loop or
+ * of a pause for thought), so its least over any stretch of ages is at one end
+ * of the stretch.  The candidates are therefore the longest and the shortest
+ * rested of each class: a victim costs 16 look-ups, whatever the cache's size.
+ *
+ *	nursery  >>>>  class 0   [oldest .......... newest]
+ *	               class 1   [oldest .......... newest]
+ *	                 ...      ^ candidates       ^
+ *	               class 7   [oldest .......... newest]
+ *
+ * Taking from the newest end is what lets a small cache hold on to a part of a
+ * loop instead of losing all of it.  But a value that was just put should be
+ * there for a first reader, whatever the statistics say, so newcomers stand in
+ * a nursery for the time in which a 64th of the capacity is put after them.
+ *
+ * The class is the number of reads, exact up to 3 and then approximate as with
+ * R. Morris, "Counting Large Numbers of Events in Small Registers", 1978:
+ * class c > 2 goes on to c + 1 by a chance of 1 in 2^(c - 2).  It survives an
+ * eviction in a memo of 2 bytes.  Ages are told in bytes read and put, not in
+ * calls: that is the same for equal sizes, and right for mixed ones.  Worth is
+ * per byte, so the policy is indifferent to size and aims at the byte hit
+ * ratio.
+ *
+ * A point of priority makes an entry four times as dear; dear entries have
+ * queues of their own, so that a cheap one never hides behind them.
+ */
+#include "shmcache/policy/impl.h"
+#include "shmcache/policy/memo.h"
+#include "shmcache/policy/reuse.h"
+
+enum { GITTINS_AGED = 1, GITTINS_NURSERY = 2 };
+enum {
+	GITTINS_TICKS_LOG2 = 12,
+	GITTINS_NURSERY_SHARE = 64,
+	GITTINS_N_PRIORITIES = NODES_SPARE_MAX + 1,
+	GITTINS_PRIORITY_FACTOR = 4,
+};
+
+struct gittins {
+	struct policy policy;
+	struct queue aged[GITTINS_N_PRIORITIES][REUSE_N_CLASSES];
+	struct queue nursery;
+	uint64_t clock; /* bytes read and put */
+	unsigned tick_shift;
+	uint32_t n_resident;
+	uint32_t random;
+	struct memo memo;
+	struct reuse reuse;
+};
+
+static int gittins_init(struct policy *p)
+{
+	struct gittins *g = (struct gittins *)p;
+	unsigned log2 = 63 - (unsigned)__builtin_clzll(p->capacity);
+	int r;
+
+	g->tick_shift = log2 > GITTINS_TICKS_LOG2 ? log2 - GITTINS_TICKS_LOG2 : 0;
+	g->random = 1;
+	r = memo_init(&g->memo, p->nodes.n_ids_max);
+	if (r)
+		return r;
+	r = reuse_init(&g->reuse);
+	if (r)
+		memo_deinit(&g->memo);
+	return r;
+}
+
+static void gittins_deinit(struct policy *p)
+{
+	struct gittins *g = (struct gittins *)p;
+
+	memo_deinit(&g->memo);
+	reuse_deinit(&g->reuse);
+}
+
+static uint64_t gittins_books_size(const struct policy *p)
+{
+	const struct gittins *g = (const struct gittins *)p;
+
+	return memo_books_size(&g->memo) + reuse_books_size(&g->reuse);
+}
+
+static uint32_t gittins_now(const struct gittins *g)
+{
+	return (uint32_t)(g->clock >> g->tick_shift);
+}
+
+/*
+ * A node's stamp wraps after a thousand capacities of traffic.  An entry that
+ * rests for longer looks young once more, and goes a round later.
+ */
+static uint32_t gittins_age(const struct gittins *g, uint32_t id)
+{
+	return (gittins_now(g) - g->policy.nodes.node[id].stamp) & NODES_STAMP_MASK;
+}
+
+/* G. Marsaglia, "Xorshift RNGs", 2003; the same run gives the same numbers. */
+static uint32_t gittins_random(struct gittins *g)
+{
+	g->random ^= g->random << 13;
+	g->random ^= g->random >> 17;
+	g->random ^= g->random << 5;
+	return g->random;
+}
+
+static unsigned gittins_class_next(struct gittins *g, unsigned class)
+{
+	if (class + 1 == REUSE_N_CLASSES)
+		return class;
+	if (class > 2 && gittins_random(g) & ((1u << (class - 2)) - 1))
+		return class;
+	return class + 1;
+}
+
+static struct queue *gittins_queue(struct gittins *g, uint32_t id)
+{
+	const struct node *x = &g->policy.nodes.node[id];
+
+	return x->queue == GITTINS_NURSERY ? &g->nursery : &g->aged[x->spare][x->freq];
+}
+
+static void gittins_push_aged(struct gittins *g, uint32_t id)
+{
+	const struct node *x = &g->policy.nodes.node[id];
+
+	nodes_push_back(&g->policy.nodes, &g->aged[x->spare][x->freq], GITTINS_AGED, id);
+}
+
+/* The entry is used now: as of now it is in `class` and has not rested. */
+static void gittins_touch(struct gittins *g, uint32_t id, unsigned class)
+{
+	struct node *x = &g->policy.nodes.node[id];
+
+	g->clock += x->size;
+	x->stamp = gittins_now(g) & NODES_STAMP_MASK;
+	x->freq = class & (REUSE_N_CLASSES - 1);
+	reuse_note(&g->reuse, x->hash, class, gittins_now(g), g->n_resident);
+}
+
+static void gittins_remove(struct policy *p, uint32_t id)
+{
+	struct gittins *g = (struct gittins *)p;
+
+	nodes_take(&p->nodes, gittins_queue(g, id), id);
+	g->n_resident--;
+}
+
+static void gittins_insert(struct policy *p, uint32_t id, const struct policy_entry *e)
+{
+	struct gittins *g = (struct gittins *)p;
+	uint32_t grown;
+
+	(void)e;
+	g->n_resident++;
+	gittins_touch(g, id, memo_take(&g->memo, p->nodes.node[id].hash));
+	nodes_push_back(&p->nodes, &g->nursery, GITTINS_NURSERY, id);
+	while (g->nursery.n_bytes > p->capacity / GITTINS_NURSERY_SHARE) {
+		grown = g->nursery.front;
+		nodes_take(&p->nodes, &g->nursery, grown);
+		gittins_push_aged(g, grown);
+	}
+}
+
+static void gittins_hit(struct policy *p, uint32_t id)
+{
+	struct gittins *g = (struct gittins *)p;
+
+	nodes_take(&p->nodes, gittins_queue(g, id), id);
+	gittins_touch(g, id, gittins_class_next(g, p->nodes.node[id].freq));
+	gittins_push_aged(g, id);
+}
+
+struct choice {
+	uint32_t id;
+	uint32_t age;
+	float worth;
+};
+
+/* Of two that are worth the same, the one that rested longer goes. */
+static void consider(struct gittins *g, struct choice *best, uint32_t id)
+{
+	const struct node *x = &g->policy.nodes.node[id];
+	uint32_t age = gittins_age(g, id);
+	float worth = reuse_worth(&g->reuse, x->freq, age);
+
+	for (unsigned i = 0; i < x->spare; i++)
+		worth *= GITTINS_PRIORITY_FACTOR;
+	if (best->id && (worth > best->worth || (worth == best->worth && age <= best->age)))
+		return;
+	*best = (struct choice){.id = id, .age = age, .worth = worth};
+}
+
+static uint32_t gittins_victim(struct policy *p, const struct policy_entry *incoming)
+{
+	struct gittins *g = (struct gittins *)p;
+	struct choice best = {0};
+
+	(void)incoming;
+	for (unsigned i = 0; i < GITTINS_N_PRIORITIES * REUSE_N_CLASSES; i++) {
+		const struct queue *q = &g->aged[i / REUSE_N_CLASSES][i % REUSE_N_CLASSES];
+
+		if (!q->front)
+			continue;
+		consider(g, &best, q->front);
+		consider(g, &best, q->back);
+	}
+	return best.id ? best.id : g->nursery.front;
+}
+
+static void gittins_evict(struct policy *p, uint32_t id)
+{
+	struct gittins *g = (struct gittins *)p;
+	unsigned class = p->nodes.node[id].freq;
+
+	memo_fit(&g->memo, g->n_resident);
+	/* coming back is one more read */
+	memo_put(&g->memo, p->nodes.node[id].hash,
+		class < MEMO_VALUE_MAX ? class + 1 : MEMO_VALUE_MAX);
+	gittins_remove(p, id);
+}
+
+const struct policy_ops policy_gittins_ops = {
+	.name = "gittins",
+	.struct_size = sizeof(struct gittins),
+	.init = gittins_init,
+	.deinit = gittins_deinit,
+	.insert = gittins_insert,
+	.hit = gittins_hit,
+	.remove = gittins_remove,
+	.victim = gittins_victim,
+	.evict = gittins_evict,
+	.books_size = gittins_books_size,
+};
