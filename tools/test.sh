@@ -1,0 +1,103 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# test.sh [--ci] [RUN...]: install what the tests need, build, and run them.
+#
+#   gcc    everything, as it is built for use
+#   asan   with the address and the undefined-behaviour sanitizer
+#   tsan   the suite 'tsan' with the thread sanitizer
+#   clang  everything but the models, by the other compiler
+#
+# All four are the default. The last line is "N passed, N failed, N skipped" over all runs; the exit
+# status is 0 if nothing failed. --ci is for machines on which every test should run: a skipped
+# one has failed there, unless tools/skips says why not.
+#
+# Each run has a build tree of its own, ./build-test-RUN, which the next call uses again.
+set -u
+
+cd "$(dirname "$0")/.." || exit 1
+
+strict=
+runs=
+for arg; do
+	case $arg in
+	--ci)
+		strict=--strict
+		;;
+	gcc | asan | tsan | clang)
+		runs="$runs $arg"
+		;;
+	*)
+		sed -n '3,16s/^# \{0,1\}//p' "$0"
+		exit 2
+		;;
+	esac
+done
+: "${runs:=gcc asan tsan clang}"
+
+# Sanitizers have to end the program that they find fault with: a message alone fails no test.
+export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=1:strict_string_checks=1}"
+export UBSAN_OPTIONS="${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}"
+export TSAN_OPTIONS="${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1}"
+
+# setup RUN DIR: configure, unless that was done by an earlier call.
+setup()
+{
+	[ ! -f "$2/build.ninja" ] || return 0
+	case $1 in
+	gcc)
+		CC=gcc meson setup "$2"
+		;;
+	asan)
+		CC=gcc meson setup "$2" -Db_sanitize=address,undefined -Db_lundef=false
+		;;
+	tsan)
+		CC=gcc meson setup "$2" -Db_sanitize=thread -Db_lundef=false
+		;;
+	clang)
+		CC=clang meson setup "$2"
+		;;
+	esac >"$2.log" 2>&1 || {
+		cat "$2.log"
+		return 1
+	}
+}
+
+# The models are checked by spin and not by our compiler: once is enough.
+tests()
+{
+	case $1 in
+	gcc)
+		meson test -C "$2" --no-rebuild --print-errorlogs
+		;;
+	asan)
+		meson test -C "$2" --no-rebuild --print-errorlogs --no-suite model --no-suite valgrind -t 4
+		;;
+	tsan)
+		meson test -C "$2" --no-rebuild --print-errorlogs --suite tsan -t 8
+		;;
+	clang)
+		meson test -C "$2" --no-rebuild --print-errorlogs --no-suite model --no-suite valgrind
+		;;
+	esac
+}
+
+run()
+{
+	rm -f "$2/meson-logs/testlog.json"
+	setup "$1" "$2" && ninja -C "$2" --quiet && tests "$1" "$2"
+}
+
+tools/install.sh build test bench || exit 1
+results=
+for name in $runs; do
+	dir=build-test-$name
+	printf '\n== %s\n' "$name"
+	begin=$(date +%s)
+	run "$name" "$dir"
+	status=$?
+	echo "$name took $(($(date +%s) - begin)) s"
+	results="$results $name=$dir:$status"
+done
+printf '\n== all\n'
+exec python3 tools/tally.py $strict $results
