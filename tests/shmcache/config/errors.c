@@ -155,6 +155,9 @@ static void bad_value_contradicts_nothing(void **state)
 		"f.conf:7: [dram] size = 1MB: has an unclear unit (units are powers of 1024 and "
 		"spelt one way only); write 1MiB; allowed: 1MiB to 64TiB, or 0: a quarter of "
 		"what is free in /dev/shm\n");
+	load_bad("[session]\npinned_max = 80%\nreserved_max = 10\n",
+		"f.conf:3: [session] reserved_max = 10: has no unit; use %; allowed: 0 to "
+		"100%\n");
 }
 
 static void complaints_are_in_the_order_of_lines(void **state)

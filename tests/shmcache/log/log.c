@@ -293,16 +293,20 @@ static void journal_gets_priorities_only_where_it_reads(void **state)
 	struct stat st;
 
 	assert_int_equal(fstat(f->fd, &st), 0);
-	snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
-	assert_false(log_set_target(&f->log, LOG_TARGET_STDERR, stream));
 	assert_false(log_set_target(&f->log, LOG_TARGET_JOURNAL, NULL));
 	assert_false(log_set_target(&f->log, LOG_TARGET_JOURNAL, ""));
 	assert_false(log_set_target(&f->log, LOG_TARGET_JOURNAL, "1"));
 	assert_false(log_set_target(&f->log, LOG_TARGET_JOURNAL, "1:2x"));
 	assert_false(log_set_target(&f->log, LOG_TARGET_JOURNAL, "999999:1"));
+	snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)st.st_dev + 1, (uintmax_t)st.st_ino);
+	assert_false(log_set_target(&f->log, LOG_TARGET_JOURNAL, stream));
+	snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino + 1);
+	assert_false(log_set_target(&f->log, LOG_TARGET_JOURNAL, stream));
 	log_info(&f->log, "plain", LOG_NONE);
 	assert_string_equal(written(f), "level=info event=plain\n");
 
+	snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+	assert_false(log_set_target(&f->log, LOG_TARGET_STDERR, stream));
 	assert_true(log_set_target(&f->log, LOG_TARGET_JOURNAL, stream));
 	log_set_level(&f->log, LOG_LEVEL_DEBUG);
 	log_error(&f->log, "e", LOG_NONE);
