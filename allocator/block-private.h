@@ -111,6 +111,9 @@ static inline unsigned int class_of(uint64_t units)
 	       (unsigned int)(units >> (msb - SL_SHIFT));
 }
 
+/* Makes a free block the first of its like that block_alloc() tries. */
+void block_list_front(struct block_allocator *a, uint32_t id);
+
 /* A request in units; false if it is none that block_alloc() takes. */
 static inline bool request_units(uint64_t size, uint64_t align,
 		uint64_t *size_units, uint64_t *align_units)

@@ -49,9 +49,9 @@ static uint64_t window_cost(const struct window *w, const struct block_node *n)
 	return cost;
 }
 
-/* The window's two ends span at most 2 * 1 GiB and two alignments between them,
+/* The window's two ends span at most 1 GiB, an alignment and a block between them,
  * in blocks of at least a unit: the sum can't overflow. */
-static_assert((2 * (BLOCK_SIZE_MAX + BLOCK_ALIGN_MAX) >> UNIT_SHIFT) <
+static_assert((2 * (BLOCK_SIZE_MAX + 2 * BLOCK_ALIGN_MAX) >> UNIT_SHIFT) <
 	      UINT64_MAX / BLOCK_COST_MAX, "no sum of costs overflows");
 
 /* Where a run that starts with the window's lower end has to reach. */
@@ -111,38 +111,57 @@ static uint32_t window_lowest(const struct block_allocator *a, uint32_t start,
 	return start;
 }
 
-int block_window_find(const struct block_allocator *a, uint32_t start,
+/* The best of the windows so far. */
+struct choice {
+	uint32_t lo;		/* 0: none yet */
+	uint32_t hi;
+	uint64_t sum;
+	bool around;		/* it contains the start */
+};
+
+static void choice_offer(struct choice *c, const struct window *w, uint64_t start_off)
+{
+	bool around = w->a->nodes[w->lo].off <= start_off && window_end(w) > start_off;
+
+	if (c->lo && (c->around > around || (c->around == around && c->sum <= w->sum)))
+		return;
+	*c = (struct choice){ w->lo, w->hi, w->sum, around };
+}
+
+/*
+ * Near an end of the region or with a large alignment there may be no place for
+ * a run that contains the start; the nearest that there is begins less than an
+ * alignment behind it, or ends less than two below it and a block further on.
+ */
+int block_window_find(struct block_allocator *a, uint32_t start,
 		uint64_t size, uint64_t align, block_cost_fn *cost, void *ctx,
 		uint32_t *first, uint32_t *last)
 {
 	struct window w = { .a = a, .cost = cost, .ctx = ctx };
-	uint64_t best = UINT64_MAX, highest;
-	uint32_t best_lo = 0, best_end = 0;
+	struct choice best = { 0 };
+	uint64_t start_off;
+	uint32_t lo;
 
 	assert(start && start < a->n_nodes && a->nodes[start].mark != MARK_SPARE);
 	if (!request_units(size, align, &w.units, &w.align))
 		return -EINVAL;
-	w.lo = w.hi = window_lowest(a, start, w.units + w.align - 1);
-	highest = a->nodes[start].off + w.align - 1;
-	while (w.lo && a->nodes[w.lo].off <= highest) {
-		uint32_t lo = w.lo;
-
-		if (!window_extend(&w)) {
-			if (w.lo != lo)
-				continue;
-			break;		/* the region ends; so it will for more */
+	start_off = a->nodes[start].off;
+	w.lo = w.hi = window_lowest(a, start, w.units + 2 * (w.align - 1));
+	while (w.lo && a->nodes[w.lo].off <= start_off + w.align - 1) {
+		lo = w.lo;
+		if (window_extend(&w)) {
+			choice_offer(&best, &w, start_off);
+			window_advance(&w);
+		} else if (w.lo == lo) {
+			break;	/* the region ends, for the next ones too */
 		}
-		/* Below the start altogether is not around it. */
-		if (w.sum < best && window_end(&w) > a->nodes[start].off) {
-			best = w.sum;
-			best_lo = w.lo;
-			best_end = w.hi;
-		}
-		window_advance(&w);
 	}
-	if (!best_lo)
+	if (!best.lo)
 		return BLOCK_FULL;
-	*first = best_lo;
-	*last = best_end ? a->nodes[best_end].prev : a->last;
+	*first = best.lo;
+	*last = best.hi ? a->nodes[best.hi].prev : a->last;
+	/* Nothing to evict: a run that was overlooked, and is not to be again. */
+	if (*first == *last && !node_is_used(&a->nodes[*first]))
+		block_list_front(a, *first);
 	return 0;
 }

@@ -83,6 +83,12 @@ static void list_del(struct block_allocator *a, uint32_t id)
 	}
 }
 
+void block_list_front(struct block_allocator *a, uint32_t id)
+{
+	list_del(a, id);
+	list_add(a, id);
+}
+
 /* The first class from `class` on that has a list; CLASS_COUNT if none. */
 static unsigned int class_next(const struct block_allocator *a, unsigned int class)
 {

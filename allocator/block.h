@@ -54,8 +54,8 @@ void block_allocator_free(struct block_allocator *a);
  *
  * BLOCK_FULL: nothing fits. Of the free runs that are below size + align and
  * 1/32 of that, some that would fit may be overlooked where many of about that
- * size are free, but never the one freed last: free what block_window_find()
- * named, then allocate, and it succeeds.
+ * size are free, but never the one freed last nor the one that
+ * block_window_find() named last.
  * -EINVAL: size is 0 or above BLOCK_SIZE_MAX, the alignment, or the owner.
  */
 int block_alloc(struct block_allocator *a, uint64_t size, uint64_t align,
@@ -105,18 +105,19 @@ typedef uint64_t block_cost_fn(void *ctx, uint32_t owner, uint64_t size);
 /*
  * Evict-to-fit: the cheapest run of neighbouring blocks around `start` that,
  * were all of it free, would hold `size` bytes at `align` (as block_alloc()
- * takes them). It contains `start`, or begins less than align behind its offset.
- * Looks at the blocks within size + align bytes to both sides of `start`, asks
- * for the cost of each at most twice, and changes nothing.
+ * takes them). It contains `start`, unless no such run can, and is near it then.
+ * Looks at the blocks within size + 2 * align bytes to both sides of `start`,
+ * asks for the cost of each at most twice, and changes no block.
  *
  * 0: evict and free what is in use from *first to *last (inclusive, along
  * block_next(); go there before the first is freed, for frees join). As long as
- * nobody allocates in between, block_alloc() then succeeds. Free blocks may be
- * in it, and it may be a single free one.
- * BLOCK_FULL: no run here without a block that can't be evicted.
+ * nobody else allocates or frees in between, block_alloc() then succeeds. Free
+ * blocks may be in it, and it may be a single free one.
+ * BLOCK_FULL: no run here without a block that can't be evicted; never while all
+ * can be and the region is at least size + align large.
  * -EINVAL: size or align, as for block_alloc().
  */
-int block_window_find(const struct block_allocator *a, uint32_t start,
+int block_window_find(struct block_allocator *a, uint32_t start,
 		uint64_t size, uint64_t align, block_cost_fn *cost, void *ctx,
 		uint32_t *first, uint32_t *last);
 

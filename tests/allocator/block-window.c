@@ -280,6 +280,75 @@ static void test_random(void **state)
 	}
 }
 
+/* With nothing held, a quarter of the region can always be had, at any place:
+ * from every block of a region that is cut up at random. */
+static void test_never_full(void **state)
+{
+	static const uint64_t aligns[] = { 0, 128, 4096, 32768 };
+	struct block_allocator *a;
+	struct costs costs = { 0 };
+	uint32_t block, first, last, owner;
+	uint64_t size;
+	int round, k;
+
+	(void)state;
+	srand(43);
+	for (owner = 1; owner < BLOCKS_MAX; owner++)
+		costs.of[owner] = 1 + (uint64_t)rand() % 1000;
+	for (round = 0; round < 40; round++) {
+		assert_int_equal(block_allocator_new(&a, 33 * 4096), 0);
+		for (owner = 1; owner < BLOCKS_MAX; owner++)
+			if (block_alloc(a, 1 + (uint64_t)rand() % 4000, 0, owner, &block))
+				break;
+		for (k = 0; k < 10; k++) {
+			block = random_block(a);
+			if (!block_is_free(a, block))
+				block_free(a, block);
+		}
+		for (block = block_first(a); block; block = block_next(a, block)) {
+			for (k = 0; k < 16; k++) {
+				size = 33 * 1024 - (uint64_t)(k / 4) * 4000;
+				assert_int_equal(block_window_find(a, block, size,
+					aligns[k % 4], cost_get, &costs, &first, &last), 0);
+				assert_true(run_fits(a, first, last, size, aligns[k % 4]));
+			}
+		}
+		window_use(a, first, last, 33 * 1024 - 3 * 4000, 32768, 1);
+		block_allocator_free(a);
+	}
+}
+
+/* A free run that fits is named again if the search by lists overlooks it, and
+ * is then found: many that are too small by a little hide one that is not. */
+static void test_overlooked(void **state)
+{
+	struct costs costs = { 0 };
+	struct block_allocator *a;
+	uint32_t block, hidden, first = 0, last = 0, i, spacer = 0;
+	uint64_t off = 0;
+
+	(void)state;
+	assert_int_equal(block_allocator_new(&a, 64 << 20), 0);
+	/* All of one class, which is 2 KiB wide; the fit is freed first. */
+	for (i = 0; i < 200; i++, off += 65536 + 1024 + 64)
+		assert_int_equal(block_restore(a, off + 65536 + (i ? 0 : 1024),
+			i ? 1024 + 64 : 64, 1, &spacer), 0);
+	assert_int_equal(block_restore(a, off, (64 << 20) - off, 1, &block), 0);
+	hidden = block_first(a);
+	assert_true(block_is_free(a, hidden));
+	assert_int_equal(block_size(a, hidden), 65536 + 1024);
+	assert_int_equal(block_alloc(a, 65536 + 512, 0, 1, &block), BLOCK_FULL);
+	costs.of[1] = 5;
+	assert_int_equal(block_window_find(a, hidden, 65536 + 512, 0,
+		cost_get, &costs, &first, &last), 0);
+	assert_int_equal(first, hidden);
+	assert_int_equal(last, hidden);
+	assert_int_equal(block_alloc(a, 65536 + 512, 0, 1, &block), 0);
+	assert_int_equal(block_offset(a, block), 0);
+	assert_int_equal(block_check(a, NULL, 0), 0);
+	block_allocator_free(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -288,6 +357,8 @@ int main(void)
 		cmocka_unit_test(test_edges),
 		cmocka_unit_test(test_large_costs),
 		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_never_full),
+		cmocka_unit_test(test_overlooked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
