@@ -32,6 +32,7 @@
 #define ABI_KEY_SIZE_MAX 1024
 #define ABI_VALUE_SIZE_MAX (UINT64_C(1) << 30)
 #define ABI_WORKERS_MAX 16
+#define ABI_CONTROL ABI_WORKERS_MAX /* the control thread's place among the workers' */
 #define ABI_SESSIONS_MAX 4096
 #define ABI_LANES_MAX 256
 #define ABI_VALUE_ALIGN 64	       /* of every value */
@@ -253,7 +254,7 @@ struct abi_plane {
 	struct shared_u32 fence_needed; /* 1: the broker can't membarrier, readers must fence */
 	uint8_t pad1[ABI_APART - 32];
 	struct shared_u64 gauge[32];
-	struct abi_worker worker[ABI_WORKERS_MAX];
+	struct abi_worker worker[ABI_WORKERS_MAX + 1]; /* the last is ABI_CONTROL's */
 	struct abi_session session[]; /* n_sessions_max */
 };
 

@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* attach.c: who may come in, what he gets, and how we learn that he is gone. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ipc/wire.h"
+#include "shmcache/broker.h"
+
+/*
+ * Anybody can connect; who that is, the kernel tells (SO_PEERCRED), and what he may do, the
+ * configuration. A connection that does not say hello costs a small struct until its time is over or
+ * too many others have come: then the oldest goes, since an honest client says hello at once.
+ *
+ * A session ends when its connection hangs up or its process dies, whichever is seen first. The
+ * pidfd matters: a child that inherited the connection keeps it open after its parent was killed.
+ * The end is the worker's to carry out, who owns the session; the control thread only takes it out
+ * of its own epoll set and passes it on.
+ */
+struct handshake {
+	struct watch watch;
+	struct ucred peer;
+	uint64_t deadline_ms;
+	struct handshake *next, **link;
+};
+
+static struct abi_worker *own_counters(struct broker *b)
+{
+	return &b->plane.shared->worker[ABI_CONTROL];
+}
+
+/* --- the end of a session -------------------------------------------------------------------------- */
+
+static void session_end(struct broker *b, struct session *s)
+{
+	if (s->is_leaving)
+		return;
+	s->is_leaving = true;
+	log_debug(b->log, "detach", LOG_U64("session", s->id), LOG_I64("pid", s->pid));
+	watch_close(b->epoll, &s->socket);
+	watch_close(b->epoll, &s->death);
+	worker_leave(s->worker, s);
+}
+
+void attach_end_broken(struct broker *b)
+{
+	struct session *s, *found;
+
+	do {
+		found = NULL;
+		pthread_mutex_lock(&b->sessions_lock);
+		for (s = b->sessions; s && !found; s = s->next)
+			/* partner: the release in the worker's cut_off() */
+			if (!s->is_leaving &&
+				atomic_load_explicit(&s->fault, memory_order_acquire))
+				found = s;
+		pthread_mutex_unlock(&b->sessions_lock);
+		/* Only the control thread ends sessions, so it can't go away in between. */
+		if (found)
+			session_end(b, found);
+	} while (found);
+}
+
+static void death_ready(struct watch *watch, uint32_t events)
+{
+	struct session *s = watch->owner;
+
+	(void)events;
+	session_end(s->worker->broker, s);
+}
+
+/* --- lanes ----------------------------------------------------------------------------------------- */
+
+static int lane_answer(struct session *s)
+{
+	struct wire_lane message = {.status = ABI_STATUS_OK};
+	struct lane *lane = NULL;
+	int client_end = -1;
+	int r = session_lane_open(s, &lane, &client_end);
+
+	if (r) {
+		message.status = r == -EUSERS ? ABI_STATUS_QUOTA : ABI_STATUS_NOMEM;
+		return wire_send(s->socket.fd, WIRE_LANE, &message, sizeof(message), NULL, 0);
+	}
+	message.lane = lane->idx;
+	shared_u32_store(&lane->response->worker, s->worker->idx);
+	worker_add_lane(s->worker, lane);
+	r = wire_send(s->socket.fd, WIRE_LANE, &message, sizeof(message), &client_end, 1);
+	close(client_end);
+	return r;
+}
+
+static void session_ready(struct watch *watch, uint32_t events)
+{
+	struct session *s = watch->owner;
+	struct broker *b = s->worker->broker;
+	int descriptors[WIRE_DESCRIPTORS_MAX], r;
+	union wire_message message;
+	size_t n;
+
+	(void)events;
+	r = wire_receive(s->socket.fd, &message, descriptors, &n);
+	if (r == -EAGAIN)
+		return;
+	while (n)
+		close(descriptors[--n]);
+	if (!r)
+		r = message.head.type == WIRE_LANE_OPEN ? lane_answer(s) : -EBADMSG;
+	if (!r)
+		return;
+	if (r == -EBADMSG) {
+		store_count(own_counters(b), ABI_COUNTER_SESSIONS_BROKEN, 1);
+		log_warning(b->log, "session-cut-off", LOG_U64("session", s->id),
+			LOG_I64("pid", s->pid), LOG_U64("uid", s->uid),
+			LOG_STR("why", abi_fault_name(ABI_FAULT_PROTOCOL)));
+	}
+	session_end(b, s);
+}
+
+/* --- hello ----------------------------------------------------------------------------------------- */
+
+static void handshake_free(struct broker *b, struct handshake *h)
+{
+	*h->link = h->next;
+	if (h->next)
+		h->next->link = h->link;
+	else
+		b->attach.newest = h->link;
+	b->attach.n_handshakes--;
+	watch_close(b->epoll, &h->watch);
+	free(h);
+}
+
+static void refuse(
+	struct broker *b, const struct handshake *h, enum wire_refusal refusal, const char *why)
+{
+	struct wire_refused message = {.refusal = refusal};
+
+	snprintf(message.why, sizeof(message.why), "%s", why);
+	wire_send(h->watch.fd, WIRE_REFUSED, &message, sizeof(message), NULL, 0);
+	store_count(own_counters(b), ABI_COUNTER_SESSIONS_REFUSED, 1);
+	log_warning(b->log, "attach-refused", LOG_I64("pid", h->peer.pid),
+		LOG_U64("uid", h->peer.uid), LOG_STR("why", why));
+}
+
+/* When a process was started, in ticks: with the pid it names the process. 0 if unknown. */
+static uint64_t pid_start_time(pid_t pid)
+{
+	char path[64], text[1024], *at;
+	unsigned long long ticks = 0;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	at = strrchr(text, ')');
+	if (at)
+		sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
+			       "%*d %*d %llu",
+			&ticks);
+	return ticks;
+}
+
+static void directory_fill(struct session *s)
+{
+	struct abi_session *d = s->directory;
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	shared_u32_store(&d->pid, (uint32_t)s->pid);
+	shared_u32_store(&d->uid, s->uid);
+	shared_u32_store(&d->role, s->role);
+	shared_u32_store(&d->worker, s->worker->idx);
+	shared_u32_store(&d->n_lanes, 0);
+	shared_u32_store(&d->broken, 0);
+	shared_u64_store(&d->attached_ms, (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000);
+	shared_u64_store(&d->pid_start_time, pid_start_time(s->pid));
+	/* partner: the acquire of whoever reads the directory */
+	shared_u64_store_release(&d->id, s->id);
+}
+
+/* Onto the broker's list, with a line in the directory. False when it is full. */
+static bool enlist(struct broker *b, struct session *s)
+{
+	pthread_mutex_lock(&b->sessions_lock);
+	if (b->n_sessions < b->config->session.n_max)
+		s->directory = plane_session_slot(&b->plane);
+	if (s->directory) {
+		directory_fill(s);
+		s->next = b->sessions;
+		s->link = &b->sessions;
+		if (s->next)
+			s->next->link = &s->next;
+		b->sessions = s;
+		b->n_sessions++;
+		shared_u64_store(&b->plane.shared->gauge[ABI_GAUGE_SESSIONS_NOW], b->n_sessions);
+	}
+	pthread_mutex_unlock(&b->sessions_lock);
+	return s->directory != NULL;
+}
+
+static int send_welcome(struct broker *b, struct session *s, const struct session_descriptors *fds)
+{
+	struct region *dram = b->store.tier[ABI_TIER_DRAM].region;
+	const struct abi_geometry *g = &s->geometry;
+	struct wire_welcome message = {
+		.session = s->id,
+		.epoch = shared_u64_load(&b->plane.shared->epoch),
+		.index_size = b->store.index.head->size,
+		.dram_size = b->store.tier[ABI_TIER_DRAM].size,
+		.role = s->role,
+		.n_descriptors = 4,
+		.n_lanes = g->n_lanes,
+		.n_queue = g->n_queue,
+		.n_holds = g->n_holds,
+		.n_log = g->n_log,
+		.staging_size = g->staging_size,
+	};
+	int descriptors[] = {
+		b->store.index.read_fd,
+		fds->request,
+		fds->response,
+		s->role == WIRE_ROLE_WRITER ? region_fd(dram) : region_fd_readonly(dram),
+	};
+
+	return wire_send(s->socket.fd, WIRE_WELCOME, &message, sizeof(message), descriptors, 4);
+}
+
+/* Watch connection and process. The handshake's descriptor becomes the session's. */
+static int watch_session(struct broker *b, struct session *s, struct handshake *h)
+{
+	int r;
+
+	s->socket.ready = session_ready;
+	s->death.ready = death_ready;
+	s->socket.owner = s->death.owner = s;
+	s->death.fd = (int)syscall(SYS_pidfd_open, s->pid, 0);
+	if (s->death.fd >= 0) {
+		r = watch_add(b->epoll, &s->death, EPOLLIN);
+		if (r)
+			return r;
+	}
+	epoll_ctl(b->epoll, EPOLL_CTL_DEL, h->watch.fd, NULL);
+	s->socket.fd = h->watch.fd;
+	h->watch.fd = -1;
+	return watch_add(b->epoll, &s->socket, EPOLLIN);
+}
+
+static void welcome(struct broker *b, struct handshake *h, enum wire_role role)
+{
+	struct session_descriptors fds;
+	struct session *s;
+	int r = session_new(&s, b->config, &fds);
+
+	if (r) {
+		refuse(b, h, WIRE_REFUSAL_RESOURCES, "the broker can't make a session: out of memory "
+						     "or descriptors");
+		return;
+	}
+	s->id = ++b->next_session;
+	s->pid = h->peer.pid;
+	s->uid = h->peer.uid;
+	s->role = role;
+	s->worker = &b->worker[s->id % b->n_workers];
+	if (!enlist(b, s)) {
+		refuse(b, h, WIRE_REFUSAL_FULL, "the broker has as many sessions as [session] max allows");
+		session_free(s);
+	} else {
+		r = watch_session(b, s, h);
+		if (!r)
+			r = send_welcome(b, s, &fds);
+		store_count(own_counters(b), ABI_COUNTER_SESSIONS, 1);
+		log_debug(b->log, "attach", LOG_U64("session", s->id), LOG_I64("pid", s->pid),
+			LOG_U64("uid", s->uid), LOG_STR("role", config_role_name((int)role)));
+		if (r)
+			session_end(b, s);
+	}
+	close(fds.request);
+	close(fds.response);
+}
+
+static void hello(struct broker *b, struct handshake *h, const struct wire_hello *hello)
+{
+	enum wire_role role;
+	char why[128];
+
+	if (hello->magic != ABI_MAGIC || hello->version != ABI_VERSION ||
+		hello->fingerprint != abi_fingerprint()) {
+		snprintf(why, sizeof(why), "the client library is of version %u, the broker of %u, or "
+					   "they were built with another layout", hello->version,
+			ABI_VERSION);
+		refuse(b, h, WIRE_REFUSAL_VERSION, why);
+		return;
+	}
+	role = (enum wire_role)config_role(b->config, h->peer.uid, h->peer.gid, geteuid());
+	if (role == WIRE_ROLE_NONE || hello->role > role) {
+		snprintf(why, sizeof(why), "user %u may be %s here, see [access] in the configuration",
+			h->peer.uid, config_role_name((int)role));
+		refuse(b, h, WIRE_REFUSAL_ACCESS, why);
+		return;
+	}
+	welcome(b, h, hello->role ? hello->role : role);
+}
+
+static void handshake_ready(struct watch *watch, uint32_t events)
+{
+	struct handshake *h = (struct handshake *)watch;
+	struct broker *b = watch->owner;
+	int descriptors[WIRE_DESCRIPTORS_MAX], r;
+	union wire_message message;
+	size_t n;
+
+	(void)events;
+	r = wire_receive(watch->fd, &message, descriptors, &n);
+	if (r == -EAGAIN)
+		return;
+	while (n)
+		close(descriptors[--n]);
+	if (!r && message.head.type == WIRE_HELLO)
+		hello(b, h, &message.hello);
+	else if (r != -EPIPE)
+		refuse(b, h, WIRE_REFUSAL_VERSION, "that was no hello of this protocol");
+	handshake_free(b, h);
+}
+
+/* --- accept ---------------------------------------------------------------------------------------- */
+
+/* No descriptor left: take the client in with the spare one, and close it, so that it is told. */
+static void turn_away(struct broker *b)
+{
+	int fd;
+
+	if (b->attach.spare_fd < 0)
+		return;
+	close(b->attach.spare_fd);
+	fd = accept4(b->attach.listener.fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+	b->attach.spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	store_count(own_counters(b), ABI_COUNTER_SESSIONS_REFUSED, 1);
+	log_warning(b->log, "attach-refused", LOG_STR("why", "out of descriptors"));
+}
+
+static void listener_ready(struct watch *watch, uint32_t events)
+{
+	struct broker *b = watch->owner;
+	socklen_t size = sizeof(struct ucred);
+	struct handshake *h;
+	int fd;
+
+	(void)events;
+	fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0) {
+		if (errno == EMFILE || errno == ENFILE)
+			turn_away(b);
+		return;
+	}
+	h = calloc(1, sizeof(*h));
+	if (!h || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &h->peer, &size) < 0) {
+		free(h);
+		close(fd);
+		return;
+	}
+	if (b->attach.n_handshakes >= b->config->session.handshakes)
+		handshake_free(b, b->attach.oldest);
+	h->watch.fd = fd;
+	h->watch.ready = handshake_ready;
+	h->watch.owner = b;
+	h->deadline_ms = store_now_ms() + b->config->session.hello_timeout_ns / 1000000;
+	h->link = b->attach.newest;
+	*h->link = h;
+	b->attach.newest = &h->next;
+	b->attach.n_handshakes++;
+	if (watch_add(b->epoll, &h->watch, EPOLLIN)) {
+		handshake_free(b, h);
+		return;
+	}
+	/* An honest client's hello is there already, or as good as. */
+	handshake_ready(&h->watch, 0);
+}
+
+void attach_expire(struct broker *b, uint64_t now_ms)
+{
+	while (b->attach.oldest && b->attach.oldest->deadline_ms <= now_ms)
+		handshake_free(b, b->attach.oldest);
+}
+
+int attach_open(struct broker *b, const char *path, char *why, size_t why_size)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct attach *a = &b->attach;
+	struct stat st;
+	int r;
+
+	a->oldest = NULL;
+	a->newest = &a->oldest;
+	a->n_handshakes = 0;
+	a->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	a->listener.ready = listener_ready;
+	a->listener.owner = b;
+	a->listener.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	/* We have the lock on the name, so a socket that is there is a dead broker's. */
+	if (!lstat(path, &st) && S_ISSOCK(st.st_mode))
+		unlink(path);
+	if (a->listener.fd >= 0 &&
+		!bind(a->listener.fd, (struct sockaddr *)&address, sizeof(address))) {
+		if (!chmod(path, 0666) && !listen(a->listener.fd, 512) &&
+			!watch_add(b->epoll, &a->listener, EPOLLIN))
+			return 0;
+		r = -errno;
+		unlink(path);
+	} else {
+		r = -errno;
+	}
+	snprintf(why, why_size, "can't listen on %s: %s", path, strerror(-r));
+	watch_close(b->epoll, &a->listener);
+	attach_close(b, path);
+	return r;
+}
+
+void attach_close(struct broker *b, const char *path)
+{
+	while (b->attach.oldest)
+		handshake_free(b, b->attach.oldest);
+	if (b->attach.listener.fd >= 0)
+		unlink(path);
+	watch_close(b->epoll, &b->attach.listener);
+	if (b->attach.spare_fd >= 0)
+		close(b->attach.spare_fd);
+	b->attach.spare_fd = -1;
+}

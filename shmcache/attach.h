@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* attach.h: the listening socket, and clients until they are sessions. */
+#ifndef SHMCACHE_ATTACH_H
+#define SHMCACHE_ATTACH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shmcache/watch.h"
+
+struct broker;
+struct handshake;
+
+struct attach {
+	struct watch listener;
+	struct handshake *oldest, **newest; /* in the order of arrival, thus of deadlines */
+	unsigned n_handshakes;
+	int spare_fd; /* given up for a moment when descriptors run out, to turn a client away */
+};
+
+/* Listen on @path. 0, or -errno and a sentence. By the control thread, as all here. */
+int attach_open(struct broker *b, const char *path, char *why, size_t why_size);
+
+/* Close the socket and all handshakes, and remove @path. */
+void attach_close(struct broker *b, const char *path);
+
+/* Turn away who has not said hello in time. */
+void attach_expire(struct broker *b, uint64_t now_ms);
+
+/* End sessions that a worker has cut off. */
+void attach_end_broken(struct broker *b);
+
+#endif

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* broker.c: starting, running and stopping the parts in their order. */
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "ipc/wire.h"
+#include "shmcache/broker.h"
+#include "shmcache/guard.h"
+
+/*
+ * The order of the start is the order of what others may see: the name is ours (lock), then the
+ * plane says that a new epoch begins, and clients of a former broker stop trusting what they mapped,
+ * before the index or a tier is touched; then the workers run; then the socket is there; and at last
+ * the plane says SERVING. The stop is the same backwards.
+ */
+
+/* --- what wakes the control thread ----------------------------------------------------------------- */
+
+static void signals_ready(struct watch *watch, uint32_t events)
+{
+	struct broker *b = watch->owner;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(watch->fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	log_info(b->log, "signal", LOG_STR("name", strsignal((int)info.ssi_signo)),
+		LOG_I64("from", (int64_t)info.ssi_pid));
+	b->is_done = true;
+}
+
+static void timer_ready(struct watch *watch, uint32_t events)
+{
+	struct broker *b = watch->owner;
+	uint64_t n;
+
+	(void)events;
+	(void)!read(watch->fd, &n, sizeof(n));
+	attach_expire(b, store_now_ms());
+	log_flush(b->log);
+	pthread_mutex_lock(&b->store.lock);
+	b->store.policy_books = policy_books_size(b->store.tier[ABI_TIER_DRAM].policy);
+	pthread_mutex_unlock(&b->store.lock);
+}
+
+static void poke_ready(struct watch *watch, uint32_t events)
+{
+	uint64_t n;
+
+	(void)events;
+	(void)!read(watch->fd, &n, sizeof(n));
+	attach_end_broken(watch->owner);
+}
+
+void broker_poke(struct broker *b)
+{
+	(void)!write(b->poke.fd, &(uint64_t){1}, 8);
+}
+
+static int open_watches(struct broker *b)
+{
+	struct itimerspec every = {.it_interval.tv_sec = 1, .it_value.tv_sec = 1};
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	b->signals.ready = signals_ready;
+	b->timer.ready = timer_ready;
+	b->poke.ready = poke_ready;
+	b->signals.owner = b->timer.owner = b->poke.owner = b;
+	b->epoll = epoll_create1(EPOLL_CLOEXEC);
+	b->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	b->timer.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	b->poke.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (b->epoll < 0 || b->signals.fd < 0 || b->timer.fd < 0 || b->poke.fd < 0 ||
+		timerfd_settime(b->timer.fd, 0, &every, NULL) < 0 ||
+		watch_add(b->epoll, &b->signals, EPOLLIN) ||
+		watch_add(b->epoll, &b->timer, EPOLLIN) || watch_add(b->epoll, &b->poke, EPOLLIN))
+		return -errno;
+	return 0;
+}
+
+static void close_watches(struct broker *b)
+{
+	watch_close(b->epoll, &b->signals);
+	watch_close(b->epoll, &b->timer);
+	watch_close(b->epoll, &b->poke);
+	if (b->epoll >= 0)
+		close(b->epoll);
+}
+
+/* --- what the store asks --------------------------------------------------------------------------- */
+
+static void scan_holds(void *context, struct index *ix, uint8_t round)
+{
+	struct broker *b = context;
+	struct session *s;
+
+	pthread_mutex_lock(&b->sessions_lock);
+	for (s = b->sessions; s; s = s->next)
+		session_scan_holds(s, ix, round);
+	pthread_mutex_unlock(&b->sessions_lock);
+}
+
+/* A worker drains the logs of its own sessions; it is the one that asks. */
+static void drain_logs(void *context, struct abi_worker *w)
+{
+	struct broker *b = context;
+	struct worker *worker = &b->worker[w - b->plane.shared->worker];
+	struct session *last = NULL;
+	unsigned i;
+
+	for (i = 0; i < worker->n_lanes; i++) {
+		if (worker->lane[i]->session != last)
+			session_drain_logs(worker->lane[i]->session, &b->store, w);
+		last = worker->lane[i]->session;
+	}
+}
+
+/* --- start ----------------------------------------------------------------------------------------- */
+
+#define DRAM_SIZE_MIN (UINT64_C(1) << 20)
+
+static void fill_in_sizes(struct config *c)
+{
+	struct statvfs fs;
+
+	if (!c->dram.size) {
+		if (!statvfs("/dev/shm", &fs))
+			c->dram.size = (uint64_t)fs.f_bavail * fs.f_frsize / 4;
+		c->dram.size &= ~((UINT64_C(2) << 20) - 1);
+		if (c->dram.size < DRAM_SIZE_MIN)
+			c->dram.size = DRAM_SIZE_MIN;
+		if (c->dram.size > BLOCK_REGION_MAX)
+			c->dram.size = BLOCK_REGION_MAX;
+	}
+	if (!c->index.size_max)
+		c->index.size_max = c->dram.size;
+	/* Even the smallest tier needs an index to speak of. */
+	if (c->index.size_max < DRAM_SIZE_MIN)
+		c->index.size_max = DRAM_SIZE_MIN;
+}
+
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static bool has_membarrier(void)
+{
+	long got = syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0);
+
+	return got > 0 && (got & MEMBARRIER_CMD_GLOBAL_EXPEDITED);
+}
+
+static void log_opened(struct broker *b, const struct store_opened *o)
+{
+	if (o->lacks[0])
+		log_warning(b->log, "dram-lacks", LOG_STR("why", o->lacks));
+	if (o->warm)
+		log_info(b->log, "warm-start", LOG_U64("entries", o->recovery.n_found),
+			LOG_U64("dropped", o->recovery.n_dropped));
+	else if (o->cold_why[0])
+		log_warning(b->log, "cold-start", LOG_STR("why", o->cold_why));
+}
+
+static bool object_exists(const char *object)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "/dev/shm%s", object);
+	return access(path, F_OK) == 0;
+}
+
+static int open_store(struct broker *b, char *why, size_t why_size)
+{
+	struct abi_worker *control = &b->plane.shared->worker[ABI_CONTROL];
+	const struct config *c = b->config;
+	char index[64], dram[64];
+	struct store_options options = {
+		.index_name = index,
+		.dram_name = dram,
+		.dram_size = c->dram.size,
+		.index_size_max = c->index.size_max,
+		.policy = c->eviction.policy[0] ? c->eviction.policy : NULL,
+		.batch = c->eviction.batch,
+		.node = c->dram.node,
+		.huge_pages = c->dram.huge_pages == CONFIG_HUGE_PAGES_ADVISE,
+		.reserve_threads = c->dram.reserve_threads,
+	};
+	struct store_opened opened;
+	int r;
+
+	wire_object_name(c->cache.name, WIRE_OBJECT_INDEX, index, sizeof(index));
+	wire_object_name(c->cache.name, WIRE_OBJECT_DRAM, dram, sizeof(dram));
+	options.reuse = c->cache.persist && (object_exists(index) || object_exists(dram));
+	b->store.sessions.scan_holds = scan_holds;
+	b->store.sessions.drain_logs = drain_logs;
+	b->store.sessions.context = b;
+	r = store_open(&b->store, &options, &opened, why, why_size);
+	if (r)
+		return r;
+	b->is_warm = opened.warm;
+	store_count(control, ABI_COUNTER_RECOVERED, opened.recovery.n_found);
+	store_count(control, ABI_COUNTER_RECOVER_DROPPED, opened.recovery.n_dropped);
+	store_gauges(&b->store, b->plane.shared);
+	log_opened(b, &opened);
+	return 0;
+}
+
+static void stop_workers(struct broker *b)
+{
+	unsigned i;
+
+	/* partner: the workers' acquire */
+	atomic_store_explicit(&b->is_stopping, true, memory_order_release);
+	for (i = 0; i < b->n_workers; i++)
+		worker_ring(&b->worker[i]);
+	for (i = 0; i < b->n_workers; i++)
+		worker_join(&b->worker[i]);
+	b->n_workers = 0;
+}
+
+static int start_workers(struct broker *b, char *why, size_t why_size)
+{
+	int r;
+
+	for (b->n_workers = 0; b->n_workers < b->config->broker.workers; b->n_workers++) {
+		r = worker_start(&b->worker[b->n_workers], b, b->n_workers);
+		if (!r)
+			continue;
+		snprintf(why, why_size, "can't start worker %u: %s", b->n_workers, strerror(-r));
+		stop_workers(b);
+		return r;
+	}
+	return 0;
+}
+
+static int open_plane(struct broker *b, const char *socket, char *why, size_t why_size)
+{
+	const struct config *c = b->config;
+	bool fence_needed = !has_membarrier();
+	int r;
+
+	r = plane_open(&b->plane, socket, c->session.n_max, c->broker.workers, fence_needed, why,
+		why_size);
+	if (r)
+		return r;
+	/* Readers that began under the former epoch see the new one before we write anything else. */
+	if (fence_needed || syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0))
+		shared_fence();
+	return 0;
+}
+
+int broker_start(struct broker *b, struct config *config, struct log *log, char *why, size_t why_size)
+{
+	char socket[CONFIG_PATH_MAX + 1];
+	bool keeps;
+	int r;
+
+	memset(b, 0, sizeof(*b));
+	b->config = config;
+	b->log = log;
+	b->signals.fd = b->timer.fd = b->poke.fd = b->attach.listener.fd = -1;
+	b->attach.spare_fd = -1;
+	b->can_spin = sysconf(_SC_NPROCESSORS_ONLN) > 1;
+	pthread_mutex_init(&b->sessions_lock, NULL);
+	config_socket_path(config, socket);
+	raise_descriptor_limit();
+	fill_in_sizes(config);
+	guard_install();
+
+	r = plane_lock(&b->plane, config->cache.name, why, why_size);
+	if (r)
+		return r;
+	r = open_watches(b);
+	if (r) {
+		snprintf(why, why_size, "can't set up signals and timers: %s", strerror(-r));
+		goto fail_lock;
+	}
+	r = open_plane(b, socket, why, why_size);
+	if (r)
+		goto fail_lock;
+	r = open_store(b, why, why_size);
+	if (r)
+		goto fail_plane;
+	r = start_workers(b, why, why_size);
+	if (r)
+		goto fail_store;
+	r = attach_open(b, socket, why, why_size);
+	if (r)
+		goto fail_workers;
+	plane_set_state(&b->plane, ABI_STATE_SERVING);
+	log_info(log, "serving", LOG_STR("name", config->cache.name), LOG_STR("socket", socket),
+		LOG_U64("dram", config->dram.size), LOG_U64("workers", b->n_workers),
+		LOG_STR("policy", policy_name(b->store.tier[ABI_TIER_DRAM].policy)),
+		LOG_U64("epoch", shared_u64_load(&b->plane.shared->epoch)));
+	return 0;
+
+fail_workers:
+	stop_workers(b);
+fail_store:
+	keeps = b->is_warm;
+	store_close(&b->store, !keeps);
+fail_plane:
+	plane_set_state(&b->plane, ABI_STATE_STOPPED);
+fail_lock:
+	close_watches(b);
+	plane_close(&b->plane, !b->is_warm);
+	pthread_mutex_destroy(&b->sessions_lock);
+	return r;
+}
+
+void broker_run(struct broker *b)
+{
+	while (!b->is_done)
+		watch_wait(b->epoll, -1);
+}
+
+static void free_sessions(struct broker *b)
+{
+	struct abi_worker *control = &b->plane.shared->worker[ABI_CONTROL];
+	struct session *s;
+
+	/* The workers have ended: what they owned is ours. */
+	while ((s = b->sessions)) {
+		b->sessions = s->next;
+		session_give_back(s, &b->store, control);
+		watch_close(b->epoll, &s->socket);
+		watch_close(b->epoll, &s->death);
+		session_free(s);
+	}
+	b->n_sessions = 0;
+}
+
+void broker_stop(struct broker *b)
+{
+	char socket[CONFIG_PATH_MAX + 1];
+	bool unlink = !b->config->cache.persist;
+
+	config_socket_path(b->config, socket);
+	attach_close(b, socket);
+	stop_workers(b);
+	/* Nobody attaches from here on, and who is attached learns of it by the hang-up. */
+	plane_set_state(&b->plane, ABI_STATE_STOPPED);
+	free_sessions(b);
+	store_gauges(&b->store, b->plane.shared);
+	log_info(b->log, "stopped", LOG_STR("name", b->config->cache.name),
+		LOG_U64("entries", b->store.index.n_entries),
+		LOG_STR("cache", unlink ? "removed" : "kept"));
+	store_close(&b->store, unlink);
+	close_watches(b);
+	plane_close(&b->plane, unlink);
+	pthread_mutex_destroy(&b->sessions_lock);
+}

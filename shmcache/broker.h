@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* broker.h: the whole broker: one struct, owned by main. */
+#ifndef SHMCACHE_BROKER_H
+#define SHMCACHE_BROKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shmcache/attach.h"
+#include "shmcache/config/config.h"
+#include "shmcache/log/log.h"
+#include "shmcache/plane.h"
+#include "shmcache/session.h"
+#include "shmcache/store.h"
+#include "shmcache/worker.h"
+
+/*
+ * Threads: the control thread (main) accepts, says hello, notices deaths and signals; the workers
+ * carry out requests. A session belongs to one worker. Locks, in the order in which they nest:
+ * reclaim_lock, sessions_lock, the store's lock; a worker's inbox lock is a leaf.
+ */
+struct broker {
+	struct config *config;
+	struct log *log;
+	struct plane plane;
+	struct store store;
+	struct worker worker[ABI_WORKERS_MAX];
+	unsigned n_workers;
+	bool can_spin; /* more than one CPU */
+	bool is_warm;
+
+	/* All sessions, for the scan of holds and for inspection. */
+	pthread_mutex_t sessions_lock;
+	struct session *sessions;
+	unsigned n_sessions;
+	uint64_t next_session;
+
+	atomic_bool is_stopping; /* workers answer what is there, and end */
+
+	/* The control thread's. */
+	int epoll;
+	struct attach attach;
+	struct watch signals, timer, poke;
+	bool is_done;
+};
+
+/*
+ * Take the name, open plane and store, start the workers, serve. 0, or -errno with a sentence in
+ * @why; nothing is left behind then. The config's sizes that are 0 are filled in.
+ */
+int broker_start(struct broker *b, struct config *config, struct log *log, char *why, size_t why_size);
+
+/* The control thread's loop; returns when SIGTERM or SIGINT has come. */
+void broker_run(struct broker *b);
+
+/* Answer what is in flight, stop, leave the cache warm or (persist = off) nothing. */
+void broker_stop(struct broker *b);
+
+/* Wake the control thread: a session is to be cut off. Any thread. */
+void broker_poke(struct broker *b);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* guard.c: a SIGBUS in a copy to a tier becomes an answer. */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <string.h>
+
+#include "shmcache/guard.h"
+
+/*
+ * A client of the role writer has a writable descriptor of the tier, and Linux offers no seal for a
+ * POSIX shared memory object: it can truncate the tier under us. The next touch of a lost page is a
+ * SIGBUS. The broker touches tier memory in one way only, copying staged bytes into a block, and
+ * does that here, where the signal jumps back out. sigsetjmp() without the mask is a dozen stores.
+ */
+static _Thread_local sigjmp_buf *guard_point;
+
+static void on_sigbus(int signal_number)
+{
+	sigset_t set;
+
+	if (!guard_point) {
+		/* Not ours: die of it. The signal is blocked here, and kills on return. */
+		signal(signal_number, SIG_DFL);
+		raise(signal_number);
+		return;
+	}
+	sigemptyset(&set);
+	sigaddset(&set, signal_number);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	siglongjmp(*guard_point, 1);
+}
+
+int guard_install(void)
+{
+	struct sigaction action = {.sa_handler = on_sigbus};
+
+	sigemptyset(&action.sa_mask);
+	return sigaction(SIGBUS, &action, NULL) < 0 ? -errno : 0;
+}
+
+bool guard_copy(void *to, const void *from, size_t size)
+{
+	sigjmp_buf point;
+
+	if (sigsetjmp(point, 0)) {
+		guard_point = NULL;
+		return false;
+	}
+	guard_point = &point;
+	/* The compiler must not move the copy out from between the two stores. */
+	__asm__ __volatile__("" ::: "memory");
+	memcpy(to, from, size);
+	__asm__ __volatile__("" ::: "memory");
+	guard_point = NULL;
+	return true;
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* index.h: the index over all entries: records in shared memory, and the broker's books on them. */
+#ifndef SHMCACHE_INDEX_H
+#define SHMCACHE_INDEX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ipc/abi.h"
+#include "ipc/hash.h"
+#include "ipc/lookup.h"
+
+/*
+ * An index serves one writer at a time, the store, which calls everything here under its lock unless
+ * a function says otherwise. Readers in other processes use lookup.h and need nothing of this.
+ */
+
+enum { INDEX_FULL = 1 }; /* outcome: no memory for another cell or bucket, evict something */
+
+/* Life of a cell. FREE -> OPEN -> PUBLISHED -> RETIRED -> FREE, or OPEN -> FREE, or FREE <-> TAIL. */
+enum index_state {
+	INDEX_FREE = 0,
+	INDEX_TAIL,
+	INDEX_OPEN,	 /* a record that nobody can find yet */
+	INDEX_PUBLISHED, /* a slot names it */
+	INDEX_RETIRED,	 /* no slot names it, a reader may hold it */
+};
+
+/* What the broker knows of a cell. Private memory, touched as cells come into use. */
+struct index_meta {
+	uint32_t block;	  /* of the tier's allocator; of a free cell: the next free one */
+	uint8_t state;	  /* enum index_state */
+	uint8_t held;	  /* number of the last reclaim round that found it held */
+	uint16_t n_pins;
+};
+
+struct index {
+	struct abi_index *head;
+	struct abi_bucket *bucket, *overflow;
+	struct abi_record *cell;
+	struct lookup lookup; /* the same, as readers see it */
+	struct index_meta *meta;
+	uint32_t *overflow_next; /* the free list of overflow buckets, plus one */
+	uint64_t n_cells, n_overflow; /* ever used, the higher ones were never touched */
+	uint64_t n_buckets;
+	uint32_t free_cell;	/* 0: none */
+	uint32_t free_overflow; /* number plus one, 0: none */
+	uint64_t n_entries;
+	uint64_t size_max;  /* of the backed memory, by configuration */
+	uint64_t backed;    /* bytes */
+	int fd, read_fd;    /* read_fd: opened for reading alone, to hand to clients */
+	char name[64];
+};
+
+/* A key, hashed. The bytes are the caller's and private to the broker. */
+struct index_key {
+	const void *data;
+	size_t size;
+	uint64_t hash;
+};
+
+static inline struct index_key index_key(const struct index *ix, const void *data, size_t size)
+{
+	struct index_key key = {data, size, hash_bytes(ix->lookup.seed, data, size)};
+
+	return key;
+}
+
+/*
+ * Make a new, empty index under the shared memory name @name, or open the one that is there when
+ * @reuse. @size_max bounds the memory that it may take. On failure a sentence is in @why. -EUCLEAN
+ * says that what is there can't be reused (another geometry or build, or damage).
+ */
+int index_create(struct index *ix, const char *name, uint64_t size_max, uint64_t dram_size,
+	uint64_t cxl_size, char *why, size_t why_size);
+int index_reuse(struct index *ix, const char *name, uint64_t size_max, uint64_t dram_size,
+	uint64_t cxl_size, char *why, size_t why_size);
+/* Unmap, and unlink when @unlink. */
+void index_close(struct index *ix, bool unlink);
+
+/*
+ * Where @key is: the slot, and *cell, or NULL. Under the store's lock, or inside a read section of
+ * the broker (then the slot may change at any time: use only the cell, and the record as read-only).
+ */
+struct shared_u64 *index_find(const struct index *ix, const struct index_key *key, uint32_t *cell);
+
+/* The slot that names the published @cell. */
+struct shared_u64 *index_slot_of(const struct index *ix, uint32_t cell);
+
+/* The key of a record that is not free, into @buffer of ABI_KEY_SIZE_MAX. */
+struct index_key index_key_of(const struct index *ix, uint32_t cell, void *buffer);
+
+/*
+ * Make an open record of @key with @hints (NULL: none); the caller fills in where the value is.
+ * 0 or INDEX_FULL.
+ */
+int index_open(struct index *ix, const struct index_key *key, const struct abi_hints *hints,
+	uint32_t *cell);
+
+/*
+ * Publish an open record in a slot of its own; the key must not be there. 0 or INDEX_FULL.
+ */
+int index_insert(struct index *ix, uint32_t cell, uint64_t hash);
+
+/* Publish an open record in the slot of another of the same key, which becomes retired. */
+void index_replace(struct index *ix, struct shared_u64 *slot, uint32_t cell, uint64_t hash);
+
+/* Take a published record out of its slot; it becomes retired. */
+void index_remove(struct index *ix, struct shared_u64 *slot);
+
+/* Free an open or retired record with its tails. No reader may hold it. */
+void index_free(struct index *ix, uint32_t cell);
+
+/* Bytes of shared and of private memory in use. */
+uint64_t index_size(const struct index *ix);
+uint64_t index_books_size(const struct index *ix);
+
+/* --- growing: index-grow.c ---------------------------------------------------------------------- */
+
+/* Take a cell or an overflow bucket from the free list or from new memory. 0 or INDEX_FULL. */
+int index_cell_take(struct index *ix, uint32_t *cell);
+void index_cell_give(struct index *ix, uint32_t cell);
+int index_overflow_take(struct index *ix, uint64_t *idx);
+void index_overflow_give(struct index *ix, uint64_t idx);
+
+/* Split buckets until the load is right again. Running out of memory only stops it. */
+void index_grow(struct index *ix);
+
+/* Map and bound the arrays; index.c's own, shared with index-recover.c. */
+int index_back(struct index *ix, struct shared_u64 *n_backed, uint64_t array_off, uint64_t item,
+	uint64_t n_wanted, uint64_t n_max);
+
+/* --- warm start: index-recover.c ----------------------------------------------------------------- */
+
+/*
+ * Called for each record that was found whole, in no order; returns false to drop it.
+ */
+typedef bool index_recovered_fn(void *context, uint32_t cell);
+
+struct index_recovery {
+	uint64_t n_found, n_dropped;
+};
+
+/*
+ * Walk a reused index, believing nothing: drop what is not a whole entry, set up the free lists.
+ * -EUCLEAN when the walk finds the structure itself broken. No reader of this broker exists yet.
+ */
+int index_recover(struct index *ix, struct index_recovery *out, char *why, size_t why_size);
+
+/* Drop a recovered record (its block turned out to be taken). */
+void index_drop(struct index *ix, uint32_t cell);
+
+#endif

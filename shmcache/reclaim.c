@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* reclaim.c: when a retired record and its block may be used again. */
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <urcu.h>
+
+#include "shmcache/store.h"
+
+/*
+ * The one question here: can anybody still read this? Readers are of two kinds, and each has its
+ * own answer.
+ *
+ * The broker's threads read in liburcu sections: synchronize_rcu() waits for those that began before
+ * the record was unpublished.
+ *
+ * A client announces what it is about to read in a hold cell of its own, then looks at the slot
+ * again (clients/lib: "the one-sided read"):
+ *
+ *	reader				broker
+ *	R1  hold := word		B1  slot := other (unpublish, under the lock)
+ *	    -- fence --			    -- membarrier --
+ *	R2  load slot; if it is		B2  load all hold cells; free what none of
+ *	    still word, read on		    them names
+ *
+ * It must not be that R2 sees the word and B2 misses the hold. The fence keeps R1 before R2, the
+ * membarrier keeps B1 before B2; then of the two loads at least one sees the other side's store
+ * (Dekker). On the reader's side the fence is either a real one or, for processes registered for
+ * MEMBARRIER_CMD_GLOBAL_EXPEDITED, a compiler barrier: the membarrier makes every running thread of
+ * such a process pass a full fence between B1 and B2. A thread that was in the middle of R1..R2 has
+ * then either stored its hold visibly, or will load the slot after B1. tests/model/hold-reclaim.pml
+ * fails when either is taken out.
+ *
+ * A hold names a cell. It keeps the cell whatever was published there when it was taken: a hold that
+ * was taken on an older generation and is about to be given up merely delays. A record that is not
+ * retired is never freed here, so a hold that is set after B2 can only be on published records.
+ *
+ * After hazard pointers (Michael, IEEE TPDS 2004); the asymmetric fence after liburcu's
+ * sys_membarrier flavour. One round serves all that was in limbo when it began.
+ */
+static bool barrier_in_clients(const struct store *s)
+{
+	if (s->has_membarrier)
+		return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0) == 0;
+	/* An old kernel: the plane said fence_needed before anybody attached, so readers fence. */
+	shared_fence();
+	return true;
+}
+
+/* Free the first @n of limbo but for the held. The rest moves up. Returns how many were kept. */
+static uint64_t free_unheld(struct store *s, uint64_t n)
+{
+	uint64_t i, kept = 0;
+	uint32_t cell;
+
+	for (i = 0; i < n; i++) {
+		cell = s->limbo.cell[i];
+		if (s->index.meta[cell].held == s->round) {
+			s->limbo.cell[kept++] = cell;
+			continue;
+		}
+		s->limbo.size -= store_block_size(s, cell);
+		store_free_locked(s, cell);
+	}
+	for (i = n; i < s->limbo.n; i++)
+		s->limbo.cell[kept + i - n] = s->limbo.cell[i];
+	s->limbo.n -= n - kept;
+	return kept;
+}
+
+bool store_has_limbo(const struct store *s)
+{
+	return __atomic_load_n(&s->limbo.n, __ATOMIC_RELAXED) != 0;
+}
+
+void store_reclaim(struct store *s, struct abi_worker *w)
+{
+	uint64_t n, kept;
+
+	pthread_mutex_lock(&s->reclaim_lock);
+	pthread_mutex_lock(&s->lock);
+	n = s->limbo.n;
+	/* 0 is no round: that is what cells are born with. */
+	s->round = s->round == UINT8_MAX ? 1 : (uint8_t)(s->round + 1);
+	pthread_mutex_unlock(&s->lock);
+	if (!n) {
+		pthread_mutex_unlock(&s->reclaim_lock);
+		return;
+	}
+
+	synchronize_rcu();
+	if (barrier_in_clients(s)) {
+		s->sessions.scan_holds(s->sessions.context, &s->index, s->round);
+		pthread_mutex_lock(&s->lock);
+		kept = free_unheld(s, n);
+		pthread_mutex_unlock(&s->lock);
+	} else {
+		/* Out of memory in the kernel: nothing was proved, so nothing is freed. */
+		kept = n;
+	}
+	pthread_mutex_unlock(&s->reclaim_lock);
+
+	store_count(w, ABI_COUNTER_RECLAIM_ROUNDS, 1);
+	store_count(w, ABI_COUNTER_RECLAIMED, n - kept);
+	store_count(w, ABI_COUNTER_RECLAIM_KEPT, kept);
+}

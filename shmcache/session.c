@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* session.c: the regions of a session, and what it holds of the store. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "shmcache/session.h"
+
+/*
+ * Two regions, so that no mapping holds words of both sides. The request region is sealed against
+ * shrinking and growing: whatever the client does to the descriptor, our loads never hit a missing
+ * page (a hole that it punches reads as zeroes). The response region is sealed against writing as
+ * well, after we have mapped it: F_SEAL_FUTURE_WRITE leaves our mapping alone and makes every later
+ * one read-only.
+ */
+static int make_region(const char *name, size_t size, int seals, int prot, uint8_t **map, int *fd)
+{
+	int r;
+
+	*fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (*fd < 0)
+		return -errno;
+	*map = MAP_FAILED;
+	if (ftruncate(*fd, (off_t)size) == 0)
+		*map = mmap(NULL, size, prot, MAP_SHARED, *fd, 0);
+	if (*map != MAP_FAILED && fcntl(*fd, F_ADD_SEALS, seals | F_SEAL_SEAL) == 0)
+		return 0;
+	r = -errno;
+	if (*map != MAP_FAILED)
+		munmap(*map, size);
+	close(*fd);
+	*fd = -1;
+	return r;
+}
+
+static void set_lane(struct session *s, unsigned i)
+{
+	const struct abi_geometry *g = &s->geometry;
+	uint8_t *request = s->request + (size_t)i * g->request_stride;
+	uint8_t *response = s->response + (size_t)i * g->response_stride;
+	struct lane *lane = &s->lane[i];
+
+	lane->session = s;
+	lane->idx = i;
+	lane->doorbell = -1;
+	lane->request = (const void *)request;
+	lane->submission = (const void *)(request + g->submission_off);
+	lane->staging = request + g->staging_off;
+	lane->response = (void *)response;
+	lane->completion = (void *)(response + g->completion_off);
+}
+
+#define N_LOG 4096
+
+int session_new(struct session **out, const struct config *config, struct session_descriptors *fds)
+{
+	struct session *s = calloc(1, sizeof(*s));
+	unsigned i;
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	s->config = config;
+	s->socket.fd = s->death.fd = -1;
+	s->geometry.n_lanes = config->session.lanes;
+	s->geometry.n_queue = config->session.queue;
+	s->geometry.n_holds = config->session.holds;
+	s->geometry.n_log = N_LOG;
+	s->geometry.staging_size = (uint32_t)config->session.staging_size;
+	r = abi_geometry_init(&s->geometry);
+	if (r)
+		goto fail;
+	r = -ENOMEM;
+	s->lane = calloc(s->geometry.n_lanes, sizeof(*s->lane));
+	s->reservation = calloc(config->session.reservations, sizeof(*s->reservation));
+	if (!s->lane || !s->reservation)
+		goto fail;
+	s->request_size = (size_t)s->geometry.n_lanes * s->geometry.request_stride;
+	s->response_size = (size_t)s->geometry.n_lanes * s->geometry.response_stride;
+	r = make_region("shmcache-request", s->request_size, F_SEAL_SHRINK | F_SEAL_GROW, PROT_READ,
+		&s->request, &fds->request);
+	if (r) {
+		s->request = NULL;
+		goto fail;
+	}
+	r = make_region("shmcache-response", s->response_size,
+		F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE, PROT_READ | PROT_WRITE,
+		&s->response, &fds->response);
+	if (r) {
+		s->response = NULL;
+		close(fds->request);
+		goto fail;
+	}
+	for (i = 0; i < s->geometry.n_lanes; i++)
+		set_lane(s, i);
+	*out = s;
+	return 0;
+fail:
+	session_free(s);
+	return r;
+}
+
+void session_free(struct session *s)
+{
+	unsigned i;
+
+	if (!s)
+		return;
+	for (i = 0; s->lane && i < s->geometry.n_lanes; i++) {
+		if (s->lane[i].session && s->lane[i].doorbell >= 0)
+			close(s->lane[i].doorbell);
+		free(s->lane[i].flush);
+	}
+	if (s->request)
+		munmap(s->request, s->request_size);
+	if (s->response)
+		munmap(s->response, s->response_size);
+	if (s->socket.fd >= 0)
+		close(s->socket.fd);
+	if (s->death.fd >= 0)
+		close(s->death.fd);
+	free(s->lane);
+	free(s->reservation);
+	free(s->pin);
+	free(s);
+}
+
+int session_lane_open(struct session *s, struct lane **out, int *client_end)
+{
+	unsigned n = atomic_load_explicit(&s->n_lanes, memory_order_relaxed);
+	struct lane *lane;
+	int pair[2];
+
+	if (n == s->geometry.n_lanes)
+		return -EUSERS;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+		return -errno;
+	lane = &s->lane[n];
+	lane->doorbell = pair[0];
+	*client_end = pair[1];
+	*out = lane;
+	/* partner: the acquire in session_scan_holds(); counted before the client may hold by it */
+	atomic_store_explicit(&s->n_lanes, n + 1, memory_order_release);
+	shared_u32_store(&s->directory->n_lanes, n + 1);
+	return 0;
+}
+
+/* --- what clients told --------------------------------------------------------------------------- */
+
+/*
+ * Called between the membarrier and the freeing (reclaim.c): these are the loads B2 there. The
+ * client's own count bounds the scan; one that understates it un-protects its own reads only.
+ */
+void session_scan_holds(const struct session *s, struct index *ix, uint8_t round)
+{
+	/* partner: the release in session_lane_open() */
+	unsigned n_lanes = atomic_load_explicit(&s->n_lanes, memory_order_acquire), i;
+	const struct shared_u64 *hold;
+	uint64_t raw_used, raw_word, j;
+
+	for (i = 0; i < n_lanes; i++) {
+		raw_used = shared_u64_load(&s->lane[i].request->holds_used);
+		if (raw_used > s->geometry.n_holds)
+			raw_used = s->geometry.n_holds;
+		hold = (const void *)((const uint8_t *)s->lane[i].request + s->geometry.hold_off);
+		for (j = 0; j < raw_used; j++) {
+			/* Acquire; partner: the client's release when it lets go. */
+			raw_word = shared_u64_load_acquire(&hold[j]);
+			if (raw_word && abi_word_cell(raw_word) < ix->head->n_cells_max)
+				ix->meta[abi_word_cell(raw_word)].held = round;
+		}
+	}
+}
+
+/* Take what is new in one lane's log; what was overwritten meanwhile is lost, and counted. */
+static void drain_lane(struct lane *lane, struct store *store, struct abi_worker *w)
+{
+	const struct abi_geometry *g = &lane->session->geometry;
+	const struct shared_u32 *log =
+		(const void *)((const uint8_t *)lane->request + g->log_off);
+	/* partner: the client's release of its log position */
+	uint64_t raw_logged = shared_u64_load_acquire(&lane->request->logged);
+	uint64_t raw_hits = shared_u64_load(&lane->request->hits);
+	uint64_t raw_misses = shared_u64_load(&lane->request->misses);
+	uint64_t n = raw_logged - lane->logged;
+	uint32_t cells[256];
+	unsigned i;
+
+	/* Numbers that run backward are a lie: start over from where they are, count nothing. */
+	if (raw_hits - lane->hits < UINT64_C(1) << 62)
+		store_count(w, ABI_COUNTER_HITS, raw_hits - lane->hits);
+	if (raw_misses - lane->misses < UINT64_C(1) << 62)
+		store_count(w, ABI_COUNTER_MISSES, raw_misses - lane->misses);
+	lane->hits = raw_hits;
+	lane->misses = raw_misses;
+	if (n > g->n_log) {
+		if (n < UINT64_C(1) << 62)
+			store_count(w, ABI_COUNTER_LOG_LOST, n - g->n_log);
+		lane->logged = raw_logged - g->n_log;
+	}
+	while (lane->logged != raw_logged) {
+		for (i = 0; i < 256 && lane->logged != raw_logged; i++)
+			cells[i] = shared_u32_load(&log[lane->logged++ & (g->n_log - 1)]);
+		store_count(w, ABI_COUNTER_LOG_HITS, store_hits(store, cells, i));
+	}
+}
+
+void session_drain_logs(struct session *s, struct store *store, struct abi_worker *w)
+{
+	unsigned n_lanes = atomic_load_explicit(&s->n_lanes, memory_order_acquire), i;
+
+	for (i = 0; i < n_lanes; i++)
+		drain_lane(&s->lane[i], store, w);
+}
+
+/* --- giving back --------------------------------------------------------------------------------- */
+
+void session_give_back(struct session *s, struct store *store, struct abi_worker *w)
+{
+	unsigned i;
+
+	for (i = 0; i < s->config->session.reservations; i++) {
+		if (!s->reservation[i].id)
+			continue;
+		store_abort(store, (uint32_t)s->reservation[i].id);
+		store_count(w, ABI_COUNTER_RESERVES_DEAD, 1);
+		s->reservation[i].id = 0;
+	}
+	for (i = 0; i < s->n_pins; i++)
+		store_unpin(store, s->pin[i].pin);
+	s->n_reservations = s->n_pins = 0;
+	s->reserved_size = s->pinned_size = 0;
+}
+
+void session_expire_pins(struct session *s, struct store *store, uint64_t now_ms)
+{
+	unsigned i = 0;
+
+	while (i < s->n_pins) {
+		if (s->pin[i].deadline_ms > now_ms) {
+			i++;
+			continue;
+		}
+		store_unpin(store, s->pin[i].pin);
+		s->pinned_size -= s->pin[i].size;
+		s->pin[i] = s->pin[--s->n_pins];
+	}
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* session.h: one attached client: its regions, lanes, quotas and what it must give back. */
+#ifndef SHMCACHE_SESSION_H
+#define SHMCACHE_SESSION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "ipc/abi.h"
+#include "ipc/wire.h"
+#include "shmcache/config/config.h"
+#include "shmcache/store.h"
+#include "shmcache/watch.h"
+
+struct session;
+
+/* A flush that goes on over several rounds. */
+struct lane_flush {
+	uint32_t id;
+	uint64_t bucket, n_deleted;
+	size_t prefix_size;
+	uint8_t prefix[ABI_KEY_SIZE_MAX];
+};
+
+/*
+ * One lane. The control thread sets it up and hands it to the session's worker, which is the only
+ * one to touch it from then on, but for the holds and the counters, which anybody may read.
+ */
+struct lane {
+	struct session *session;
+	unsigned idx;
+	int doorbell;
+	const struct abi_lane_request *request; /* hostile memory */
+	const struct abi_submission *submission;
+	const uint8_t *staging;
+	struct abi_lane_response *response;
+	struct abi_completion *completion;
+	uint64_t consumed;  /* submissions taken; all but a running flush are answered */
+	uint64_t completed; /* completions published */
+	uint64_t reaped;    /* as the client last told, checked */
+	uint64_t logged, hits, misses;	 /* what was taken of the client's numbers so far */
+	struct lane_flush *flush;	 /* running, or NULL */
+	struct lane *inbox_next;	 /* on its way to the worker */
+};
+
+struct session_reservation {
+	uint64_t id; /* store_reservation(), 0: free */
+	uint64_t size;
+	bool if_absent;
+};
+
+struct session_pin {
+	uint64_t pin; /* of the store */
+	uint64_t size;
+	uint64_t deadline_ms;
+};
+
+#define SESSION_PINS_MAX 1024
+
+struct session {
+	/* Set at the start, constant. */
+	uint64_t id;
+	pid_t pid;
+	uid_t uid;
+	enum wire_role role;
+	struct abi_geometry geometry;
+	const struct config *config;
+	uint8_t *request;
+	uint8_t *response;
+	size_t request_size, response_size;
+	struct lane *lane; /* geometry.n_lanes */
+	struct abi_session *directory;
+	struct worker *worker;
+
+	/* The control thread's. */
+	struct watch socket, death; /* the connection; the process's pidfd */
+	bool is_leaving;
+
+	/* How many lanes the client has got; release, then never less. */
+	_Atomic unsigned n_lanes;
+	_Atomic unsigned fault; /* enum abi_fault; set once, by the worker */
+
+	/* The worker's. */
+	struct session_reservation *reservation; /* config->session.reservations */
+	struct session_pin *pin;
+	unsigned n_reservations, n_pins, n_pins_max;
+	uint64_t reserved_size, pinned_size;
+
+	struct session *next, **link;	/* of the broker's list, under its sessions lock */
+	struct session *inbox_next;	/* on its way out */
+};
+
+/* The two descriptors that the client gets; the caller closes them. */
+struct session_descriptors {
+	int request, response;
+};
+
+/*
+ * Make a session with its sealed regions. 0 or a negative errno. The sockets are the caller's to
+ * fill in; session_free() closes them.
+ */
+int session_new(struct session **out, const struct config *config, struct session_descriptors *fds);
+
+/* Unmap and free; what it held of the store must have been given back. */
+void session_free(struct session *s);
+
+/* Set up the next lane; *client_end is the caller's to send and close. 0, -EUSERS, -errno. */
+int session_lane_open(struct session *s, struct lane **lane, int *client_end);
+
+/* Mark the hold cells' cells. Any thread; the session must not go meanwhile. */
+void session_scan_holds(const struct session *s, struct index *ix, uint8_t round);
+
+/* Reservations and pins go back to the store. By the worker, or after it. */
+void session_give_back(struct session *s, struct store *store, struct abi_worker *w);
+
+/* Let pins go whose time is over. By the worker. */
+void session_expire_pins(struct session *s, struct store *store, uint64_t now_ms);
+
+/* Feed access log and counters to the store. By the worker. */
+void session_drain_logs(struct session *s, struct store *store, struct abi_worker *w);
+
+#endif

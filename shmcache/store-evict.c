@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store-evict.c: making room. */
+#include "shmcache/store.h"
+
+/*
+ * Evicting an entry does not free its block: a reader may hold it. So room is made in steps, each
+ * followed by a reclaim round without the lock:
+ *
+ *	1. what is in limbo anyway, if it would do;
+ *	2. the policy's victims, until their bytes would do; small ones by the batch, so that one round
+ *	   pays for many puts;
+ *	3. when those bytes do not lie together (the mix of sizes has shifted, or holds are in the
+ *	   way): the cheapest window of neighbouring blocks around a victim, or anywhere, regardless
+ *	   of the policy. A window with nothing held, pinned or reserved in it always comes free.
+ *
+ * Only when no window is left is the answer NOSPACE. Other workers may take what we freed before we
+ * look again; the number of tries is bounded, and each one is theirs or ours to win.
+ */
+#define TRIES_EVICT 3
+#define TRIES_WINDOW 6
+#define AHEAD_SIZE (256U << 10) /* bytes evicted ahead at most, where the batch allows more */
+
+static void evict_locked(struct store *s, struct abi_worker *w, uint32_t cell)
+{
+	struct shared_u64 *slot = index_slot_of(&s->index, cell);
+
+	store_count(w, ABI_COUNTER_EVICTIONS, 1);
+	store_count(w, ABI_COUNTER_EVICTED_BYTES, s->index.cell[cell].value_size);
+	store_retire_locked(s, slot, cell, STORE_GONE_EVICTED);
+}
+
+/* Evict in the policy's order until @size bytes are on their way; returns the last victim's block. */
+static uint32_t evict_bytes(struct store *s, struct abi_worker *w, struct tier *tier, uint64_t size,
+	const struct policy_entry *incoming)
+{
+	uint64_t freed = 0;
+	uint32_t cell, block = 0;
+	unsigned n;
+
+	for (n = 0; freed < size || (n < s->batch && freed < AHEAD_SIZE); n++) {
+		cell = policy_victim(tier->policy, incoming);
+		if (!cell)
+			break;
+		block = s->index.meta[cell].block;
+		freed += block_size(tier->blocks, block);
+		evict_locked(s, w, cell);
+	}
+	return block;
+}
+
+/* --- windows -------------------------------------------------------------------------------------- */
+
+/* What it costs to empty a block: its size, where that is possible at all. */
+static uint64_t window_cost(void *context, uint32_t owner, uint64_t size)
+{
+	const struct store *s = context;
+	const struct index_meta *meta = &s->index.meta[owner];
+
+	/* Held in the last round: it would only go to limbo and stay where it is. */
+	if (meta->held == s->round && s->round)
+		return UINT64_MAX;
+	if (meta->state == INDEX_RETIRED)
+		return 0;
+	return meta->state == INDEX_PUBLISHED && !meta->n_pins ? size : UINT64_MAX;
+}
+
+static void evict_window(
+	struct store *s, struct abi_worker *w, struct tier *tier, uint32_t first, uint32_t last)
+{
+	uint32_t block, cell;
+
+	for (block = first; block; block = block_next(tier->blocks, block)) {
+		cell = block_owner(tier->blocks, block);
+		if (cell && s->index.meta[cell].state == INDEX_PUBLISHED) {
+			evict_locked(s, w, cell);
+			store_count(w, ABI_COUNTER_EVICTIONS_FIT, 1);
+		}
+		if (block == last)
+			break;
+	}
+}
+
+/* Around @start; if there is none, anywhere in the tier. */
+static bool find_window(struct store *s, struct tier *tier, uint32_t start, uint64_t size,
+	uint64_t align, uint32_t *first, uint32_t *last)
+{
+	uint64_t off;
+
+	if (start && !block_window_find(tier->blocks, start, size, align, window_cost, s, first, last))
+		return true;
+	for (start = block_first(tier->blocks); start;) {
+		if (!block_window_find(
+			    tier->blocks, start, size, align, window_cost, s, first, last))
+			return true;
+		off = block_offset(tier->blocks, start) + size;
+		while (start && block_offset(tier->blocks, start) < off)
+			start = block_next(tier->blocks, start);
+	}
+	return false;
+}
+
+static bool make_window(
+	struct store *s, struct abi_worker *w, struct tier *tier, uint64_t size, uint64_t align)
+{
+	uint32_t victim = policy_victim(tier->policy, NULL);
+	uint32_t first, last;
+
+	if (!find_window(s, tier, victim ? s->index.meta[victim].block : 0, size, align, &first,
+		    &last))
+		return false;
+	evict_window(s, w, tier, first, last);
+	return true;
+}
+
+/* --- room ----------------------------------------------------------------------------------------- */
+
+static void reclaim_unlocked(struct store *s, struct abi_worker *w)
+{
+	pthread_mutex_unlock(&s->lock);
+	store_reclaim(s, w);
+	pthread_mutex_lock(&s->lock);
+}
+
+static void drain_unlocked(struct store *s, struct abi_worker *w)
+{
+	pthread_mutex_unlock(&s->lock);
+	s->sessions.drain_logs(s->sessions.context, w);
+	pthread_mutex_lock(&s->lock);
+}
+
+static int try_block(struct store *s, unsigned tier_idx, uint64_t size, uint64_t align, uint32_t cell)
+{
+	struct tier *tier = &s->tier[tier_idx];
+	struct abi_record *r = &s->index.cell[cell];
+	uint32_t block;
+	int status = block_alloc(tier->blocks, size, align, cell, &block);
+
+	if (status)
+		return status;
+	s->index.meta[cell].block = block;
+	r->tier = (uint8_t)tier_idx;
+	r->value_off = block_offset(tier->blocks, block);
+	return 0;
+}
+
+enum abi_status store_room_locked(struct store *s, struct abi_worker *w, unsigned tier_idx,
+	uint64_t size, uint32_t cell, const struct policy_entry *incoming)
+{
+	uint64_t align = size >= ABI_VALUE_LARGE ? ABI_VALUE_ALIGN_LARGE : ABI_VALUE_ALIGN;
+	struct tier *tier = &s->tier[tier_idx];
+	int i, status;
+
+	status = try_block(s, tier_idx, size, align, cell);
+	if (status != BLOCK_FULL)
+		goto out;
+	if (s->limbo.size >= size) {
+		reclaim_unlocked(s, w);
+		status = try_block(s, tier_idx, size, align, cell);
+	}
+	if (status == BLOCK_FULL)
+		drain_unlocked(s, w);
+	for (i = 0; i < TRIES_EVICT && status == BLOCK_FULL; i++) {
+		if (!evict_bytes(s, w, tier, size, incoming))
+			break;
+		reclaim_unlocked(s, w);
+		status = try_block(s, tier_idx, size, align, cell);
+	}
+	for (i = 0; i < TRIES_WINDOW && status == BLOCK_FULL; i++) {
+		if (!make_window(s, w, tier, size, align))
+			break;
+		reclaim_unlocked(s, w);
+		status = try_block(s, tier_idx, size, align, cell);
+	}
+out:
+	if (status < 0)
+		return ABI_STATUS_NOMEM;
+	return status ? ABI_STATUS_NOSPACE : ABI_STATUS_OK;
+}
+
+bool store_index_room_locked(struct store *s, struct abi_worker *w)
+{
+	struct tier *tier = &s->tier[ABI_TIER_DRAM];
+	uint64_t n_before = s->limbo.n;
+
+	if (!evict_bytes(s, w, tier, 1, NULL) && !n_before)
+		return false;
+	reclaim_unlocked(s, w);
+	return true;
+}

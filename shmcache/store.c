@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store.c: the requests that change what is stored. */
+#include <string.h>
+#include <time.h>
+
+#include "shmcache/guard.h"
+#include "shmcache/store.h"
+
+/*
+ * One lock guards index, allocators, policies and limbo. With one worker, the default, nobody ever
+ * waits for it; with several it is held for well under a microsecond at a time: large copies, grace
+ * periods and scans happen outside. What needs no change of the index (reads, misses, a long walk)
+ * happens in liburcu read sections, without it.
+ *
+ * A put is: open a record (nobody can find it), give it a block, copy, publish. Making room may let
+ * go of the lock, so what was known of the key before is looked up again after.
+ */
+#define COPY_LOCKED_MAX 4096 /* bytes copied with the lock held, cheaper than taking it twice */
+
+uint64_t store_now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* A time to live that would overflow is as good as none. */
+static uint64_t expire_at(uint64_t ttl_ms)
+{
+	return !ttl_ms || ttl_ms > UINT64_MAX / 2 ? 0 : store_now_ms() + ttl_ms;
+}
+
+/* --- parts --------------------------------------------------------------------------------------- */
+
+void store_limbo_locked(struct store *s, uint32_t cell)
+{
+	if (shared_u64_load(&s->index.cell[cell].expire_ms))
+		s->n_expiring--;
+	if (s->index.meta[cell].n_pins) {
+		s->pinned_size -= store_block_size(s, cell);
+		s->index.meta[cell].n_pins = 0;
+	}
+	store_tier_of(s, cell)->n_entries--;
+	s->limbo.size += store_block_size(s, cell);
+	s->limbo.cell[s->limbo.n++] = cell;
+}
+
+void store_retire_locked(
+	struct store *s, struct shared_u64 *slot, uint32_t cell, enum store_gone how)
+{
+	struct policy *policy = store_tier_of(s, cell)->policy;
+
+	index_remove(&s->index, slot);
+	if (how == STORE_GONE_EVICTED)
+		policy_evict(policy, cell);
+	else
+		policy_remove(policy, cell);
+	store_limbo_locked(s, cell);
+}
+
+void store_admit_locked(struct store *s, uint32_t cell, uint64_t hash)
+{
+	struct abi_hints hints;
+	struct policy_entry e;
+
+	lookup_record_hints(&s->index.lookup, &s->index.cell[cell], &hints);
+	e.hash = hash;
+	e.size = store_block_size(s, cell);
+	e.group = hints.group;
+	e.position = hints.position;
+	e.priority = (uint8_t)hints.priority;
+	policy_insert(store_tier_of(s, cell)->policy, cell, &e);
+}
+
+void store_free_locked(struct store *s, uint32_t cell)
+{
+	block_free(store_tier_of(s, cell)->blocks, s->index.meta[cell].block);
+	index_free(&s->index, cell);
+}
+
+/* The entry of @key, if it has not expired. */
+static struct shared_u64 *find_live(
+	struct store *s, struct abi_worker *w, const struct index_key *key, uint32_t *cell)
+{
+	struct shared_u64 *slot = index_find(&s->index, key, cell);
+
+	if (!slot || !store_is_expired(s, *cell))
+		return slot;
+	store_retire_locked(s, slot, *cell, STORE_GONE_REMOVED);
+	if (w)
+		store_count(w, ABI_COUNTER_EXPIRED, 1);
+	return NULL;
+}
+
+static enum abi_status refuse(struct abi_worker *w, enum abi_status status)
+{
+	if (status == ABI_STATUS_NOSPACE)
+		store_count(w, ABI_COUNTER_NOSPACE, 1);
+	return status;
+}
+
+/* An open record with a block of @size. May let go of the lock. */
+static enum abi_status make_locked(struct store *s, struct abi_worker *w,
+	const struct index_key *key, const struct store_put_options *o, uint64_t size,
+	uint32_t *out)
+{
+	struct policy_entry incoming = {key->hash, size, o->hints.group, o->hints.position,
+		(uint8_t)o->hints.priority};
+	struct tier *tier = &s->tier[ABI_TIER_DRAM];
+	struct abi_record *r;
+	enum abi_status status;
+	uint32_t cell;
+	int tries = 8;
+
+	if (size > tier->size || size > ABI_VALUE_SIZE_MAX)
+		return ABI_STATUS_TOO_BIG;
+	while (index_open(&s->index, key, &o->hints, &cell))
+		if (!tries-- || !store_index_room_locked(s, w))
+			return refuse(w, ABI_STATUS_NOSPACE);
+	status = store_room_locked(s, w, ABI_TIER_DRAM, size, cell, &incoming);
+	if (status != ABI_STATUS_OK) {
+		index_free(&s->index, cell);
+		return refuse(w, status);
+	}
+	r = &s->index.cell[cell];
+	r->value_size = (uint32_t)size;
+	shared_u64_store(&r->expire_ms, expire_at(o->ttl_ms));
+	*out = cell;
+	return ABI_STATUS_OK;
+}
+
+/* Make an open record the entry of its key. It is freed when somebody else was first. */
+static enum abi_status publish_locked(struct store *s, struct abi_worker *w, uint32_t cell,
+	const struct index_key *key, bool if_absent)
+{
+	struct shared_u64 *slot;
+	uint32_t old;
+	int tries = 8;
+
+	for (;;) {
+		slot = find_live(s, w, key, &old);
+		if (slot && if_absent) {
+			store_free_locked(s, cell);
+			return ABI_STATUS_EXISTS;
+		}
+		if (slot) {
+			policy_remove(store_tier_of(s, old)->policy, old);
+			index_replace(&s->index, slot, cell, key->hash);
+			store_limbo_locked(s, old);
+			store_count(w, ABI_COUNTER_REPLACES, 1);
+			break;
+		}
+		if (!index_insert(&s->index, cell, key->hash))
+			break;
+		if (!tries-- || !store_index_room_locked(s, w)) {
+			store_free_locked(s, cell);
+			return refuse(w, ABI_STATUS_NOSPACE);
+		}
+	}
+	if (shared_u64_load(&s->index.cell[cell].expire_ms))
+		s->n_expiring++;
+	store_tier_of(s, cell)->n_entries++;
+	store_admit_locked(s, cell, key->hash);
+	store_count(w, ABI_COUNTER_PUTS, 1);
+	store_count(w, ABI_COUNTER_PUT_BYTES, s->index.cell[cell].value_size);
+	return ABI_STATUS_OK;
+}
+
+static char *value_of(struct store *s, uint32_t cell)
+{
+	return store_tier_of(s, cell)->base + s->index.cell[cell].value_off;
+}
+
+/* --- put, reserve, commit ------------------------------------------------------------------------- */
+
+enum abi_status store_put(struct store *s, struct abi_worker *w, const struct index_key *key,
+	const struct store_put_options *o, const void *value, uint64_t size)
+{
+	enum abi_status status;
+	uint32_t cell;
+	bool whole;
+
+	pthread_mutex_lock(&s->lock);
+	if (o->if_absent && find_live(s, w, key, &cell))
+		status = ABI_STATUS_EXISTS;
+	else
+		status = make_locked(s, w, key, o, size, &cell);
+	if (status != ABI_STATUS_OK)
+		goto out;
+	if (size <= COPY_LOCKED_MAX) {
+		whole = guard_copy(value_of(s, cell), value, size);
+	} else {
+		/* The record is open: nobody else touches it or its block. */
+		pthread_mutex_unlock(&s->lock);
+		whole = guard_copy(value_of(s, cell), value, size);
+		pthread_mutex_lock(&s->lock);
+	}
+	if (whole) {
+		status = publish_locked(s, w, cell, key, o->if_absent);
+	} else {
+		store_free_locked(s, cell);
+		status = ABI_STATUS_DAMAGED;
+	}
+out:
+	pthread_mutex_unlock(&s->lock);
+	return status;
+}
+
+enum abi_status store_reserve(struct store *s, struct abi_worker *w, const struct index_key *key,
+	const struct store_put_options *o, uint64_t size, uint32_t *cell)
+{
+	enum abi_status status;
+
+	pthread_mutex_lock(&s->lock);
+	if (o->if_absent && find_live(s, w, key, cell))
+		status = ABI_STATUS_EXISTS;
+	else
+		status = make_locked(s, w, key, o, size, cell);
+	if (status == ABI_STATUS_OK) {
+		s->reserved_size += store_block_size(s, *cell);
+		store_count(w, ABI_COUNTER_RESERVES, 1);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return status;
+}
+
+enum abi_status store_commit(struct store *s, struct abi_worker *w, uint32_t cell, bool if_absent)
+{
+	char buffer[ABI_KEY_SIZE_MAX];
+	struct index_key key = index_key_of(&s->index, cell, buffer);
+	enum abi_status status;
+
+	pthread_mutex_lock(&s->lock);
+	s->reserved_size -= store_block_size(s, cell);
+	status = publish_locked(s, w, cell, &key, if_absent);
+	if (status == ABI_STATUS_OK)
+		store_count(w, ABI_COUNTER_COMMITS, 1);
+	pthread_mutex_unlock(&s->lock);
+	return status;
+}
+
+void store_abort(struct store *s, uint32_t cell)
+{
+	pthread_mutex_lock(&s->lock);
+	s->reserved_size -= store_block_size(s, cell);
+	store_free_locked(s, cell);
+	pthread_mutex_unlock(&s->lock);
+}
+
+enum abi_status store_write(
+	struct store *s, uint32_t cell, uint64_t off, const void *from, uint64_t size)
+{
+	return guard_copy(value_of(s, cell) + off, from, size) ? ABI_STATUS_OK : ABI_STATUS_DAMAGED;
+}
+
+/* --- delete, touch, pin --------------------------------------------------------------------------- */
+
+enum abi_status store_delete(struct store *s, struct abi_worker *w, const struct index_key *key)
+{
+	enum abi_status status = ABI_STATUS_MISS;
+	struct shared_u64 *slot;
+	uint32_t cell;
+
+	pthread_mutex_lock(&s->lock);
+	slot = find_live(s, w, key, &cell);
+	if (slot) {
+		store_retire_locked(s, slot, cell, STORE_GONE_REMOVED);
+		store_count(w, ABI_COUNTER_DELETES, 1);
+		status = ABI_STATUS_OK;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return status;
+}
+
+enum abi_status store_touch(struct store *s, const struct index_key *key, uint64_t ttl_ms)
+{
+	enum abi_status status = ABI_STATUS_MISS;
+	struct shared_u64 *expire;
+	uint64_t at;
+	uint32_t cell;
+
+	pthread_mutex_lock(&s->lock);
+	if (find_live(s, NULL, key, &cell)) {
+		expire = &s->index.cell[cell].expire_ms;
+		at = expire_at(ttl_ms);
+		s->n_expiring += (at != 0) - (shared_u64_load(expire) != 0);
+		shared_u64_store(expire, at);
+		policy_hit(store_tier_of(s, cell)->policy, cell);
+		status = ABI_STATUS_OK;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return status;
+}
+
+enum abi_status store_pin(
+	struct store *s, const struct index_key *key, uint64_t *pin, uint64_t *size)
+{
+	enum abi_status status = ABI_STATUS_MISS;
+	struct index_meta *meta;
+	uint32_t cell;
+
+	pthread_mutex_lock(&s->lock);
+	if (find_live(s, NULL, key, &cell)) {
+		meta = &s->index.meta[cell];
+		*size = store_block_size(s, cell);
+		*pin = store_reservation(s, cell);
+		status = meta->n_pins == UINT16_MAX ? ABI_STATUS_QUOTA : ABI_STATUS_OK;
+		/* What is pinned is no candidate: the policy forgets it until the last unpin. */
+		if (status == ABI_STATUS_OK && !meta->n_pins++) {
+			policy_remove(store_tier_of(s, cell)->policy, cell);
+			s->pinned_size += *size;
+		}
+	}
+	pthread_mutex_unlock(&s->lock);
+	return status;
+}
+
+/* The cell that @pin names, if it is published still, else 0. */
+static uint32_t pinned_cell(struct store *s, uint64_t pin)
+{
+	uint32_t cell = (uint32_t)pin;
+
+	return cell < s->index.n_cells && s->index.meta[cell].state == INDEX_PUBLISHED &&
+				s->index.meta[cell].n_pins && store_reservation(s, cell) == pin
+			? cell
+			: 0;
+}
+
+uint64_t store_unpin(struct store *s, uint64_t pin)
+{
+	char buffer[ABI_KEY_SIZE_MAX];
+	uint64_t size = 0;
+	uint32_t cell;
+
+	pthread_mutex_lock(&s->lock);
+	cell = pinned_cell(s, pin);
+	if (cell) {
+		size = store_block_size(s, cell);
+		if (!--s->index.meta[cell].n_pins) {
+			s->pinned_size -= size;
+			store_admit_locked(s, cell, index_key_of(&s->index, cell, buffer).hash);
+		}
+	}
+	pthread_mutex_unlock(&s->lock);
+	return size;
+}
+
+bool store_pin_is_of(struct store *s, uint64_t pin, const struct index_key *key)
+{
+	uint32_t cell, found;
+	bool same;
+
+	pthread_mutex_lock(&s->lock);
+	cell = pinned_cell(s, pin);
+	same = cell && index_find(&s->index, key, &found) && found == cell;
+	pthread_mutex_unlock(&s->lock);
+	return same;
+}
+
+unsigned store_hits(struct store *s, const uint32_t *cells, unsigned n)
+{
+	unsigned i, counted = 0;
+
+	pthread_mutex_lock(&s->lock);
+	for (i = 0; i < n; i++) {
+		if (!cells[i] || cells[i] >= s->index.n_cells ||
+			s->index.meta[cells[i]].state != INDEX_PUBLISHED)
+			continue;
+		counted++;
+		policy_hit(store_tier_of(s, cells[i])->policy, cells[i]);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return counted;
+}

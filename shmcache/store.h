@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store.h: what the broker keeps: the index, the tiers under it, and what becomes of both. */
+#ifndef SHMCACHE_STORE_H
+#define SHMCACHE_STORE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "allocator/block.h"
+#include "allocator/region.h"
+#include "shmcache/index.h"
+#include "shmcache/policy/policy.h"
+
+/*
+ * One store a broker. All store_ functions take the store's lock themselves, and may be called from
+ * any worker thread that is registered with liburcu and in no read section. None blocks on a client.
+ * @w is the calling worker's part of the plane, whose counters it bumps.
+ *
+ * Answers are enum abi_status, the very number that goes into a completion.
+ */
+
+struct tier {
+	struct region *region; /* NULL: there is no such tier */
+	char *base;
+	uint64_t size;
+	struct block_allocator *blocks;
+	struct policy *policy;
+	uint64_t n_entries;
+};
+
+/*
+ * Retired records, in the order of retirement, until no reader holds them. The array is reserved for
+ * as many cells as there can be: retiring never fails.
+ */
+struct limbo {
+	uint32_t *cell;
+	uint64_t n, size; /* size: bytes of blocks */
+};
+
+/* What the store must ask of the sessions. Called without the store's lock. */
+struct store_sessions {
+	/* Mark with index meta .held = @round each cell that a client holds. */
+	void (*scan_holds)(void *context, struct index *ix, uint8_t round);
+	/* Feed what this worker's clients logged to the policies (takes the lock itself). */
+	void (*drain_logs)(void *context, struct abi_worker *w);
+	void *context;
+};
+
+struct store {
+	pthread_mutex_t lock;
+	struct index index;
+	struct tier tier[ABI_TIERS];
+	struct limbo limbo;
+	struct store_sessions sessions;
+	unsigned batch; /* entries evicted ahead in one go */
+	bool has_membarrier;
+	uint64_t pinned_size, reserved_size;
+	uint64_t n_expiring; /* published records with a time to live, about */
+	uint64_t policy_books; /* bytes, as of the last slow look */
+	uint64_t sweep_cell; /* where the sweep for expired entries goes on */
+
+	pthread_mutex_t reclaim_lock; /* one round at a time; taken before the store's lock */
+	uint8_t round;
+};
+
+struct store_options {
+	const char *index_name; /* shared memory names */
+	const char *dram_name;
+	uint64_t dram_size;
+	uint64_t index_size_max;
+	const char *policy; /* NULL: the default */
+	unsigned batch;
+	int node;
+	bool huge_pages;
+	unsigned reserve_threads;
+	bool reuse; /* serve what a former broker left, where it can be served */
+};
+
+/* What store_open() did, for the log. */
+struct store_opened {
+	bool warm;
+	char cold_why[256]; /* reuse was asked for, and this was in the way; else empty */
+	char lacks[256];    /* of the region: asked for and not got; else empty */
+	struct index_recovery recovery;
+	uint64_t n_overlapping;
+};
+
+/*
+ * Open or make index and tiers. 0, or a negative errno and a sentence in @why; a cold start has then
+ * left nothing behind. One thread, before the workers.
+ */
+int store_open(struct store *store, const struct store_options *options,
+	struct store_opened *opened, char *why, size_t why_size);
+/* One thread, after the workers. @unlink removes the shared memory objects. */
+void store_close(struct store *store, bool unlink);
+
+/* --- requests ------------------------------------------------------------------------------------ */
+
+struct store_put_options {
+	bool if_absent;
+	uint8_t tier; /* enum abi_tier, a hint */
+	uint64_t ttl_ms;
+	struct abi_hints hints;
+};
+
+/* An open reservation: the cell and its generation. */
+static inline uint64_t store_reservation(const struct store *s, uint32_t cell)
+{
+	return (uint64_t)s->index.cell[cell].generation << 32 | cell;
+}
+
+/* Store @size bytes at @value, which may change under our eyes: they are copied once. */
+enum abi_status store_put(struct store *s, struct abi_worker *w, const struct index_key *key,
+	const struct store_put_options *options, const void *value, uint64_t size);
+
+/* Make an open record with a block. It is the caller's until store_commit() or store_abort(). */
+enum abi_status store_reserve(struct store *s, struct abi_worker *w, const struct index_key *key,
+	const struct store_put_options *options, uint64_t size, uint32_t *cell);
+enum abi_status store_commit(struct store *s, struct abi_worker *w, uint32_t cell, bool if_absent);
+void store_abort(struct store *s, uint32_t cell);
+/* Copy into an open record; the caller has checked the range. */
+enum abi_status store_write(
+	struct store *s, uint32_t cell, uint64_t off, const void *from, uint64_t size);
+
+enum abi_status store_delete(struct store *s, struct abi_worker *w, const struct index_key *key);
+enum abi_status store_touch(struct store *s, const struct index_key *key, uint64_t ttl_ms);
+
+/*
+ * Keep an entry from eviction, counted: each pin wants its unpin. *pin names it, *size is what it
+ * keeps. store_unpin() returns the same size, or 0 when the entry is gone meanwhile.
+ */
+enum abi_status store_pin(
+	struct store *s, const struct index_key *key, uint64_t *pin, uint64_t *size);
+uint64_t store_unpin(struct store *s, uint64_t pin);
+/* Does @pin still name the published entry of @key? */
+bool store_pin_is_of(struct store *s, uint64_t pin, const struct index_key *key);
+
+/*
+ * Delete the entries with @prefix in up to @n_buckets buckets from *bucket on; returns how many, and
+ * moves *bucket on; done when it returns with *bucket == UINT64_MAX.
+ */
+uint64_t store_flush(struct store *s, struct abi_worker *w, const void *prefix, size_t prefix_size,
+	uint64_t *bucket, unsigned n_buckets);
+
+/* Note reads of @n cells; numbers that name no entry are ignored. Returns how many counted. */
+unsigned store_hits(struct store *s, const uint32_t *cells, unsigned n);
+
+/* --- upkeep -------------------------------------------------------------------------------------- */
+
+/* One reclaim round over all that is in limbo; see reclaim.c. */
+void store_reclaim(struct store *s, struct abi_worker *w);
+
+/* Is there something in limbo? Without the lock: a hint. */
+bool store_has_limbo(const struct store *s);
+
+/* Look at up to @n cells for entries whose time is over, and remove them. */
+void store_sweep(struct store *s, struct abi_worker *w, unsigned n);
+
+/* Write the gauges. */
+void store_gauges(struct store *s, struct abi_plane *plane);
+
+/* Milliseconds of CLOCK_MONOTONIC, coarse. */
+uint64_t store_now_ms(void);
+
+/*
+ * The tier was damaged at or beyond @off (a writer truncated it): drop the entries that reach there.
+ * Returns how many. The memory itself is the caller's to mend first.
+ */
+uint64_t store_drop_damaged(struct store *s, struct abi_worker *w, unsigned tier, uint64_t off);
+
+/* Check that index, blocks, limbo and policies agree. 0, or -EUCLEAN and the first finding. */
+int store_check(struct store *s, char *why, size_t why_size);
+
+/* --- between the store's own files, under the lock ----------------------------------------------- */
+
+/*
+ * Block of @size for the open record @cell; evicts to make room, and lets go of the lock meanwhile
+ * (store-evict.c). On success the record says where the block is.
+ */
+enum abi_status store_room_locked(struct store *s, struct abi_worker *w, unsigned tier,
+	uint64_t size, uint32_t cell, const struct policy_entry *incoming);
+
+/* Evict some entries for cells or buckets of the index; lets go of the lock. False: none there. */
+bool store_index_room_locked(struct store *s, struct abi_worker *w);
+
+/* Take a published entry out of index and policy, into limbo. */
+enum store_gone { STORE_GONE_EVICTED, STORE_GONE_REMOVED };
+void store_retire_locked(
+	struct store *s, struct shared_u64 *slot, uint32_t cell, enum store_gone how);
+
+/* Into limbo with a cell that no slot names any more. */
+void store_limbo_locked(struct store *s, uint32_t cell);
+
+/* Enter a published cell in its tier's policy. */
+void store_admit_locked(struct store *s, uint32_t cell, uint64_t hash);
+
+/* Free the record and its block at once. */
+void store_free_locked(struct store *s, uint32_t cell);
+
+static inline struct tier *store_tier_of(struct store *s, uint32_t cell)
+{
+	return &s->tier[s->index.cell[cell].tier];
+}
+
+static inline uint64_t store_block_size(struct store *s, uint32_t cell)
+{
+	return block_size(store_tier_of(s, cell)->blocks, s->index.meta[cell].block);
+}
+
+static inline bool store_is_expired(const struct store *s, uint32_t cell)
+{
+	uint64_t expire_ms = shared_u64_load(&s->index.cell[cell].expire_ms);
+
+	return expire_ms && expire_ms <= store_now_ms();
+}
+
+static inline void store_count(struct abi_worker *w, enum abi_counter counter, uint64_t n)
+{
+	shared_u64_add(&w->counter[counter], n);
+}
+
+#endif

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* worker.c: serving rings, and sleeping when there is nothing to serve. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <urcu.h>
+
+#include "ipc/submission.h"
+#include "shmcache/broker.h"
+#include "shmcache/request.h"
+
+/*
+ * A worker goes round its lanes, takes up to `round` submissions of each, and answers. When a round
+ * found nothing it spins for a while, then sleeps, after io_uring's manner:
+ *
+ *	client				worker
+ *	C1  publish submission		W1  need_wakeup := 1
+ *	    -- full fence --		    -- full fence --
+ *	C2  load need_wakeup;		W2  look at all rings again;
+ *	    if set, ring the doorbell	    if all are empty, sleep
+ *
+ * The fences keep C1 before C2 and W1 before W2, so that of C2 and W2 at least one sees the other
+ * side's store, and nobody sleeps on a full ring (tests/model/sleep-wake.pml). The completion side is
+ * the same with the roles swapped: here the fence stands in answer_all().
+ *
+ * Everything in a lane's request region is hostile. The cursor is private: a client's position is
+ * never believed, a slot counts when it carries the sequence that the cursor expects. `reaped`, the
+ * one number that is needed from the client, is loaded when the completion ring looks full, and
+ * checked against what was completed. It is back-pressure: without room for the answer, the next
+ * submission is not taken.
+ */
+#define UPKEEP_MS 10	   /* while awake */
+#define UPKEEP_SLEEP_MS 500 /* while asleep, with somebody attached */
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* --- lanes ----------------------------------------------------------------------------------------- */
+
+static void cut_off(struct worker *worker, struct lane *lane, enum abi_fault fault)
+{
+	struct session *s = lane->session;
+	struct broker *b = worker->broker;
+
+	shared_u32_store_release(&lane->response->fault, fault);
+	shared_u32_store(&s->directory->broken, fault);
+	store_count(worker->shared, ABI_COUNTER_SESSIONS_BROKEN, 1);
+	/* partner: the acquire in the control thread, which then ends the session */
+	atomic_store_explicit(&s->fault, fault, memory_order_release);
+	log_warning(b->log, "session-cut-off", LOG_U64("session", s->id), LOG_I64("pid", s->pid),
+		LOG_U64("uid", s->uid), LOG_U64("lane", lane->idx),
+		LOG_STR("why", abi_fault_name(fault)));
+	broker_poke(b);
+}
+
+static bool is_cut_off(const struct session *s)
+{
+	return atomic_load_explicit(&s->fault, memory_order_relaxed) != ABI_FAULT_NONE;
+}
+
+/* Is there room for one more answer? */
+static bool has_room(struct worker *worker, struct lane *lane)
+{
+	uint64_t n_queue = lane->session->geometry.n_queue, raw_reaped;
+
+	if (lane->completed - lane->reaped < n_queue)
+		return true;
+	/* partner: the client's release after it has copied the completions */
+	raw_reaped = shared_u64_load_acquire(&lane->request->reaped);
+	if (lane->completed - raw_reaped > n_queue) {
+		cut_off(worker, lane, ABI_FAULT_POSITION);
+		return false;
+	}
+	lane->reaped = raw_reaped;
+	return lane->completed - lane->reaped < n_queue;
+}
+
+static void answer(struct lane *lane, const struct completion *completion)
+{
+	uint64_t at = lane->completed & (lane->session->geometry.n_queue - 1);
+
+	completion_publish(&lane->completion[at], lane->completed, completion);
+	lane->completed++;
+}
+
+/* After the last answer of a round: wake the client's thread if it sleeps. */
+static void answered(struct worker *worker, struct lane *lane)
+{
+	shared_u64_store(&lane->response->consumed, lane->consumed);
+	/* Keeps the completions' stores before the load of need_wakeup. */
+	shared_fence();
+	if (!shared_u32_load(&lane->request->need_wakeup))
+		return;
+	wire_ring(lane->doorbell);
+	store_count(worker->shared, ABI_COUNTER_WAKES_SENT, 1);
+}
+
+/* Take one submission. False when there is none, or none may be taken. */
+static bool serve_one(struct worker *worker, struct lane *lane, unsigned *n_answers)
+{
+	struct store *store = &worker->broker->store;
+	const struct abi_submission *slot;
+	struct completion completion;
+	enum request_outcome outcome;
+	enum abi_fault fault;
+	struct submission sub;
+
+	if (lane->flush) {
+		outcome = request_flush_on(store, worker->shared, lane, &completion);
+	} else {
+		slot = &lane->submission[lane->consumed & (lane->session->geometry.n_queue - 1)];
+		if (!submission_is_there(slot, lane->consumed) || !has_room(worker, lane))
+			return false;
+		fault = submission_snapshot(slot, &sub);
+		lane->consumed++;
+		store_count(worker->shared, ABI_COUNTER_SUBMISSIONS, 1);
+		outcome = fault ? REQUEST_BROKEN
+				: request_run(store, worker->shared, lane, &sub, &completion, &fault);
+		if (outcome == REQUEST_BROKEN) {
+			cut_off(worker, lane, fault);
+			return false;
+		}
+	}
+	if (outcome == REQUEST_GOES_ON)
+		return false;
+	answer(lane, &completion);
+	++*n_answers;
+	return true;
+}
+
+static unsigned serve(struct worker *worker, struct lane *lane)
+{
+	unsigned n = worker->broker->config->broker.round, n_answers = 0;
+	bool flushes;
+
+	if (is_cut_off(lane->session))
+		return 0;
+	while (n-- && serve_one(worker, lane, &n_answers))
+		;
+	flushes = lane->flush != NULL;
+	if (n_answers)
+		answered(worker, lane);
+	return n_answers + flushes;
+}
+
+static unsigned serve_all(struct worker *worker)
+{
+	unsigned i, n = 0;
+
+	for (i = 0; i < worker->n_lanes; i++)
+		n += serve(worker, worker->lane[i]);
+	return n;
+}
+
+/* --- mail from the control thread ------------------------------------------------------------------ */
+
+/* One doorbell's event: empty it; one that hangs up leaves the set, its session will follow. */
+static void doorbell_ready(struct worker *worker, struct lane *lane)
+{
+	if (!wire_ring_drain(lane->doorbell))
+		epoll_ctl(worker->epoll, EPOLL_CTL_DEL, lane->doorbell, NULL);
+}
+
+static void adopt(struct worker *worker, struct lane *lane)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = lane};
+	unsigned n = worker->n_lanes_max ? worker->n_lanes_max * 2 : 16;
+	struct lane **more;
+
+	if (worker->n_lanes == worker->n_lanes_max) {
+		more = realloc(worker->lane, n * sizeof(*more));
+		if (!more) {
+			cut_off(worker, lane, ABI_FAULT_PROTOCOL);
+			return;
+		}
+		worker->lane = more;
+		worker->n_lanes_max = n;
+	}
+	worker->lane[worker->n_lanes++] = lane;
+	if (epoll_ctl(worker->epoll, EPOLL_CTL_ADD, lane->doorbell, &event) < 0)
+		cut_off(worker, lane, ABI_FAULT_PROTOCOL);
+}
+
+static void take_leave(struct worker *worker, struct session *s)
+{
+	struct broker *b = worker->broker;
+	unsigned i, n = 0;
+
+	for (i = 0; i < worker->n_lanes; i++) {
+		if (worker->lane[i]->session != s)
+			worker->lane[n++] = worker->lane[i];
+		else
+			epoll_ctl(worker->epoll, EPOLL_CTL_DEL, worker->lane[i]->doorbell, NULL);
+	}
+	worker->n_lanes = n;
+	session_drain_logs(s, &b->store, worker->shared);
+	session_give_back(s, &b->store, worker->shared);
+
+	/* Once off this list, no scan looks at its holds. */
+	pthread_mutex_lock(&b->sessions_lock);
+	*s->link = s->next;
+	if (s->next)
+		s->next->link = s->link;
+	b->n_sessions--;
+	shared_u64_store(&b->plane.shared->gauge[ABI_GAUGE_SESSIONS_NOW], b->n_sessions);
+	shared_u64_store_release(&s->directory->id, 0);
+	pthread_mutex_unlock(&b->sessions_lock);
+	session_free(s);
+}
+
+static void read_mail(struct worker *worker)
+{
+	struct session *leaving, *next_session;
+	struct lane *lanes, *next_lane;
+
+	pthread_mutex_lock(&worker->inbox_lock);
+	atomic_store_explicit(&worker->has_mail, false, memory_order_relaxed);
+	lanes = worker->new_lanes;
+	leaving = worker->leaving;
+	worker->new_lanes = NULL;
+	worker->leaving = NULL;
+	pthread_mutex_unlock(&worker->inbox_lock);
+
+	/* Lanes first: one of them may belong to a session that leaves. */
+	for (; lanes; lanes = next_lane) {
+		next_lane = lanes->inbox_next;
+		adopt(worker, lanes);
+	}
+	for (; leaving; leaving = next_session) {
+		next_session = leaving->inbox_next;
+		take_leave(worker, leaving);
+	}
+}
+
+static void post(struct worker *worker)
+{
+	/* partner: the acquire in has_mail(); the lists are read under the lock anyway */
+	atomic_store_explicit(&worker->has_mail, true, memory_order_release);
+	pthread_mutex_unlock(&worker->inbox_lock);
+	worker_ring(worker);
+}
+
+void worker_add_lane(struct worker *worker, struct lane *lane)
+{
+	pthread_mutex_lock(&worker->inbox_lock);
+	lane->inbox_next = worker->new_lanes;
+	worker->new_lanes = lane;
+	post(worker);
+}
+
+void worker_leave(struct worker *worker, struct session *session)
+{
+	pthread_mutex_lock(&worker->inbox_lock);
+	session->inbox_next = worker->leaving;
+	worker->leaving = session;
+	post(worker);
+}
+
+void worker_ring(struct worker *worker)
+{
+	/* A full counter has rung already. */
+	(void)!write(worker->bell.fd, &(uint64_t){1}, 8);
+}
+
+static bool has_mail(struct worker *worker)
+{
+	return atomic_load_explicit(&worker->has_mail, memory_order_acquire);
+}
+
+/* --- upkeep ---------------------------------------------------------------------------------------- */
+
+static void drain_and_expire(struct worker *worker, uint64_t now_ms)
+{
+	struct store *store = &worker->broker->store;
+	struct session *last = NULL;
+	unsigned i;
+
+	/* Lanes of one session mostly stand together; looking twice does no harm. */
+	for (i = 0; i < worker->n_lanes; i++) {
+		if (worker->lane[i]->session == last)
+			continue;
+		last = worker->lane[i]->session;
+		session_drain_logs(last, store, worker->shared);
+		if (last->n_pins)
+			session_expire_pins(last, store, now_ms);
+	}
+}
+
+/* What is done now and then: @is_idle says that nobody waits for us. */
+static void upkeep(struct worker *worker, bool is_idle)
+{
+	struct broker *b = worker->broker;
+	uint64_t now_ms = store_now_ms();
+
+	if (!is_idle && now_ms - worker->upkeep_ms < UPKEEP_MS)
+		return;
+	worker->upkeep_ms = now_ms;
+	drain_and_expire(worker, now_ms);
+	if (worker->idx)
+		return;
+	store_sweep(&b->store, worker->shared, is_idle ? 65536 : 1024);
+	if (is_idle && store_has_limbo(&b->store))
+		store_reclaim(&b->store, worker->shared);
+	store_gauges(&b->store, b->plane.shared);
+}
+
+/* --- the loop -------------------------------------------------------------------------------------- */
+
+static void sleep_once(struct worker *worker)
+{
+	struct epoll_event event[16];
+	int i, n, timeout = worker->n_lanes ? UPKEEP_SLEEP_MS : -1;
+
+	upkeep(worker, true);
+	shared_u32_store(&worker->shared->need_wakeup, 1);
+	/* Keeps the store of need_wakeup before the loads of the rings. */
+	shared_fence();
+	if (serve_all(worker) || has_mail(worker)) {
+		shared_u32_store(&worker->shared->need_wakeup, 0);
+		return;
+	}
+	n = epoll_wait(worker->epoll, event, 16, timeout);
+	shared_u32_store(&worker->shared->need_wakeup, 0);
+	for (i = 0; i < n; i++) {
+		if (event[i].data.ptr == &worker->bell)
+			(void)!read(worker->bell.fd, &(uint64_t){0}, 8);
+		else
+			doorbell_ready(worker, event[i].data.ptr);
+	}
+	if (n > 0)
+		store_count(worker->shared, ABI_COUNTER_WAKEUPS, 1);
+}
+
+/* May the worker go on looking awake? */
+static bool may_spin(struct worker *worker)
+{
+	const struct config *c = worker->broker->config;
+	int i;
+
+	if (c->broker.poll == CONFIG_POLL_BUSY)
+		return true;
+	if (c->broker.poll == CONFIG_POLL_SLEEP || !worker->broker->can_spin)
+		return false;
+	for (i = 0; i < 16; i++)
+		shared_relax();
+	if (!worker->spin_until_ns)
+		worker->spin_until_ns = now_ns() + c->broker.spin_ns;
+	return now_ns() < worker->spin_until_ns;
+}
+
+static bool is_stopping(const struct worker *worker)
+{
+	return atomic_load_explicit(&worker->broker->is_stopping, memory_order_acquire);
+}
+
+static void *worker_main(void *argument)
+{
+	struct worker *worker = argument;
+	unsigned found;
+
+	rcu_register_thread();
+	for (;;) {
+		found = serve_all(worker);
+		if (has_mail(worker))
+			read_mail(worker);
+		if (found) {
+			worker->spin_until_ns = 0;
+			if (++worker->rounds % 64 == 0)
+				upkeep(worker, false);
+			continue;
+		}
+		if (is_stopping(worker))
+			break;
+		if (may_spin(worker)) {
+			shared_relax();
+			if (++worker->rounds % 4096 == 0)
+				upkeep(worker, worker->broker->config->broker.poll ==
+						CONFIG_POLL_BUSY);
+			continue;
+		}
+		sleep_once(worker);
+		worker->spin_until_ns = 0;
+	}
+	rcu_unregister_thread();
+	return NULL;
+}
+
+int worker_start(struct worker *worker, struct broker *broker, unsigned idx)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = &worker->bell};
+	pthread_attr_t attr;
+	char name[16];
+	int r;
+
+	worker->broker = broker;
+	worker->idx = idx;
+	worker->shared = &broker->plane.shared->worker[idx];
+	pthread_mutex_init(&worker->inbox_lock, NULL);
+	worker->bell.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	worker->epoll = epoll_create1(EPOLL_CLOEXEC);
+	r = -errno;
+	if (worker->bell.fd < 0 || worker->epoll < 0 ||
+		epoll_ctl(worker->epoll, EPOLL_CTL_ADD, worker->bell.fd, &event) < 0)
+		goto fail;
+	pthread_attr_init(&attr);
+	if (CPU_COUNT(&broker->config->broker.cpus))
+		pthread_attr_setaffinity_np(&attr, sizeof(cpu_set_t), &broker->config->broker.cpus);
+	r = -pthread_create(&worker->thread, &attr, worker_main, worker);
+	pthread_attr_destroy(&attr);
+	if (r)
+		goto fail;
+	snprintf(name, sizeof(name), "worker-%u", idx);
+	pthread_setname_np(worker->thread, name);
+	return 0;
+fail:
+	if (worker->bell.fd >= 0)
+		close(worker->bell.fd);
+	if (worker->epoll >= 0)
+		close(worker->epoll);
+	pthread_mutex_destroy(&worker->inbox_lock);
+	return r;
+}
+
+void worker_join(struct worker *worker)
+{
+	pthread_join(worker->thread, NULL);
+	close(worker->bell.fd);
+	close(worker->epoll);
+	free(worker->lane);
+	pthread_mutex_destroy(&worker->inbox_lock);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* worker.h: a thread that serves the rings of its sessions. */
+#ifndef SHMCACHE_WORKER_H
+#define SHMCACHE_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "ipc/abi.h"
+#include "shmcache/watch.h"
+
+struct broker;
+struct lane;
+struct session;
+
+struct worker {
+	struct broker *broker;
+	struct abi_worker *shared; /* its part of the plane */
+	unsigned idx;
+	pthread_t thread;
+	int epoll;
+	struct watch bell; /* an eventfd that the control thread rings */
+
+	/* What the control thread hands over. */
+	pthread_mutex_t inbox_lock;
+	struct lane *new_lanes;
+	struct session *leaving;
+	atomic_bool has_mail;
+
+	/* The worker's own. */
+	struct lane **lane;
+	unsigned n_lanes, n_lanes_max;
+	uint64_t spin_until_ns;
+	uint64_t upkeep_ms; /* when upkeep was last done */
+	unsigned rounds;
+};
+
+/* 0 or -errno; the thread runs then. */
+int worker_start(struct worker *worker, struct broker *broker, unsigned idx);
+
+/* Wait for the thread to end (broker->is_stopping is set and the bell rung), free what it has. */
+void worker_join(struct worker *worker);
+
+/* Hand a lane over, or a session to take leave of, which the worker frees. By the control thread. */
+void worker_add_lane(struct worker *worker, struct lane *lane);
+void worker_leave(struct worker *worker, struct session *session);
+
+/* Have it look up from its sleep. Any thread. */
+void worker_ring(struct worker *worker);
+
+#endif
