@@ -138,9 +138,7 @@ static void load_report(struct report *rep, const struct load *load,
 {
 	const struct store_counts *c = store_counts(s);
 	double n_windows = c->n_windows ? (double)c->n_windows : 1;
-	struct block_stats st;
 
-	block_stats_get(store_books(s), &st);
 	row(rep, load, "failed-puts", (struct report_row){
 		.ours = (double)c->n_failed, .theirs = NAN, .unit = "puts", .goal = 0,
 		.bound = REPORT_AT_MOST, .note = "nothing is held" });
@@ -176,32 +174,28 @@ static void load_report(struct report *rep, const struct load *load,
 		.unit = "ns", .note = "books and order only, evictions included" });
 }
 
-/* Peak of the books over the blocks of that moment. */
-struct books_peak {
-	uint64_t n_used;
-	uint64_t n_free;
-	uint64_t size;
-};
-
-static void books_look(struct books_peak *p, const struct store *s)
+/* The moment with the most blocks in use. */
+static void books_look(struct block_stats *most, const struct store *s)
 {
 	struct block_stats st;
 
 	block_stats_get(store_books(s), &st);
-	if (st.n_used <= p->n_used)
-		return;
-	*p = (struct books_peak){ st.n_used, st.n_free, st.books_size };
+	if (st.n_used > most->n_used)
+		*most = st;
 }
 
 static void books_report(struct report *rep, const struct load *load,
-		const struct books_peak *p)
+		const struct block_stats *most, const struct block_stats *end)
 {
 	row(rep, load, "books", (struct report_row){
-		.ours = (double)p->size / (double)p->n_used, .theirs = NAN, .unit = "B",
-		.note = "for each block in use, at the most blocks" });
+		.ours = (double)most->books_size / (double)most->n_used, .theirs = NAN,
+		.unit = "B", .note = "for each block in use, when they were the most" });
+	row(rep, load, "books-share", (struct report_row){
+		.ours = (double)end->books_size / (double)end->size, .theirs = NAN,
+		.unit = "share", .note = "of the region's size, at the end" });
 	row(rep, load, "free-runs", (struct report_row){
-		.ours = (double)p->n_free / (double)p->n_used, .theirs = NAN,
-		.unit = "share", .note = "of the blocks in use" });
+		.ours = (double)end->n_free / (double)end->n_used, .theirs = NAN,
+		.unit = "share", .note = "of the blocks in use, at the end" });
 }
 
 /*
@@ -245,7 +239,7 @@ static void load_run(struct report *rep, const struct load *load)
 	uint64_t region_size = rep->quick ? GIB : 4 * GIB;
 	uint32_t n_entries = (uint32_t)(region_size / 256);
 	struct random r = { 88172645463325252u };
-	struct books_peak peak = { 0 };
+	struct block_stats most = { 0 }, end;
 	struct store *s;
 
 	if (store_new(&s, region_size, load->fill, n_entries))
@@ -263,12 +257,13 @@ static void load_run(struct report *rep, const struct load *load)
 		if (i % (n / 8) == n / 16)
 			n_quarters_failed += put_quarter(s, load, &r, (double)i / (double)n);
 		if (i % 1024 == 0)
-			books_look(&peak, s);
+			books_look(&most, s);
 	}
 	start = report_now() - start;
 	books_check(rep, load, s);
 	load_report(rep, load, s, (double)start / (double)n);
-	books_report(rep, load, &peak);
+	block_stats_get(store_books(s), &end);
+	books_report(rep, load, &most, &end);
 	row(rep, load, "failed-quarter-puts", (struct report_row){
 		.ours = (double)n_quarters_failed, .theirs = NAN, .unit = "puts",
 		.goal = 0, .bound = REPORT_AT_MOST,
