@@ -34,8 +34,10 @@
  * checked against what was completed. It is back-pressure: without room for the answer, the next
  * submission is not taken.
  */
-#define UPKEEP_MS 10	   /* while awake */
-#define UPKEEP_SLEEP_MS 500 /* while asleep, with somebody attached */
+#define UPKEEP_MS 10	     /* while awake */
+#define UPKEEP_SLEEP_MS 500  /* while asleep, with somebody attached */
+#define ROUNDS_PER_UPKEEP 64 /* rounds with work between two looks at the clock */
+#define SWEEP_CELLS 16384    /* looked at for expiry in one upkeep */
 
 static uint64_t now_ns(void)
 {
@@ -296,20 +298,21 @@ static void drain_and_expire(struct worker *worker, uint64_t now_ms)
 	}
 }
 
-/* What is done now and then: @is_idle says that nobody waits for us. */
-static void upkeep(struct worker *worker, bool is_idle)
+/* What is done every now and then, and @at_once before a sleep. */
+static void upkeep(struct worker *worker, bool at_once)
 {
 	struct broker *b = worker->broker;
 	uint64_t now_ms = store_now_ms();
 
-	if (!is_idle && now_ms - worker->upkeep_ms < UPKEEP_MS)
+	if (!at_once && now_ms - worker->upkeep_ms < UPKEEP_MS)
 		return;
 	worker->upkeep_ms = now_ms;
 	drain_and_expire(worker, now_ms);
+	/* The first worker does what concerns all. */
 	if (worker->idx)
 		return;
-	store_sweep(&b->store, worker->shared, is_idle ? 65536 : 1024);
-	if (is_idle && store_has_limbo(&b->store))
+	store_sweep(&b->store, worker->shared, SWEEP_CELLS);
+	if (store_has_limbo(&b->store))
 		store_reclaim(&b->store, worker->shared);
 	store_gauges(&b->store, b->plane.shared);
 }
@@ -341,21 +344,34 @@ static void sleep_once(struct worker *worker)
 		store_count(worker->shared, ABI_COUNTER_WAKEUPS, 1);
 }
 
-/* May the worker go on looking awake? */
+/*
+ * May the worker go on looking awake? The clock is read now and then only: between two looks at the
+ * rings lies one pause, since that is what a waiting client sees of us.
+ */
+#define SPINS_PER_CLOCK 64
+
 static bool may_spin(struct worker *worker)
 {
 	const struct config *c = worker->broker->config;
-	int i;
 
+	shared_relax();
+	if (++worker->n_spins % SPINS_PER_CLOCK)
+		return true;
+	upkeep(worker, false);
 	if (c->broker.poll == CONFIG_POLL_BUSY)
 		return true;
-	if (c->broker.poll == CONFIG_POLL_SLEEP || !worker->broker->can_spin)
-		return false;
-	for (i = 0; i < 16; i++)
-		shared_relax();
 	if (!worker->spin_until_ns)
 		worker->spin_until_ns = now_ns() + c->broker.spin_ns;
 	return now_ns() < worker->spin_until_ns;
+}
+
+/* On one CPU a spinning worker only keeps the client from getting on. */
+static bool wants_spin(const struct worker *worker)
+{
+	const struct broker *b = worker->broker;
+
+	return b->config->broker.poll == CONFIG_POLL_BUSY ||
+		(b->config->broker.poll == CONFIG_POLL_ADAPTIVE && b->can_spin);
 }
 
 static bool is_stopping(const struct worker *worker)
@@ -366,6 +382,7 @@ static bool is_stopping(const struct worker *worker)
 static void *worker_main(void *argument)
 {
 	struct worker *worker = argument;
+	bool spins = wants_spin(worker);
 	unsigned found;
 
 	rcu_register_thread();
@@ -375,19 +392,14 @@ static void *worker_main(void *argument)
 			read_mail(worker);
 		if (found) {
 			worker->spin_until_ns = 0;
-			if (++worker->rounds % 64 == 0)
+			if (++worker->n_rounds % ROUNDS_PER_UPKEEP == 0)
 				upkeep(worker, false);
 			continue;
 		}
 		if (is_stopping(worker))
 			break;
-		if (may_spin(worker)) {
-			shared_relax();
-			if (++worker->rounds % 4096 == 0)
-				upkeep(worker, worker->broker->config->broker.poll ==
-						CONFIG_POLL_BUSY);
+		if (spins && may_spin(worker))
 			continue;
-		}
 		sleep_once(worker);
 		worker->spin_until_ns = 0;
 	}

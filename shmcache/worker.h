@@ -33,7 +33,7 @@ struct worker {
 	unsigned n_lanes, n_lanes_max;
 	uint64_t spin_until_ns;
 	uint64_t upkeep_ms; /* when upkeep was last done */
-	unsigned rounds;
+	unsigned n_rounds, n_spins;
 };
 
 /* 0 or -errno; the thread runs then. */
