@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* replay-run.h - one trace against one policy at one size. */
+#ifndef BENCH_REPLAY_RUN_H
+#define BENCH_REPLAY_RUN_H
+
+#include "bench/trace.h"
+
+struct replay_options {
+	const char *policy;
+	uint64_t size;	 /* of the cache: entries, or bytes if by_bytes */
+	bool by_bytes;
+	bool hints;	 /* hand group and position to the policy */
+	uint64_t salt;	 /* of the keys' hash */
+};
+
+struct replay_result {
+	uint64_t n_reads, n_hits;
+	uint64_t n_bytes, n_bytes_hit;
+	/*
+	 * Hits before which all of the same group were hits too: of a prompt's
+	 * blocks, those that it can use.  Those of a trace without groups: all.
+	 */
+	uint64_t n_usable;
+	double ns_per_read;	/* the policy's calls and the loop around them */
+	double books_per_entry; /* bytes, at the end */
+};
+
+/*
+ * 0; -ENOENT no such policy; -ENOMEM.  By entries, each counts for
+ * TRACE_BLOCK_SIZE whatever its size; by bytes, a key keeps the size it had
+ * when it was put, and one larger than the cache is read past it.
+ */
+int replay_run(struct replay_result *out, const struct trace *t,
+	const struct replay_options *o);
+
+/*
+ * Belady's bound by entries: the most hits that any policy can have which may
+ * decline to put what it missed.  -ENOMEM.
+ */
+int replay_belady(uint64_t *n_hits, const struct trace *t, uint64_t n_entries);
+
+#endif

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * replay.c - hit ratios of eviction policies on a trace.
+ *
+ *	replay [--policy NAME,...] [--size N,...] [--bytes] [--hints]
+ *	       [--format jsonl|oracle] [--seed N] [TRACE | KIND[:...]]
+ *
+ * TRACE is a file; a name that is none but starts with a made-up kind (see
+ * trace.h) is made up, and with neither all the kinds are.  Sizes are entries,
+ * or with --bytes bytes (KiB, MiB, GiB are understood).  --hints tells the
+ * policies the group and position of each block, in a second run of each.
+ *
+ * LRU and ARC always run too: a row's "theirs" is the better of the two at
+ * that size, and the goal of the default policy is to be no worse.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench/replay-run.h"
+#include "bench/report.h"
+#include "shmcache/policy/policy.h"
+
+static const char *const args_text =
+	"[--policy NAME[,NAME...]] [--size N[,N...]] [--bytes] [--hints] "
+	"[--format jsonl|oracle] [--seed N] [TRACE|KIND[:NAME=N,...]]";
+
+enum { LIST_MAX = 16, QUICK_READS = 150000 };
+
+struct replay {
+	struct report rep;
+	const char *policies[LIST_MAX + 1];
+	uint64_t sizes[LIST_MAX];
+	unsigned n_sizes;
+	bool by_bytes, hints;
+	enum trace_format format;
+	uint64_t seed;
+	const char *trace;
+};
+
+_Noreturn static void usage(const char *what, const char *value)
+{
+	fprintf(stderr, "replay: %s '%s'\nusage: replay [--json] [--quick] %s\n", what,
+		value ? value : "", args_text);
+	fputs("policies:", stderr);
+	for (unsigned i = 0; policy_names(i); i++)
+		fprintf(stderr, " %s", policy_names(i));
+	fputc('\n', stderr);
+	exit(2);
+}
+
+static bool known_policy(const char *name)
+{
+	for (unsigned i = 0; policy_names(i); i++) {
+		if (!strcmp(policy_names(i), name))
+			return true;
+	}
+	return false;
+}
+
+static void parse_policies(struct replay *rp, char *list)
+{
+	unsigned n = 0;
+
+	for (char *at, *name = strtok_r(list, ",", &at); name;
+		name = strtok_r(NULL, ",", &at)) {
+		if (n == LIST_MAX || !known_policy(name))
+			usage("no such policy:", name);
+		rp->policies[n++] = name;
+	}
+	if (!n)
+		usage("no policy in", list);
+}
+
+static uint64_t parse_number(const char *text)
+{
+	static const struct {
+		const char *name;
+		unsigned shift;
+	} units[] = {{"", 0}, {"KiB", 10}, {"MiB", 20}, {"GiB", 30}};
+	unsigned long long value;
+	char *end;
+
+	errno = 0;
+	value = strtoull(text, &end, 10);
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		if (end > text && *text != '-' && !errno && !strcmp(end, units[i].name) &&
+			value <= UINT64_MAX >> units[i].shift)
+			return value << units[i].shift;
+	}
+	usage("not a number:", text);
+}
+
+static void parse_sizes(struct replay *rp, char *list)
+{
+	rp->n_sizes = 0;
+	for (char *at, *text = strtok_r(list, ",", &at); text;
+		text = strtok_r(NULL, ",", &at)) {
+		uint64_t size = parse_number(text);
+
+		if (rp->n_sizes == LIST_MAX || !size || size > UINT64_MAX >> 16)
+			usage("too many sizes, or one out of range:", text);
+		rp->sizes[rp->n_sizes++] = size;
+	}
+	if (!rp->n_sizes)
+		usage("no size in", list);
+}
+
+static char *value_of(char **argv, int *i)
+{
+	if (!argv[*i + 1])
+		usage("a value is missing after", argv[*i]);
+	return argv[++*i];
+}
+
+static void parse_format(struct replay *rp, const char *name)
+{
+	if (!strcmp(name, "jsonl"))
+		rp->format = TRACE_JSONL;
+	else if (!strcmp(name, "oracle"))
+		rp->format = TRACE_ORACLE;
+	else
+		usage("no such format:", name);
+}
+
+static void parse(struct replay *rp, char **argv)
+{
+	for (int i = 1; argv[i]; i++) {
+		if (!strcmp(argv[i], "--policy"))
+			parse_policies(rp, value_of(argv, &i));
+		else if (!strcmp(argv[i], "--size"))
+			parse_sizes(rp, value_of(argv, &i));
+		else if (!strcmp(argv[i], "--bytes"))
+			rp->by_bytes = true;
+		else if (!strcmp(argv[i], "--hints"))
+			rp->hints = true;
+		else if (!strcmp(argv[i], "--format"))
+			parse_format(rp, value_of(argv, &i));
+		else if (!strcmp(argv[i], "--seed"))
+			rp->seed = parse_number(value_of(argv, &i));
+		else if (argv[i][0] == '-' || rp->trace)
+			usage("unknown argument", argv[i]);
+		else
+			rp->trace = argv[i];
+	}
+}
+
+static struct replay_result run(const struct replay *rp, const struct trace *t,
+	const char *policy, uint64_t size, bool hints)
+{
+	struct replay_options o = {.policy = policy,
+		.size = size,
+		.by_bytes = rp->by_bytes,
+		.hints = hints};
+	struct replay_result res;
+	int r = replay_run(&res, t, &o);
+
+	if (r)
+		report_fatal(&rp->rep, "%s at %" PRIu64 ": %s", policy, size, strerror(-r));
+	return res;
+}
+
+static double share(uint64_t part, uint64_t whole)
+{
+	return (double)part / (double)whole;
+}
+
+/* By bytes it is bytes that should hit, else entries. */
+static double score(const struct replay *rp, const struct replay_result *res)
+{
+	return rp->by_bytes ? share(res->n_bytes_hit, res->n_bytes)
+			    : share(res->n_hits, res->n_reads);
+}
+
+static void tell(struct replay *rp, const char *policy, bool hints, uint64_t size,
+	const struct replay_result *res, double theirs)
+{
+	char name[128], note[160];
+	struct report_row row = {
+		.name = name,
+		.ours = score(rp, res),
+		.theirs = theirs,
+		.unit = rp->by_bytes ? "byte hits" : "hits",
+		.goal = 1,
+		.note = note,
+	};
+
+	snprintf(name, sizeof(name), "%s%s@%" PRIu64, policy, hints ? "+hints" : "", size);
+	/* where neither LRU nor ARC hits at all there is no ratio to reach */
+	row.bound = !strcmp(policy, policy_names(0)) && theirs > 0 ? REPORT_AT_LEAST
+								     : REPORT_FIGURE;
+	snprintf(note, sizeof(note),
+		"hits %.4f bytes %.4f usable %.4f, %.0f ns a read, %.1f B an entry",
+		share(res->n_hits, res->n_reads),
+		share(res->n_bytes_hit, res->n_bytes), share(res->n_usable, res->n_reads),
+		res->ns_per_read, res->books_per_entry);
+	report_row(&rp->rep, &row);
+}
+
+static void tell_bound(struct replay *rp, const struct trace *t, uint64_t size)
+{
+	struct report_row row = {.unit = "hits", .theirs = NAN, .bound = REPORT_FIGURE};
+	uint64_t n_hits;
+	char name[64];
+
+	if (rp->by_bytes)
+		return;
+	if (replay_belady(&n_hits, t, size))
+		report_fatal(&rp->rep, "not enough memory for Belady's bound");
+	snprintf(name, sizeof(name), "belady@%" PRIu64, size);
+	row.name = name;
+	row.ours = share(n_hits, t->n_reads);
+	report_row(&rp->rep, &row);
+}
+
+static void replay_size(struct replay *rp, const struct trace *t, uint64_t size)
+{
+	struct replay_result lru = run(rp, t, "lru", size, false);
+	struct replay_result arc = run(rp, t, "arc", size, false);
+	double theirs = fmax(score(rp, &lru), score(rp, &arc));
+
+	for (unsigned i = 0; rp->policies[i]; i++) {
+		const char *policy = rp->policies[i];
+		struct replay_result res;
+
+		if (!strcmp(policy, "lru"))
+			res = lru;
+		else if (!strcmp(policy, "arc"))
+			res = arc;
+		else
+			res = run(rp, t, policy, size, false);
+		tell(rp, policy, false, size, &res, theirs);
+		if (rp->hints && t->chained) {
+			res = run(rp, t, policy, size, true);
+			tell(rp, policy, true, size, &res, theirs);
+		}
+	}
+	tell_bound(rp, t, size);
+}
+
+static void replay_trace(struct replay *rp, const char *name, const struct trace *t)
+{
+	report_say(&rp->rep, "%s: %zu reads of %" PRIu32 " keys, %zu of size 0 skipped",
+		name, t->n_reads, t->n_keys, t->n_skipped);
+	report_say(&rp->rep, "theirs: the better of lru and arc at the same size");
+	for (unsigned i = 0; i < rp->n_sizes; i++)
+		replay_size(rp, t, rp->sizes[i]);
+}
+
+static void replay_made(struct replay *rp, const char *spec)
+{
+	char text[256];
+	struct trace_error error;
+	struct trace t;
+
+	snprintf(text, sizeof(text), "%s", spec);
+	if (rp->rep.quick && !strstr(spec, "reads="))
+		snprintf(text, sizeof(text), "%s%sreads=%d", spec,
+			strchr(spec, ':') ? "," : ":", QUICK_READS);
+	if (trace_make(&t, text, rp->seed, &error))
+		report_fatal(&rp->rep, "%s", error.text);
+	report_say(&rp->rep, "seed %" PRIu64, rp->seed);
+	replay_trace(rp, text, &t);
+	trace_free(&t);
+}
+
+static void replay_file(struct replay *rp)
+{
+	struct trace_error error;
+	struct trace t;
+
+	if (trace_load(&t, rp->trace, rp->format, rp->rep.quick ? 2 * QUICK_READS : 0, &error))
+		report_fatal(&rp->rep, "%s", error.text);
+	replay_trace(rp, rp->trace, &t);
+	trace_free(&t);
+}
+
+static bool is_made(const char *name)
+{
+	for (unsigned i = 0; trace_kinds(i); i++) {
+		size_t len = strlen(trace_kinds(i));
+
+		if (!strncmp(name, trace_kinds(i), len) && (!name[len] || name[len] == ':'))
+			return access(name, F_OK);
+	}
+	return false;
+}
+
+int main(int argc, char **argv)
+{
+	struct replay rp = {
+		.sizes = {1000, 3000, 10000, 30000, 50000},
+		.n_sizes = 5,
+		.seed = 1,
+	};
+
+	for (unsigned i = 0; i < LIST_MAX && policy_names(i); i++)
+		rp.policies[i] = policy_names(i);
+	report_open(&rp.rep, &argc, argv, "replay", args_text);
+	parse(&rp, argv);
+	if (rp.trace && !is_made(rp.trace)) {
+		replay_file(&rp);
+	} else if (rp.trace) {
+		replay_made(&rp, rp.trace);
+	} else {
+		for (unsigned i = 0; trace_kinds(i); i++)
+			replay_made(&rp, trace_kinds(i));
+	}
+	return report_close(&rp.rep);
+}
