@@ -34,8 +34,8 @@ int index_back(struct index *ix, struct shared_u64 *n_backed, uint64_t array_off
 		return 0;
 	if (n_wanted > n_max)
 		return INDEX_FULL;
-	/* Pieces grow with the array, so that their number stays small and their waste below 1/16. */
-	more = n / 16 > PIECE_MIN / item ? n / 16 : PIECE_MIN / item;
+	/* Pieces grow with the array, so that their number stays small and their waste below 1/64. */
+	more = n / 64 > PIECE_MIN / item ? n / 64 : PIECE_MIN / item;
 	if (n + more < n_wanted)
 		more = n_wanted - n;
 	if (n + more > n_max)

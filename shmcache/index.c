@@ -48,13 +48,19 @@ static int map_books(struct index *ix)
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	ix->overflow_next = mmap(NULL, next, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	return ix->meta == MAP_FAILED || ix->overflow_next == MAP_FAILED ? -ENOMEM : 0;
+	if (ix->meta == MAP_FAILED || ix->overflow_next == MAP_FAILED)
+		return -ENOMEM;
+	madvise(ix->meta, meta, MADV_HUGEPAGE);
+	return 0;
 }
 
-/* The geometry follows from the bound on memory: as many cells as that could hold and no more. */
+/*
+ * The geometry follows from the bound on memory: as many cells as that holds together with the
+ * buckets that they need, so that cells alone can't use it up.
+ */
 static void set_geometry(struct abi_index *head, uint64_t size_max)
 {
-	uint64_t n_cells = size_max / ABI_CELL;
+	uint64_t n_cells = size_max / (ABI_CELL + ABI_CELL / 4);
 
 	if (n_cells > UINT32_MAX - 1)
 		n_cells = UINT32_MAX - 1;
@@ -429,6 +435,22 @@ void index_remove(struct index *ix, struct shared_u64 *slot)
 	ix->meta[abi_word_cell(shared_u64_load(slot))].state = INDEX_RETIRED;
 	shared_u64_store_release(slot, 0);
 	ix->n_entries--;
+}
+
+uint32_t index_chain_cell(const struct index *ix, uint64_t hash)
+{
+	const struct abi_bucket *b = &ix->lookup.bucket[lookup_bucket_idx(hash, ix->n_buckets)];
+	uint32_t cell;
+	int i;
+
+	for (; b; b = lookup_next(&ix->lookup, b)) {
+		for (i = 0; i < ABI_BUCKET_SLOTS; i++) {
+			cell = abi_word_cell(shared_u64_load(&b->slot[i]));
+			if (cell && !ix->meta[cell].n_pins)
+				return cell;
+		}
+	}
+	return 0;
 }
 
 /* --- sizes --------------------------------------------------------------------------------------- */

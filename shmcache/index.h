@@ -103,6 +103,9 @@ int index_open(struct index *ix, const struct index_key *key, const struct abi_h
  */
 int index_insert(struct index *ix, uint32_t cell, uint64_t hash);
 
+/* Some entry, not pinned, whose slot a key of @hash could have instead; 0 when there is none. */
+uint32_t index_chain_cell(const struct index *ix, uint64_t hash);
+
 /* Publish an open record in the slot of another of the same key, which becomes retired. */
 void index_replace(struct index *ix, struct shared_u64 *slot, uint32_t cell, uint64_t hash);
 

@@ -187,3 +187,12 @@ bool store_index_room_locked(struct store *s, struct abi_worker *w)
 	reclaim_unlocked(s, w);
 	return true;
 }
+
+bool store_chain_room_locked(struct store *s, struct abi_worker *w, uint64_t hash)
+{
+	uint32_t cell = index_chain_cell(&s->index, hash);
+
+	if (cell)
+		evict_locked(s, w, cell);
+	return cell != 0;
+}

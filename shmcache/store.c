@@ -134,29 +134,23 @@ static enum abi_status make_locked(struct store *s, struct abi_worker *w,
 static enum abi_status publish_locked(struct store *s, struct abi_worker *w, uint32_t cell,
 	const struct index_key *key, bool if_absent)
 {
-	struct shared_u64 *slot;
 	uint32_t old;
-	int tries = 8;
+	struct shared_u64 *slot = find_live(s, w, key, &old);
 
-	for (;;) {
-		slot = find_live(s, w, key, &old);
-		if (slot && if_absent) {
-			store_free_locked(s, cell);
-			return ABI_STATUS_EXISTS;
-		}
-		if (slot) {
-			policy_remove(store_tier_of(s, old)->policy, old);
-			index_replace(&s->index, slot, cell, key->hash);
-			store_limbo_locked(s, old);
-			store_count(w, ABI_COUNTER_REPLACES, 1);
-			break;
-		}
-		if (!index_insert(&s->index, cell, key->hash))
-			break;
-		if (!tries-- || !store_index_room_locked(s, w)) {
-			store_free_locked(s, cell);
-			return refuse(w, ABI_STATUS_NOSPACE);
-		}
+	if (slot && if_absent) {
+		store_free_locked(s, cell);
+		return ABI_STATUS_EXISTS;
+	}
+	if (slot) {
+		policy_remove(store_tier_of(s, old)->policy, old);
+		index_replace(&s->index, slot, cell, key->hash);
+		store_limbo_locked(s, old);
+		store_count(w, ABI_COUNTER_REPLACES, 1);
+	} else if (index_insert(&s->index, cell, key->hash) &&
+		(!store_chain_room_locked(s, w, key->hash) ||
+			index_insert(&s->index, cell, key->hash))) {
+		store_free_locked(s, cell);
+		return refuse(w, ABI_STATUS_NOSPACE);
 	}
 	if (shared_u64_load(&s->index.cell[cell].expire_ms))
 		s->n_expiring++;

@@ -181,8 +181,11 @@ int store_check(struct store *s, char *why, size_t why_size);
 enum abi_status store_room_locked(struct store *s, struct abi_worker *w, unsigned tier,
 	uint64_t size, uint32_t cell, const struct policy_entry *incoming);
 
-/* Evict some entries for cells or buckets of the index; lets go of the lock. False: none there. */
+/* Evict some entries for cells of the index; lets go of the lock. False: none there. */
 bool store_index_room_locked(struct store *s, struct abi_worker *w);
+
+/* Evict one entry whose slot a key of @hash can have at once. False: none there. */
+bool store_chain_room_locked(struct store *s, struct abi_worker *w, uint64_t hash);
 
 /* Take a published entry out of index and policy, into limbo. */
 enum store_gone { STORE_GONE_EVICTED, STORE_GONE_REMOVED };
