@@ -74,6 +74,7 @@ static void parse_policies(struct replay *rp, char *list)
 	}
 	if (!n)
 		usage("no policy in", list);
+	rp->policies[n] = NULL;
 }
 
 static uint64_t parse_number(const char *text)

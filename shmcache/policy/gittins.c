@@ -39,6 +39,15 @@
  *
  * A point of priority makes an entry four times as dear; dear entries have
  * queues of their own, so that a cheap one never hides behind them.
+ *
+ * Of a chain of chunks only what leads up to the first gap can be used, and a
+ * chain is read from its head: at its own last read the head is a little older
+ * than the tail, and leaves first, which spoils all the rest.  So where puts
+ * carry a group and a position, an entry is linked to the one used just before
+ * it if that is one position up, and the victim is the end of the links that
+ * start at the entry whose turn it is, even from the nursery.  The walk along
+ * them ends after GITTINS_CHAIN_MAX.  Links cost 12 bytes an entry, in an array
+ * that is not touched before the first hint.
  */
 #include "shmcache/policy/impl.h"
 #include "shmcache/policy/memo.h"
@@ -50,12 +59,24 @@ enum {
 	GITTINS_NURSERY_SHARE = 64,
 	GITTINS_N_PRIORITIES = NODES_SPARE_MAX + 1,
 	GITTINS_PRIORITY_FACTOR = 4,
+	GITTINS_CHAIN_MAX = 256,
+};
+
+/* What hints told of an entry; all zero: nothing. */
+struct chained {
+	uint32_t position_1; /* in its chain, from 1 */
+	uint32_t prev;	     /* who was used just before it, one position up */
+	uint32_t next;	     /* of those whose prev it is the last; ids get reused,
+				so a link is one only if the other side has it too */
 };
 
 struct gittins {
 	struct policy policy;
 	struct queue aged[GITTINS_N_PRIORITIES][REUSE_N_CLASSES];
 	struct queue nursery;
+	struct chained *chain; /* by id */
+	bool has_chains;       /* else no page of it was touched yet */
+	uint32_t last;	       /* who was used last, 0: it is gone */
 	uint64_t clock; /* bytes read and put */
 	unsigned tick_shift;
 	uint32_t n_resident;
@@ -64,20 +85,36 @@ struct gittins {
 	struct reuse reuse;
 };
 
+static size_t gittins_chain_size(const struct gittins *g)
+{
+	return (size_t)g->policy.nodes.n_ids_max * sizeof(*g->chain);
+}
+
 static int gittins_init(struct policy *p)
 {
 	struct gittins *g = (struct gittins *)p;
 	unsigned log2 = 63 - (unsigned)__builtin_clzll(p->capacity);
+	void *map;
 	int r;
 
 	g->tick_shift = log2 > GITTINS_TICKS_LOG2 ? log2 - GITTINS_TICKS_LOG2 : 0;
 	g->random = 1;
-	r = memo_init(&g->memo, p->nodes.n_ids_max);
+	r = nodes_map(&map, gittins_chain_size(g));
 	if (r)
 		return r;
+	g->chain = map;
+	r = memo_init(&g->memo, p->nodes.n_ids_max);
+	if (r)
+		goto err_chain;
 	r = reuse_init(&g->reuse);
 	if (r)
-		memo_deinit(&g->memo);
+		goto err_memo;
+	return 0;
+
+err_memo:
+	memo_deinit(&g->memo);
+err_chain:
+	nodes_unmap(g->chain, gittins_chain_size(g));
 	return r;
 }
 
@@ -85,6 +122,7 @@ static void gittins_deinit(struct policy *p)
 {
 	struct gittins *g = (struct gittins *)p;
 
+	nodes_unmap(g->chain, gittins_chain_size(g));
 	memo_deinit(&g->memo);
 	reuse_deinit(&g->reuse);
 }
@@ -93,7 +131,8 @@ static uint64_t gittins_books_size(const struct policy *p)
 {
 	const struct gittins *g = (const struct gittins *)p;
 
-	return memo_books_size(&g->memo) + reuse_books_size(&g->reuse);
+	return nodes_map_used(g->chain, gittins_chain_size(g)) +
+	       memo_books_size(&g->memo) + reuse_books_size(&g->reuse);
 }
 
 static uint32_t gittins_now(const struct gittins *g)
@@ -135,11 +174,51 @@ static struct queue *gittins_queue(struct gittins *g, uint32_t id)
 	return x->queue == GITTINS_NURSERY ? &g->nursery : &g->aged[x->spare][x->freq];
 }
 
-static void gittins_push_aged(struct gittins *g, uint32_t id)
+static void gittins_push(struct gittins *g, uint32_t id)
 {
 	const struct node *x = &g->policy.nodes.node[id];
 
 	nodes_push_back(&g->policy.nodes, &g->aged[x->spare][x->freq], GITTINS_AGED, id);
+}
+
+static void gittins_chain_set(
+	struct gittins *g, uint32_t id, const struct policy_entry *e)
+{
+	uint32_t position = e->position < UINT32_MAX ? e->position : UINT32_MAX - 1;
+
+	if (e->group)
+		g->has_chains = true;
+	if (g->has_chains)
+		g->chain[id] =
+			(struct chained){.position_1 = e->group ? position + 1 : 0};
+}
+
+/* Chains are told from the order of use, which is all that a hit tells. */
+static void gittins_chain_use(struct gittins *g, uint32_t id)
+{
+	struct chained *x = &g->chain[id], *last = &g->chain[g->last];
+
+	if (g->has_chains && g->last && last->position_1 &&
+		x->position_1 == last->position_1 + 1) {
+		x->prev = g->last;
+		last->next = id;
+	}
+	g->last = id;
+}
+
+/* The end of the chain that goes on from this entry, or the entry. */
+static uint32_t gittins_chain_tail(const struct gittins *g, uint32_t id)
+{
+	uint32_t next;
+
+	for (unsigned i = 0; g->has_chains && i < GITTINS_CHAIN_MAX; i++) {
+		next = g->chain[id].next;
+		if (!next || g->chain[next].prev != id ||
+			!nodes_queue(&g->policy.nodes, next))
+			break;
+		id = next;
+	}
+	return id;
 }
 
 /* The entry is used now: as of now it is in `class` and has not rested. */
@@ -158,6 +237,8 @@ static void gittins_remove(struct policy *p, uint32_t id)
 	struct gittins *g = (struct gittins *)p;
 
 	nodes_take(&p->nodes, gittins_queue(g, id), id);
+	if (g->last == id)
+		g->last = 0;
 	g->n_resident--;
 }
 
@@ -166,14 +247,15 @@ static void gittins_insert(struct policy *p, uint32_t id, const struct policy_en
 	struct gittins *g = (struct gittins *)p;
 	uint32_t grown;
 
-	(void)e;
+	gittins_chain_set(g, id, e);
+	gittins_chain_use(g, id);
 	g->n_resident++;
 	gittins_touch(g, id, memo_take(&g->memo, p->nodes.node[id].hash));
 	nodes_push_back(&p->nodes, &g->nursery, GITTINS_NURSERY, id);
 	while (g->nursery.n_bytes > p->capacity / GITTINS_NURSERY_SHARE) {
 		grown = g->nursery.front;
 		nodes_take(&p->nodes, &g->nursery, grown);
-		gittins_push_aged(g, grown);
+		gittins_push(g, grown);
 	}
 }
 
@@ -181,9 +263,10 @@ static void gittins_hit(struct policy *p, uint32_t id)
 {
 	struct gittins *g = (struct gittins *)p;
 
+	gittins_chain_use(g, id);
 	nodes_take(&p->nodes, gittins_queue(g, id), id);
 	gittins_touch(g, id, gittins_class_next(g, p->nodes.node[id].freq));
-	gittins_push_aged(g, id);
+	gittins_push(g, id);
 }
 
 struct choice {
@@ -220,7 +303,7 @@ static uint32_t gittins_victim(struct policy *p, const struct policy_entry *inco
 		consider(g, &best, q->front);
 		consider(g, &best, q->back);
 	}
-	return best.id ? best.id : g->nursery.front;
+	return gittins_chain_tail(g, best.id ? best.id : g->nursery.front);
 }
 
 static void gittins_evict(struct policy *p, uint32_t id)

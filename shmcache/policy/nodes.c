@@ -124,15 +124,18 @@ void nodes_push_back(struct nodes *n, struct queue *q, unsigned number, uint32_t
 	queue_join(n, q, number, id);
 }
 
-void nodes_push_front(struct nodes *n, struct queue *q, unsigned number, uint32_t id)
+void nodes_push_before(
+	struct nodes *n, struct queue *q, unsigned number, uint32_t id, uint32_t at)
 {
-	n->node[id].prev = 0;
-	n->node[id].next = q->front;
-	if (q->front)
-		n->node[q->front].prev = id;
+	struct node *x = &n->node[id];
+
+	x->prev = n->node[at].prev;
+	x->next = at;
+	n->node[at].prev = id;
+	if (x->prev)
+		n->node[x->prev].next = id;
 	else
-		q->back = id;
-	q->front = id;
+		q->front = id;
 	queue_join(n, q, number, id);
 }
 

@@ -61,9 +61,10 @@ void nodes_set(struct nodes *n, uint32_t id, const struct policy_entry *e);
 uint32_t nodes_fold(uint64_t hash);
 uint32_t nodes_size(uint64_t size);
 
-/* Join queue `q`, numbered `number`, at the end named; leave it. */
+/* Join queue `q`, numbered `number`, at its back or before `at`; leave it. */
 void nodes_push_back(struct nodes *n, struct queue *q, unsigned number, uint32_t id);
-void nodes_push_front(struct nodes *n, struct queue *q, unsigned number, uint32_t id);
+void nodes_push_before(
+	struct nodes *n, struct queue *q, unsigned number, uint32_t id, uint32_t at);
 void nodes_take(struct nodes *n, struct queue *q, uint32_t id);
 
 /*

@@ -31,7 +31,12 @@
  */
 struct policy;
 
-/* What a policy may know about an entry; nothing is kept by reference. */
+/*
+ * What a policy may know about an entry; nothing is kept by reference.  Group
+ * and position are hints that `gittins` alone uses; it takes entries for
+ * neighbours in a chain if they were used one right after the other and their
+ * positions are, so a chain should be put, and its hits told, in its order.
+ */
 struct policy_entry {
 	uint64_t hash;	   /* of the key, 64 good bits; equal keys, equal hash */
 	uint64_t size;	   /* bytes that leaving would free */

@@ -162,6 +162,70 @@ static void test_priority(void **state)
 	policy_free(p);
 }
 
+static void chain_put(struct policy *p, uint32_t id, uint64_t group, uint32_t position)
+{
+	policy_insert(p, id,
+		&(struct policy_entry){.hash = test_hash(id),
+			.size = TEST_SIZE,
+			.group = group,
+			.position = position});
+}
+
+/* The tail of a chain leaves before its head; LRU would begin at the head. */
+static void test_chain(void **state)
+{
+	static const uint32_t order[] = {4, 3, 2, 1, 9, 8, 7, 6, 5};
+	struct policy *p = test_new("gittins", 100 * TEST_SIZE, 101);
+
+	(void)state;
+	for (uint32_t id = 1; id <= 4; id++)
+		chain_put(p, id, 1, id - 1);
+	/* a prompt that goes on: other groups, but no gap */
+	for (uint32_t id = 5; id <= 9; id++)
+		chain_put(p, id, id < 8 ? 2 : 3, id - 5);
+	for (unsigned i = 0; i < 9; i++)
+		assert_int_equal(test_pop(p), order[i]);
+	policy_free(p);
+}
+
+/* Links of an id that is used for something else by now lead nowhere. */
+static void test_chain_reuse(void **state)
+{
+	struct policy *p = test_new("gittins", 100 * TEST_SIZE, 101);
+
+	(void)state;
+	for (uint32_t id = 1; id <= 3; id++)
+		chain_put(p, id, 1, id - 1);
+	assert_int_equal(test_pop(p), 3);
+	chain_put(p, 10, 5, 0);
+	chain_put(p, 3, 6, 2); /* the same id and position, another chain */
+	assert_int_equal(test_pop(p), 2);
+	policy_remove(p, 1);
+	chain_put(p, 1, 0, 0); /* no hints */
+	chain_put(p, 2, 0, 1);
+	assert_int_equal(test_pop(p), 10);
+	assert_int_equal(test_pop(p), 3);
+	assert_int_equal(test_pop(p), 1);
+	assert_int_equal(test_pop(p), 2);
+	assert_int_equal(test_pop(p), 0);
+	policy_free(p);
+}
+
+/* However long a chain is, a victim is found in bounded time and all leave. */
+static void test_chain_long(void **state)
+{
+	struct policy *p = test_new("gittins", 100000 * TEST_SIZE, 100001);
+
+	(void)state;
+	for (uint32_t id = 1; id <= 100000; id++)
+		chain_put(p, id, 1, id - 1);
+	assert_int_equal(test_pop(p), 257);
+	for (uint32_t n = 1; n < 100000; n++)
+		assert_int_not_equal(test_pop(p), 0);
+	assert_int_equal(test_pop(p), 0);
+	policy_free(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -172,6 +236,9 @@ int main(void)
 		cmocka_unit_test(test_starts_as_lru),
 		cmocka_unit_test(test_nursery),
 		cmocka_unit_test(test_priority),
+		cmocka_unit_test(test_chain),
+		cmocka_unit_test(test_chain_reuse),
+		cmocka_unit_test(test_chain_long),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
