@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* read.c: get, release, read, exists, stat. */
+#include <string.h>
+
+#include "clients/lib/read.h"
+
+/*
+ * What a hit runs through is inlined into one function without a call: the lane from the thread's
+ * slot, the hash, the bucket, the hold, the key. Everything else is behind unlikely branches, or in
+ * functions that are not in such a hurry.
+ */
+int read_lane(struct shmc *cache, struct lane **lane)
+{
+	return handle_lane_find(
+		cache, HANDLE_READ, handle_deadline(cache, SHMC_TIMEOUT_DEFAULT), lane);
+}
+
+static hot_inline int get(struct lane *lane, const void *key, size_t key_size, uint64_t hash,
+	struct shmc_view *view)
+{
+	struct reader *r = &lane->reader;
+	struct reader_entry entry;
+	int result;
+
+	result = reader_find_inline(r, key, key_size, hash, &entry);
+	if (unlikely(result)) {
+		if (result == SHMC_MISS)
+			reader_count_miss(r);
+		return result;
+	}
+	lane_view(lane, &entry, view);
+	__builtin_prefetch(view->data);
+	reader_count_hit(r, entry.cell);
+	return 0;
+}
+
+int read_get(struct lane *lane, const void *key, size_t key_size, uint64_t hash,
+	struct shmc_view *view)
+{
+	return get(lane, key, key_size, hash, view);
+}
+
+static out_of_line int get_again(
+	struct shmc *cache, const void *key, size_t key_size, struct shmc_view *view)
+{
+	struct lane *lane = NULL;
+	int result = 0;
+
+	READ_RETRY(cache, lane, result,
+		read_get(lane, key, key_size, reader_hash(&lane->reader, key, key_size), view));
+	return result;
+}
+
+int shmc_get(struct shmc *cache, const void *key, size_t key_size, struct shmc_view *view)
+{
+	struct lane *lane;
+	int result;
+
+	if (!key_is_valid(key, key_size))
+		return -EINVAL;
+	lane = handle_lane(cache);
+	if (unlikely(!lane))
+		return get_again(cache, key, key_size, view);
+	result = get(lane, key, key_size, reader_hash(&lane->reader, key, key_size), view);
+	if (unlikely(result == -ENOTCONN)) {
+		handle_session_lost(cache, lane->session);
+		return get_again(cache, key, key_size, view);
+	}
+	return result;
+}
+
+/*
+ * The cell is the view's until it is cleared, and its session stays mapped as long, so neither needs
+ * looking up. A child has no maps: there the view is a memory only.
+ */
+void shmc_release(struct shmc *cache, struct shmc_view *view)
+{
+	struct shared_u64 *hold = (struct shared_u64 *)(uintptr_t)view->reserved[0];
+	uint64_t serial = view->reserved[1];
+
+	if (unlikely(!hold))
+		return;
+	*view = (struct shmc_view){0};
+	if (unlikely(handle_check(cache)))
+		return;
+	hold_clear(hold);
+	if (unlikely(serial != atomic_load_explicit(&cache->serial, memory_order_relaxed)))
+		handle_sweep(cache);
+}
+
+int read_copy(struct lane *lane, const void *key, size_t key_size, uint64_t hash, void *buffer,
+	size_t buffer_size, size_t *value_size)
+{
+	struct reader *r = &lane->reader;
+	struct reader_entry entry;
+	size_t size;
+	int result;
+
+	result = reader_find(r, key, key_size, hash, &entry);
+	if (result) {
+		if (result == SHMC_MISS)
+			reader_count_miss(r);
+		return result;
+	}
+	size = entry.record->value_size;
+	if (size <= buffer_size)
+		memcpy(buffer, reader_value(r, entry.record), size);
+	hold_clear(entry.hold);
+	reader_count_hit(r, entry.cell);
+	if (value_size)
+		*value_size = size;
+	return size <= buffer_size ? 0 : -ENOSPC;
+}
+
+int shmc_read(struct shmc *cache, const void *key, size_t key_size, void *buffer,
+	size_t buffer_size, size_t *value_size)
+{
+	struct lane *lane;
+	int result = 0;
+
+	if (!key_is_valid(key, key_size) || (!buffer && buffer_size))
+		return -EINVAL;
+	lane = handle_lane(cache);
+	READ_RETRY(cache, lane, result,
+		read_copy(lane, key, key_size, reader_hash(&lane->reader, key, key_size), buffer,
+			buffer_size, value_size));
+	return result;
+}
+
+int read_exists(struct lane *lane, const void *key, size_t key_size, uint64_t hash)
+{
+	struct reader_entry entry;
+	int result;
+
+	result = reader_find(&lane->reader, key, key_size, hash, &entry);
+	if (!result)
+		hold_clear(entry.hold);
+	return result;
+}
+
+int shmc_exists(struct shmc *cache, const void *key, size_t key_size)
+{
+	struct lane *lane;
+	int result = 0;
+
+	if (!key_is_valid(key, key_size))
+		return -EINVAL;
+	lane = handle_lane(cache);
+	READ_RETRY(cache, lane, result,
+		read_exists(lane, key, key_size, reader_hash(&lane->reader, key, key_size)));
+	return result;
+}
+
+void read_describe(const struct lane *lane, const struct abi_record *record, const void *key,
+	struct shmc_entry *entry)
+{
+	uint64_t expire_ms = shared_u64_load(&record->expire_ms);
+	uint64_t now_ms = expire_ms ? deadline_clock_coarse_ms() : 0;
+	struct abi_hints hints;
+
+	lookup_record_hints(&lane->reader.index, record, &hints);
+	*entry = (struct shmc_entry){
+		.key = key,
+		.key_size = record->key_size,
+		.value_size = record->value_size,
+		.tier = record->tier,
+		.priority = (uint8_t)hints.priority,
+		/* 0 would say that it does not expire */
+		.ttl_ms = !expire_ms ? 0 : expire_ms > now_ms ? expire_ms - now_ms : 1,
+		.group = hints.group,
+		.position = hints.position,
+	};
+}
+
+static int stat_one(
+	struct lane *lane, const void *key, size_t key_size, struct shmc_entry *entry)
+{
+	struct reader *r = &lane->reader;
+	struct reader_entry found;
+	int result;
+
+	result = reader_find(r, key, key_size, reader_hash(r, key, key_size), &found);
+	if (result)
+		return result;
+	read_describe(lane, found.record, key, entry);
+	hold_clear(found.hold);
+	return 0;
+}
+
+int shmc_stat(struct shmc *cache, const void *key, size_t key_size, struct shmc_entry *entry)
+{
+	struct lane *lane;
+	int result = 0;
+
+	if (!key_is_valid(key, key_size) || !entry)
+		return -EINVAL;
+	lane = handle_lane(cache);
+	READ_RETRY(cache, lane, result, stat_one(lane, key, key_size, entry));
+	return result;
+}

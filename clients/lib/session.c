@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* session.c: the maps of a session, and when they may go. */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "clients/lib/session.h"
+#include "clients/lib/thread.h"
+
+/*
+ * A broker that is started again on the same memory knows nothing of the rings and holds of its
+ * predecessor's clients, so a session is never repaired: the handle makes a new one, with new maps,
+ * and the old one stays behind until nobody can touch its memory any more. Who can is known without
+ * counting on the hit path: a view's cell names its record until it is released, and whoever is in
+ * the middle of a call owns a lane. A thread gives its lane of a dead session back when it calls next
+ * or ends.
+ *
+ * No map is inherited by a child (the guard's page is, wiped): its descriptors are all it has of
+ * them, and it closes these. It must not unmap, since something of its own may be in their place.
+ */
+static int area_map(struct session_area *area, int fd, uint64_t size, int protection)
+{
+	struct stat st;
+	void *map;
+
+	if (fstat(fd, &st))
+		return -errno;
+	/* Devices have no size; beyond a file's end there would be a SIGBUS. */
+	if (!size || size > SIZE_MAX / 2 || (S_ISREG(st.st_mode) && (uint64_t)st.st_size < size))
+		return -EPROTONOSUPPORT;
+	map = mmap(NULL, size, protection, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	if (map == MAP_FAILED)
+		return -errno;
+	(void)madvise(map, size, MADV_DONTFORK);
+	area->data = map;
+	area->size = size;
+	return 0;
+}
+
+static int index_check(const struct session_area *area)
+{
+	const struct abi_index *head = (const void *)area->data;
+
+	if (area->size < sizeof(*head) || head->magic != ABI_MAGIC ||
+		head->fingerprint != abi_fingerprint() || head->size > area->size)
+		return -EPROTONOSUPPORT;
+	return 0;
+}
+
+/* Descriptors: index, request, response, dram, [cxl]. */
+static int maps_make(struct session *s, const struct connection_welcome *w)
+{
+	const struct wire_welcome *m = &w->message;
+	const struct abi_geometry *g = &s->geometry;
+	int value = m->role == WIRE_ROLE_WRITER ? PROT_READ | PROT_WRITE : PROT_READ;
+	int r;
+
+	if (w->n_fds < 4 || w->n_fds != m->n_descriptors || (w->n_fds == 5) != (m->cxl_size != 0))
+		return -EPROTONOSUPPORT;
+	r = area_map(&s->map[SESSION_MAP_INDEX], w->fd[0], m->index_size, PROT_READ);
+	if (!r)
+		r = index_check(&s->map[SESSION_MAP_INDEX]);
+	if (!r)
+		r = area_map(&s->map[SESSION_MAP_REQUEST], w->fd[1],
+			(uint64_t)g->n_lanes * g->request_stride, PROT_READ | PROT_WRITE);
+	if (!r)
+		r = area_map(&s->map[SESSION_MAP_RESPONSE], w->fd[2],
+			(uint64_t)g->n_lanes * g->response_stride, PROT_READ);
+	if (!r)
+		r = area_map(&s->map[SESSION_MAP_DRAM], w->fd[3], m->dram_size, value);
+	if (!r && w->n_fds == 5)
+		r = area_map(&s->map[SESSION_MAP_CXL], w->fd[4], m->cxl_size, value);
+	return r;
+}
+
+static int session_fill(struct session *s, const struct connection_welcome *w, struct reason *why)
+{
+	const struct wire_welcome *m = &w->message;
+	size_t size;
+	int r;
+
+	s->epoch = m->epoch;
+	s->role = (enum wire_role)m->role;
+	s->geometry = (struct abi_geometry){.n_lanes = m->n_lanes, .n_queue = m->n_queue,
+		.n_holds = m->n_holds, .n_log = m->n_log, .staging_size = m->staging_size};
+	if (m->role >= WIRE_N_ROLES || abi_geometry_init(&s->geometry))
+		r = -EPROTONOSUPPORT;
+	else if (shared_u64_load_acquire(&s->plane->epoch) != m->epoch)
+		r = -ECONNREFUSED; /* one broker wrote the plane, another welcomed us */
+	else
+		r = maps_make(s, w);
+	if (r == -EPROTONOSUPPORT)
+		reason_set(why, "the broker's welcome does not fit its memory: restart it");
+	if (r)
+		return r;
+	size = s->geometry.n_lanes * sizeof(*s->lane);
+	s->lane = aligned_alloc(_Alignof(struct lane), size);
+	if (!s->lane)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < s->geometry.n_lanes; i++)
+		s->lane[i] = (struct lane){.session = s, .idx = i};
+	return 0;
+}
+
+int session_new(struct session **session, struct connection *connection,
+	struct connection_welcome *welcome, uint32_t spin_ns, struct reason *why)
+{
+	struct session *s = calloc(1, sizeof(*s));
+	int r = -ENOMEM;
+
+	if (s) {
+		s->serial = thread_number_draw();
+		s->plane = connection->plane;
+		s->map[SESSION_MAP_PLANE] = (struct session_area){
+			(uint8_t *)connection->plane, connection->plane_size};
+		s->socket = connection->socket;
+		s->is_fenced = connection->is_fenced;
+		s->spin_ns = spin_ns;
+		pthread_mutex_init(&s->talk, NULL);
+		*connection = (struct connection){.socket = -1};
+		r = session_fill(s, welcome, why);
+	}
+	while (welcome->n_fds)
+		close(welcome->fd[--welcome->n_fds]);
+	if (r && s)
+		session_free(s, false);
+	connection_end(connection);
+	if (!r)
+		*session = s;
+	return r;
+}
+
+void session_free(struct session *session, bool is_child)
+{
+	uint32_t i;
+
+	for (i = 0; session->lane && i < session->geometry.n_lanes; i++)
+		lane_deinit(&session->lane[i]);
+	free(session->lane);
+	close(session->socket);
+	for (i = 0; i < SESSION_MAPS; i++)
+		if (session->map[i].data && !is_child)
+			munmap(session->map[i].data, session->map[i].size);
+	if (!is_child)
+		pthread_mutex_destroy(&session->talk);
+	free(session);
+}
+
+bool session_is_idle(struct session *session)
+{
+	uint32_t i;
+
+	/* Acquire: what the users did. Partner: the release where one leaves. */
+	if (atomic_load_explicit(&session->n_users, memory_order_acquire))
+		return false;
+	/* No lane has an owner, so the tables stand still but for cells being cleared. */
+	for (i = 0; i < session->geometry.n_lanes; i++)
+		if (atomic_load_explicit(&session->lane[i].is_open, memory_order_acquire) &&
+			!hold_table_is_empty(&session->lane[i].reader.holds))
+			return false;
+	return true;
+}
+
+bool session_is_current(const struct session *session)
+{
+	return shared_u64_load_acquire(&session->plane->epoch) == session->epoch &&
+		shared_u32_load_acquire(&session->plane->state) == ABI_STATE_SERVING;
+}
+
+uint8_t *session_location(const struct session *session, uint64_t location)
+{
+	const struct session_area *area = &session->map[
+		location >> 56 == ABI_TIER_CXL ? SESSION_MAP_CXL : SESSION_MAP_DRAM];
+
+	return area->data + (location & ((UINT64_C(1) << 56) - 1));
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stats.c: the broker's numbers, as they stand in the plane. */
+#include "clients/lib/read.h"
+
+/*
+ * Counters are kept by worker, so that no two threads of the broker write one word; whoever wants a
+ * number adds them up. Nothing here is a snapshot of one moment, and nothing is promised to add up.
+ */
+static uint64_t counter_sum(const struct abi_plane *plane, unsigned counter)
+{
+	uint64_t sum = 0;
+	unsigned i;
+
+	for (i = 0; i < ABI_WORKERS_MAX; i++)
+		sum += shared_u64_load(&plane->worker[i].counter[counter]);
+	return sum;
+}
+
+static void stat_value(const struct abi_plane *plane, unsigned i, struct shmc_stat_value *v)
+{
+	unsigned gauge = i - ABI_N_COUNTERS;
+
+	if (i < ABI_N_COUNTERS)
+		*v = (struct shmc_stat_value){.name = abi_counter_name(i),
+			.help = abi_counter_help(i), .is_counter = true,
+			.value = counter_sum(plane, i)};
+	else
+		*v = (struct shmc_stat_value){.name = abi_gauge_name(gauge),
+			.help = abi_gauge_help(gauge), .value = shared_u64_load(&plane->gauge[gauge])};
+}
+
+int shmc_stats(struct shmc *cache, struct shmc_stat_value *values, size_t max)
+{
+	const unsigned n = ABI_N_COUNTERS + ABI_N_GAUGES;
+	struct session *session;
+	unsigned i;
+	int r;
+
+	if (max && !values)
+		return -EINVAL;
+	r = handle_session_get(cache, HANDLE_READ, DEADLINE_NOW, &session);
+	if (r)
+		return r;
+	for (i = 0; i < n && i < max; i++)
+		stat_value(session->plane, i, &values[i]);
+	handle_session_unget(session);
+	return (int)n;
+}
+
+static void usage_fill(const struct abi_plane *plane, struct shmc_usage *u)
+{
+	const struct shared_u64 *g = plane->gauge;
+	uint64_t now_ms = deadline_clock() / 1000000;
+	uint64_t start_ms = shared_u64_load(&plane->start_ms);
+
+	*u = (struct shmc_usage){
+		.dram = {
+			.size = shared_u64_load(&g[ABI_GAUGE_DRAM_BYTES]),
+			.used = shared_u64_load(&g[ABI_GAUGE_DRAM_USED_BYTES]),
+			.largest_free = shared_u64_load(&g[ABI_GAUGE_DRAM_LARGEST_FREE_BYTES]),
+			.n_entries = shared_u64_load(&g[ABI_GAUGE_DRAM_ENTRIES]),
+		},
+		.cxl = {
+			.size = shared_u64_load(&g[ABI_GAUGE_CXL_BYTES]),
+			.used = shared_u64_load(&g[ABI_GAUGE_CXL_USED_BYTES]),
+			.largest_free = shared_u64_load(&g[ABI_GAUGE_CXL_LARGEST_FREE_BYTES]),
+			.n_entries = shared_u64_load(&g[ABI_GAUGE_CXL_ENTRIES]),
+		},
+		.n_entries = shared_u64_load(&g[ABI_GAUGE_ENTRIES]),
+		.index_size = shared_u64_load(&g[ABI_GAUGE_INDEX_BYTES]),
+		.books_size = shared_u64_load(&g[ABI_GAUGE_BOOKS_BYTES]),
+		.pinned_size = shared_u64_load(&g[ABI_GAUGE_PINNED_BYTES]),
+		.reserved_size = shared_u64_load(&g[ABI_GAUGE_RESERVED_BYTES]),
+		.limbo_size = shared_u64_load(&g[ABI_GAUGE_LIMBO_BYTES]),
+		.n_sessions = shared_u64_load(&g[ABI_GAUGE_SESSIONS_NOW]),
+		.uptime_ms = now_ms > start_ms ? now_ms - start_ms : 0,
+		.epoch = shared_u64_load(&plane->epoch),
+		.broker_pid = (int)shared_u32_load(&plane->broker_pid),
+	};
+}
+
+int shmc_usage(struct shmc *cache, struct shmc_usage *usage)
+{
+	struct session *session;
+	int r;
+
+	if (!usage)
+		return -EINVAL;
+	r = handle_session_get(cache, HANDLE_READ, DEADLINE_NOW, &session);
+	if (r)
+		return r;
+	usage_fill(session->plane, usage);
+	handle_session_unget(session);
+	return 0;
+}
