@@ -162,6 +162,7 @@ unsigned engine_pump(struct lane *lane)
 		n++;
 	}
 	if (n) {
+		ring_settle(&lane->ring);
 		orphan_push(lane);
 		engine_put_chunks(lane);
 		if (lane->engine.deferred.first)

@@ -21,7 +21,6 @@ static int give_up(struct lane *lane, struct shmc_request *requests, size_t begu
 		;
 	for (; begun < n; begun++)
 		requests[begun].result = r;
-	ring_settle(&lane->ring);
 	return r;
 }
 
@@ -46,7 +45,6 @@ int execute_on(struct lane *lane, struct shmc_request *requests, size_t n, uint6
 		if (r)
 			return give_up(lane, requests, begun, n, r);
 	}
-	ring_settle(&lane->ring);
 	return 0;
 }
 

@@ -201,7 +201,6 @@ void session_lanes_release(struct session *session, uint64_t owner)
 	struct lane *lane;
 
 	while ((lane = lane_of(session, owner))) {
-		ring_settle(&lane->ring);
 		/* Partners: the acquires in lane_adopt() and session_is_idle(). */
 		atomic_store_explicit(&lane->owner, 0, memory_order_release);
 		atomic_fetch_sub_explicit(&session->n_users, 1, memory_order_release);

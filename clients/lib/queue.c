@@ -246,11 +246,8 @@ int shmc_reap(struct shmc_queue *queue, struct shmc_request **done, size_t max, 
 		if (r < 0 && r != -ENOTCONN && r != -ETIMEDOUT)
 			return r;
 	}
-	if (queue->lane) {
-		ring_settle(&queue->lane->ring);
-		if (n)
-			ring_disarm(&queue->lane->ring);
-	}
+	if (queue->lane && n)
+		ring_disarm(&queue->lane->ring);
 	event_set(queue, has_finished(queue));
 	return n || queue->lane ? (int)n : -ENOTCONN;
 }

@@ -145,7 +145,6 @@ int ring_wait(struct ring *r, uint64_t deadline)
 		return 0;
 	if (deadline == DEADLINE_NOW)
 		return -ETIMEDOUT;
-	ring_settle(r);
 	if (r->spin_ns && spin(r, deadline))
 		return 0;
 	while (!n && ring_arm(r))
@@ -158,7 +157,6 @@ int ring_look(struct ring *r)
 {
 	int n = 0;
 
-	ring_settle(r);
 	/* A bell that rang for what was taken before would ring on: 0 without news is asked again. */
 	while (!n && ring_arm(r))
 		n = ring_sleep(r, DEADLINE_NOW);

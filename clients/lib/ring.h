@@ -52,7 +52,7 @@ static inline bool ring_is_ready(const struct ring *r)
 /* Take the next completion. Returns whether there was one. */
 bool ring_take(struct ring *r, struct completion *c);
 
-/* Tell the broker what was taken: before the thread sleeps or leaves the library. */
+/* Tell the broker what was taken: after each batch, and before the thread sleeps or leaves. */
 void ring_settle(struct ring *r);
 
 /*

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -139,6 +140,9 @@ void session_free(struct session *session, bool is_child)
 	for (i = 0; session->lane && i < session->geometry.n_lanes; i++)
 		lane_deinit(&session->lane[i]);
 	free(session->lane);
+	/* A child may have a copy of the descriptor: the broker is to hear of our end all the same. */
+	if (!is_child)
+		(void)shutdown(session->socket, SHUT_RDWR);
 	close(session->socket);
 	for (i = 0; i < SESSION_MAPS; i++)
 		if (session->map[i].data && !is_child)
