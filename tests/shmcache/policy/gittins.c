@@ -68,13 +68,14 @@ static void test_loop(void **state)
 	assert_true(ratio("gittins", loop, 200000) > 0.40);
 }
 
+/* 0.69; ARC has 0.67, and so have we nearly where the memo forgets counts. */
 static void test_skewed(void **state)
 {
 	double ours = ratio("gittins", skewed, 400000);
 
 	(void)state;
 	assert_true(ours > ratio("lru", skewed, 400000) + 0.03);
-	assert_true(ours > ratio("arc", skewed, 400000) - 0.01);
+	assert_true(ours > ratio("arc", skewed, 400000) + 0.016);
 }
 
 static void test_scans(void **state)

@@ -219,6 +219,7 @@ struct run {
 	struct model m;
 	const struct rules *rules;
 	bool is_arc;
+	bool equal_sizes; /* so that bounds are met exactly, too */
 	uint64_t seed;
 	unsigned n_evicted;
 };
@@ -247,7 +248,7 @@ static void miss(struct run *r, uint32_t key)
 	struct item x = {.key = key};
 	struct policy_entry e = {.hash = test_hash(key)};
 
-	e.size = x.size = sizes[test_random(&r->seed) % 5];
+	e.size = x.size = r->equal_sizes ? 4000 : sizes[test_random(&r->seed) % 5];
 	if (r->is_arc)
 		r->m.p = arc_target(&r->m, &x);
 	while (used(r) + x.size > CAPACITY) {
@@ -293,12 +294,13 @@ static void step(struct run *r)
 	}
 }
 
-static void run(const struct rules *rules)
+static void run_sizes(const struct rules *rules, bool equal_sizes)
 {
 	struct run *r = calloc(1, sizeof(*r));
 
 	assert_non_null(r);
 	r->rules = rules;
+	r->equal_sizes = equal_sizes;
 	r->is_arc = rules->room == arc_room;
 	r->seed = test_seed();
 	r->p = test_new(rules->name, CAPACITY, N_IDS);
@@ -307,6 +309,12 @@ static void run(const struct rules *rules)
 	assert_true(r->n_evicted > N_OPS / 20);
 	policy_free(r->p);
 	free(r);
+}
+
+static void run(const struct rules *rules)
+{
+	run_sizes(rules, false);
+	run_sizes(rules, true);
 }
 
 static void test_lru(void **state)

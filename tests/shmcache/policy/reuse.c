@@ -77,6 +77,36 @@ static void test_loop(void **state)
 	destroy(u);
 }
 
+/*
+ * Half come back after 500 reads, the others after 3000: those that rested for
+ * longer than the first half does are the others for sure.
+ */
+static void test_two_ages(void **state)
+{
+	struct reuse *u = make();
+	uint32_t now = 0;
+
+	(void)state;
+	for (uint32_t i = 3000; i < 300000; i++) {
+		uint32_t late = i / 2 % 2;
+
+		now += TICKS;
+		/* keys are used in pairs, and the pair's first use is new */
+		if (i % 2)
+			reuse_note(u, hash32(i), 0, now, N_RESIDENT);
+		else
+			reuse_note(u, hash32(i + 1 - 2 * (late ? 1500 : 250)), 1, now,
+				N_RESIDENT);
+	}
+	/* 24000 ticks: what is left comes back in 16384 to 24576 */
+	assert_true(reuse_worth(u, 0, 16384) > 0.7f / 8192);
+	assert_true(reuse_worth(u, 0, 16384) < 1.0f / 3072);
+	/* 4000 ticks, for one in two */
+	assert_true(reuse_worth(u, 0, 3072) > 0.3f / 1024);
+	assert_true(reuse_worth(u, 0, 3072) < 0.6f / 768);
+	destroy(u);
+}
+
 /* Class 1 comes back for sure, class 0 never. */
 static void test_classes(void **state)
 {
@@ -120,6 +150,7 @@ int main(void)
 		cmocka_unit_test(test_buckets),
 		cmocka_unit_test(test_prior_is_lru),
 		cmocka_unit_test(test_loop),
+		cmocka_unit_test(test_two_ages),
 		cmocka_unit_test(test_classes),
 		cmocka_unit_test(test_sample),
 	};
