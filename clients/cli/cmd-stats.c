@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cmd-stats.c: the counters and gauges.
+ *
+ * Three forms: a line each for people, one object for scripts, and the text format that
+ * Prometheus reads, so that a host without anything else installed can serve them by a node
+ * exporter's textfile directory and cron.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clients/cli/command.h"
+#include "clients/cli/key.h"
+#include "clients/cli/options.h"
+
+static const struct option stats_longs[] = {
+	{ "long", no_argument, NULL, 'l' },
+	{ "prometheus", no_argument, NULL, 'p' },
+	{ NULL, 0, NULL, 0 },
+};
+
+struct stats {
+	const char *prefix; /* of the names */
+	char form;	    /* 0, 'l', 'p', or 'j' */
+	struct json_object *object;
+};
+
+static void stats_print(const struct stats *stats, const struct shmc_stat_value *value)
+{
+	switch (stats->form) {
+	case 'j':
+		json_add_uint(stats->object, value->name, value->value);
+		break;
+	case 'p':
+		printf("# HELP %s %s\n# TYPE %s %s\n%s %" PRIu64 "\n", value->name, value->help,
+			value->name, value->is_counter ? "counter" : "gauge", value->name,
+			value->value);
+		break;
+	case 'l':
+		printf("%-44s %20" PRIu64 "  %s\n", value->name, value->value, value->help);
+		break;
+	default:
+		printf("%-44s %20" PRIu64 "\n", value->name, value->value);
+	}
+}
+
+/* All values, in memory that the caller frees. The number is fixed for a build of the library. */
+static int stats_read(struct cli *cli, struct shmc_stat_value **values)
+{
+	int n = shmc_stats(cli->cache, NULL, 0), n_again;
+
+	if (n < 0)
+		return n;
+	*values = calloc((size_t)n + 1, sizeof(**values));
+	if (!*values)
+		return -ENOMEM;
+	n_again = shmc_stats(cli->cache, *values, (size_t)n);
+	if (n_again < 0) {
+		free(*values);
+		return n_again;
+	}
+	return n;
+}
+
+static enum cli_exit stats_show(struct cli *cli, struct stats *stats)
+{
+	struct shmc_stat_value *values;
+	int n = stats_read(cli, &values);
+
+	if (n < 0)
+		return cli_result(cli, n, "read the counters", NULL, 0);
+	if (stats->form == 'j')
+		stats->object = json_new();
+	for (int i = 0; i < n; i++)
+		if (!strncmp(values[i].name, stats->prefix, strlen(stats->prefix)))
+			stats_print(stats, &values[i]);
+	if (stats->form == 'j')
+		json_print(stats->object);
+	free(values);
+	return CLI_OK;
+}
+
+static enum cli_exit stats_run(struct cli *cli, int argc, char **argv)
+{
+	struct stats stats = { .prefix = "" };
+	enum cli_exit status;
+	struct options o;
+	int c;
+
+	options_begin(&o, cli, argc, argv, "lp", stats_longs, false);
+	while ((c = options_next(&o)) >= 0)
+		stats.form = (char)c;
+	if (c == OPTIONS_STOP)
+		return o.status;
+	if (cli->json)
+		stats.form = 'j';
+	status = options_operands(&o, 0, 1);
+	if (!status && optind < argc)
+		stats.prefix = argv[optind];
+	if (!status)
+		status = cli_attach(cli);
+	return status ? status : stats_show(cli, &stats);
+}
+
+const struct command command_stats = {
+	.name = "stats",
+	.summary = "show the counters",
+	.usage = "[PREFIX] [-l | --prometheus]",
+	.help = "  -l, --long           say what each of them counts\n"
+		"  -p, --prometheus     print the text format of Prometheus\n"
+		"\n"
+		"PREFIX selects by the beginning of the name. --json prints one object of them.\n"
+		"\n"
+		"Examples:\n"
+		"  shmcache stats -l\n"
+		"  shmcache stats --json\n",
+	.run = stats_run,
+};
