@@ -35,10 +35,11 @@ for arg; do
 done
 : "${runs:=gcc asan tsan clang}"
 
-# Sanitizers have to end the program that they find fault with: a message alone fails no test.
-export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=1:strict_string_checks=1}"
-export UBSAN_OPTIONS="${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}"
-export TSAN_OPTIONS="${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1}"
+# Sanitizers have to end the program that they find fault with: a message alone fails no test. And
+# by a status that no test expects of anything.
+export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=1:strict_string_checks=1:exitcode=99}"
+export UBSAN_OPTIONS="${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1:exitcode=99}"
+export TSAN_OPTIONS="${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1:exitcode=99}"
 
 # setup RUN DIR: configure, unless that was done by an earlier call.
 setup()
