@@ -89,6 +89,20 @@ int region_fd_readonly(const struct region *r);
 /* Bits of what was asked for and not got; count and log them. */
 unsigned int region_lacks(const struct region *r);
 
+/*
+ * Whether pages of it were taken away, or its size was changed, by somebody who
+ * has a writable descriptor. *off, written then, is where the first missing page
+ * begins, or the size if none is. What lies before it is whole.
+ */
+bool region_is_damaged(const struct region *r, uint64_t *off);
+
+/*
+ * Gives a damaged region its size back, and from *off on pages: they read as 0
+ * where they were missing. 0, or a negative errno (-ENOSPC: others have taken the
+ * room): to be tried again.
+ */
+int region_mend(struct region *r, uint64_t off);
+
 /* Bytes that are mapped by huge pages here, as of the opening. */
 uint64_t region_huge_size(const struct region *r);
 
