@@ -347,7 +347,7 @@ int index_open(struct index *ix, const struct index_key *key, const struct abi_h
 	if (index_cell_take(ix, &cell))
 		return INDEX_FULL;
 	r = &ix->cell[cell];
-	r->generation++;
+	r->generation = ++ix->generation;
 	r->tail = 0;
 	r->value_off = 0;
 	r->value_size = 0;
@@ -365,7 +365,7 @@ int index_open(struct index *ix, const struct index_key *key, const struct abi_h
 	ix->meta[cell].state = INDEX_OPEN;
 	ix->meta[cell].block = 0;
 	ix->meta[cell].n_pins = 0;
-	ix->meta[cell].held = 0;
+	atomic_store_explicit(&ix->meta[cell].held, 0, memory_order_relaxed);
 	*out = cell;
 	return 0;
 }

@@ -18,20 +18,24 @@
 
 enum { INDEX_FULL = 1 }; /* outcome: no memory for another cell or bucket, evict something */
 
-/* Life of a cell. FREE -> OPEN -> PUBLISHED -> RETIRED -> FREE, or OPEN -> FREE, or FREE <-> TAIL. */
+/*
+ * Life of a cell. FREE -> OPEN -> PUBLISHED -> RETIRED -> FREE, or OPEN -> FREE, or OPEN -> SPOILED ->
+ * FREE, or FREE <-> TAIL.
+ */
 enum index_state {
 	INDEX_FREE = 0,
 	INDEX_TAIL,
 	INDEX_OPEN,	 /* a record that nobody can find yet */
 	INDEX_PUBLISHED, /* a slot names it */
 	INDEX_RETIRED,	 /* no slot names it, a reader may hold it */
+	INDEX_SPOILED,	 /* open, and bytes of its value were lost: never to be published */
 };
 
 /* What the broker knows of a cell. Private memory, touched as cells come into use. */
 struct index_meta {
 	uint32_t block;	  /* of the tier's allocator; of a free cell: the next free one */
 	uint8_t state;	  /* enum index_state */
-	uint8_t held;	  /* number of the last reclaim round that found it held */
+	_Atomic uint8_t held; /* number of the last reclaim round that found it held; relaxed */
 	uint16_t n_pins;
 };
 
@@ -46,6 +50,7 @@ struct index {
 	uint64_t n_buckets;
 	uint32_t free_cell;	/* 0: none */
 	uint32_t free_overflow; /* number plus one, 0: none */
+	uint32_t generation;	/* of the record opened last */
 	uint64_t n_entries;
 	uint64_t size_max;  /* of the backed memory, by configuration */
 	uint64_t backed;    /* bytes */
@@ -114,6 +119,22 @@ void index_remove(struct index *ix, struct shared_u64 *slot);
 
 /* Free an open or retired record with its tails. No reader may hold it. */
 void index_free(struct index *ix, uint32_t cell);
+
+/*
+ * Note that a hold names @cell, whatever number the client wrote there; and whether one did in
+ * @round. Without the lock: reclaim.c orders the two by other means.
+ */
+static inline void index_mark_held(struct index *ix, uint32_t cell, uint8_t round)
+{
+	/* Only where the books are in use already: no client makes us touch the rest. */
+	if (cell < shared_u64_load(&ix->head->n_cells_backed))
+		atomic_store_explicit(&ix->meta[cell].held, round, memory_order_relaxed);
+}
+
+static inline bool index_is_held(const struct index *ix, uint32_t cell, uint8_t round)
+{
+	return atomic_load_explicit(&ix->meta[cell].held, memory_order_relaxed) == round;
+}
 
 /* Bytes of shared and of private memory in use. */
 uint64_t index_size(const struct index *ix);

@@ -56,7 +56,7 @@ static uint64_t free_unheld(struct store *s, uint64_t n)
 
 	for (i = 0; i < n; i++) {
 		cell = s->limbo.cell[i];
-		if (s->index.meta[cell].held == s->round) {
+		if (index_is_held(&s->index, cell, s->round)) {
 			s->limbo.cell[kept++] = cell;
 			continue;
 		}
@@ -65,7 +65,7 @@ static uint64_t free_unheld(struct store *s, uint64_t n)
 	}
 	for (i = n; i < s->limbo.n; i++)
 		s->limbo.cell[kept + i - n] = s->limbo.cell[i];
-	s->limbo.n -= n - kept;
+	__atomic_store_n(&s->limbo.n, s->limbo.n - (n - kept), __ATOMIC_RELAXED);
 	return kept;
 }
 

@@ -170,8 +170,8 @@ void session_scan_holds(const struct session *s, struct index *ix, uint8_t round
 		for (j = 0; j < raw_used; j++) {
 			/* Acquire; partner: the client's release when it lets go. */
 			raw_word = shared_u64_load_acquire(&hold[j]);
-			if (raw_word && abi_word_cell(raw_word) < ix->head->n_cells_max)
-				ix->meta[abi_word_cell(raw_word)].held = round;
+			if (raw_word)
+				index_mark_held(ix, abi_word_cell(raw_word), round);
 		}
 	}
 }

@@ -57,7 +57,7 @@ static uint64_t window_cost(void *context, uint32_t owner, uint64_t size)
 	const struct index_meta *meta = &s->index.meta[owner];
 
 	/* Held in the last round: it would only go to limbo and stay where it is. */
-	if (meta->held == s->round && s->round)
+	if (s->round && index_is_held(&s->index, owner, s->round))
 		return UINT64_MAX;
 	if (meta->state == INDEX_RETIRED)
 		return 0;

@@ -43,7 +43,9 @@ void store_limbo_locked(struct store *s, uint32_t cell)
 	}
 	store_tier_of(s, cell)->n_entries--;
 	s->limbo.size += store_block_size(s, cell);
-	s->limbo.cell[s->limbo.n++] = cell;
+	s->limbo.cell[s->limbo.n] = cell;
+	/* Atomic for store_has_limbo(). */
+	__atomic_store_n(&s->limbo.n, s->limbo.n + 1, __ATOMIC_RELAXED);
 }
 
 void store_retire_locked(

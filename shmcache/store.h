@@ -40,7 +40,7 @@ struct limbo {
 
 /* What the store must ask of the sessions. Called without the store's lock. */
 struct store_sessions {
-	/* Mark with index meta .held = @round each cell that a client holds. */
+	/* index_mark_held() for each cell that a client holds. */
 	void (*scan_holds)(void *context, struct index *ix, uint8_t round);
 	/* Feed what this worker's clients logged to the policies (takes the lock itself). */
 	void (*drain_logs)(void *context, struct abi_worker *w);

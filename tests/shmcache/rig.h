@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rig.h: a store of its own for a test program, without broker, sessions or sockets. */
+#ifndef TESTS_SHMCACHE_RIG_H
+#define TESTS_SHMCACHE_RIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shmcache/store.h"
+#include "tests/support/cleanup.h"
+
+#define MIB (UINT64_C(1) << 20)
+#define KIB (UINT64_C(1) << 10)
+
+#define RIG_HOLDS 64
+
+/*
+ * What stands in for the clients: the cells in @held are held. They are set with release after the
+ * cell was found, and cleared with release.
+ */
+struct rig {
+	struct cleanup cleanup; /* removes the shared memory however the program ends */
+	struct store store;
+	struct store_options options;
+	struct store_opened opened;
+	struct abi_worker w; /* the main thread's */
+	char index_name[64], dram_name[64];
+	struct shared_u64 held[RIG_HOLDS];
+	char why[256];
+	bool is_open;
+};
+
+/*
+ * Set a rig up: names that contain the pid, defaults in @options that the caller may change before
+ * rig_open(). The memory must stay where it is.
+ */
+void rig_init(struct rig *rig, uint64_t dram_size, uint64_t index_size_max);
+
+/* store_open(), with or without what is there. Returns what it returned; fails the test unless 0. */
+void rig_open(struct rig *rig, bool reuse);
+int rig_try_open(struct rig *rig, bool reuse);
+
+/* store_close(); the memory stays. */
+void rig_close(struct rig *rig);
+
+/* Close, and remove all that is under the rig's names. */
+void rig_remove(struct rig *rig);
+
+/* A name in /dev/shm that no other process uses: /shmc-unit-PID-@what. */
+void rig_name(char *out, size_t size, const char *what);
+
+/* How many objects in /dev/shm carry this process's pid; prints them. */
+unsigned rig_leftovers(void);
+
+/* store_check(), and fails the test with its finding. */
+void rig_check(struct rig *rig);
+
+/* One reclaim round after another until nothing is in limbo that can go. */
+void rig_drain(struct rig *rig);
+
+/* --- numbers, keys and values, all made from numbers ---------------------------------------------- */
+
+/* splitmix64: good enough, tiny, and the same on every machine. */
+uint64_t rig_random(uint64_t *state);
+
+/* A value of about 1..@max, each power of two as likely as the other. */
+uint64_t rig_random_size(uint64_t *state, uint64_t max);
+
+/* Key number @i: 8 to 40 bytes for most, up to 1024 for some; no two are the same. */
+size_t rig_key(uint64_t i, uint8_t bytes[ABI_KEY_SIZE_MAX]);
+struct index_key rig_index_key(
+	const struct rig *rig, uint64_t i, uint8_t bytes[ABI_KEY_SIZE_MAX]);
+
+void rig_fill(void *bytes, size_t size, uint64_t seed);
+bool rig_is_filled(const void *bytes, size_t size, uint64_t seed);
+
+/* --- requests by key number ------------------------------------------------------------------------ */
+
+/* Put key @i with @size bytes made of @seed; by the main thread. */
+enum abi_status rig_put(struct rig *rig, uint64_t i, uint64_t seed, uint64_t size);
+enum abi_status rig_put_with(struct rig *rig, uint64_t i, uint64_t seed, uint64_t size,
+	const struct store_put_options *options);
+enum abi_status rig_delete(struct rig *rig, uint64_t i);
+
+/*
+ * Look key @i up under the lock. Returns its size, 0 when it is not there; fails the test when what
+ * is there is not @size bytes made of @seed.
+ */
+uint64_t rig_get(struct rig *rig, uint64_t i, uint64_t seed, uint64_t size);
+
+/* The published cell of key @i, 0 when there is none; and where its bytes are. */
+uint32_t rig_cell(struct rig *rig, uint64_t i);
+char *rig_value(struct rig *rig, uint32_t cell);
+
+/* --- a reader of the design's kind ------------------------------------------------------------------ */
+
+/*
+ * Look @key up in a mapping as a client does: no lock, a hold in @hold. Returns the word that is
+ * held then, or 0 with nothing held. *n_again counts how often it had to start over.
+ */
+uint64_t rig_read(const struct lookup *l, struct shared_u64 *hold, const void *key, size_t size,
+	uint64_t *n_again);
+void rig_let_go(struct shared_u64 *hold);
+
+#endif
