@@ -31,7 +31,8 @@ struct cache {
 	uint64_t capacity, used;
 };
 
-static int cache_init(struct cache *c, const struct trace *t, const struct replay_options *o)
+static int cache_init(
+	struct cache *c, const struct trace *t, const struct replay_options *o)
 {
 	uint32_t n_ids_max = t->n_keys + 2;
 	int r;
@@ -132,8 +133,8 @@ int replay_run(
 	}
 	res.ns_per_read = (double)(report_now() - start) / (double)t->n_reads;
 	if (c.n_fresh - 1 > c.n_free)
-		res.books_per_entry = (double)policy_books_size(c.policy) /
-				      (c.n_fresh - 1 - c.n_free);
+		res.books_per_entry =
+			(double)policy_books_size(c.policy) / (c.n_fresh - 1 - c.n_free);
 	*out = res;
 out:
 	cache_deinit(&c);

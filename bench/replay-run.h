@@ -7,10 +7,10 @@
 
 struct replay_options {
 	const char *policy;
-	uint64_t size;	 /* of the cache: entries, or bytes if by_bytes */
+	uint64_t size; /* of the cache: entries, or bytes if by_bytes */
 	bool by_bytes;
-	bool hints;	 /* hand group and position to the policy */
-	uint64_t salt;	 /* of the keys' hash */
+	bool hints;    /* hand group and position to the policy */
+	uint64_t salt; /* of the keys' hash */
 };
 
 struct replay_result {
@@ -30,8 +30,8 @@ struct replay_result {
  * TRACE_BLOCK_SIZE whatever its size; by bytes, a key keeps the size it had
  * when it was put, and one larger than the cache is read past it.
  */
-int replay_run(struct replay_result *out, const struct trace *t,
-	const struct replay_options *o);
+int replay_run(
+	struct replay_result *out, const struct trace *t, const struct replay_options *o);
 
 /*
  * Belady's bound by entries: the most hits that any policy can have which may

@@ -157,15 +157,14 @@ static void parse(struct replay *rp, char **argv)
 static struct replay_result run(const struct replay *rp, const struct trace *t,
 	const char *policy, uint64_t size, bool hints)
 {
-	struct replay_options o = {.policy = policy,
-		.size = size,
-		.by_bytes = rp->by_bytes,
-		.hints = hints};
+	struct replay_options o = {
+		.policy = policy, .size = size, .by_bytes = rp->by_bytes, .hints = hints};
 	struct replay_result res;
 	int r = replay_run(&res, t, &o);
 
 	if (r)
-		report_fatal(&rp->rep, "%s at %" PRIu64 ": %s", policy, size, strerror(-r));
+		report_fatal(
+			&rp->rep, "%s at %" PRIu64 ": %s", policy, size, strerror(-r));
 	return res;
 }
 
@@ -198,12 +197,12 @@ static void tell(struct replay *rp, const char *policy, bool hints, uint64_t siz
 		hints ? "+hints" : "", size);
 	/* where neither LRU nor ARC hits at all there is no ratio to reach */
 	row.bound = !strcmp(policy, policy_names(0)) && theirs > 0 ? REPORT_AT_LEAST
-								     : REPORT_FIGURE;
+								   : REPORT_FIGURE;
 	snprintf(note, sizeof(note),
 		"hits %.4f bytes %.4f usable %.4f, %.0f ns a read, %.1f B an entry",
-		share(res->n_hits, res->n_reads),
-		share(res->n_bytes_hit, res->n_bytes), share(res->n_usable, res->n_reads),
-		res->ns_per_read, res->books_per_entry);
+		share(res->n_hits, res->n_reads), share(res->n_bytes_hit, res->n_bytes),
+		share(res->n_usable, res->n_reads), res->ns_per_read,
+		res->books_per_entry);
 	report_row(&rp->rep, &row);
 }
 
@@ -282,7 +281,8 @@ static void replay_file(struct replay *rp)
 	const char *base;
 	struct trace t;
 
-	if (trace_load(&t, rp->trace, rp->format, rp->rep.quick ? 2 * QUICK_READS : 0, &error))
+	if (trace_load(&t, rp->trace, rp->format, rp->rep.quick ? 2 * QUICK_READS : 0,
+		    &error))
 		report_fatal(&rp->rep, "%s", error.text);
 	/* the file's name without its folders and what follows the first dot */
 	base = strrchr(rp->trace, '/');
@@ -298,7 +298,8 @@ static bool is_made(const char *name)
 	for (unsigned i = 0; trace_kinds(i); i++) {
 		size_t len = strlen(trace_kinds(i));
 
-		if (!strncmp(name, trace_kinds(i), len) && (!name[len] || name[len] == ':'))
+		if (!strncmp(name, trace_kinds(i), len) &&
+			(!name[len] || name[len] == ':'))
 			return access(name, F_OK);
 	}
 	return false;

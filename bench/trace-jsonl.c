@@ -104,8 +104,8 @@ static bool blocks(struct line *l, struct load *load)
 		if (!number(l, &id))
 			return false;
 		if (!full(load))
-			load->r = trace_add(load->t, id, TRACE_BLOCK_SIZE, load->group,
-				position++);
+			load->r = trace_add(
+				load->t, id, TRACE_BLOCK_SIZE, load->group, position++);
 		if (load->r)
 			return false;
 	} while (take(l, ','));
@@ -146,8 +146,8 @@ static bool members(struct line *l, struct load *load)
 	return !l->wrong;
 }
 
-static int load_line(struct load *load, const char *path, size_t n, char *text, size_t len,
-	struct trace_error *error)
+static int load_line(struct load *load, const char *path, size_t n, char *text,
+	size_t len, struct trace_error *error)
 {
 	struct line l = {.at = text};
 

@@ -163,7 +163,8 @@ static int make(struct maker *m, const struct kind *kind)
 	return r;
 }
 
-int trace_make(struct trace *t, const char *spec, uint64_t seed, struct trace_error *error)
+int trace_make(
+	struct trace *t, const char *spec, uint64_t seed, struct trace_error *error)
 {
 	const struct kind *kind = kind_find(spec);
 	struct trace new = {0};

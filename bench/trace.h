@@ -53,8 +53,8 @@ void trace_free(struct trace *t);
  * with members in any order, unknown ones with number values allowed, hash_ids
  * required.  Each of the ids is a block, read in this order; a line is a group.
  */
-int trace_load_jsonl(struct trace *t, const char *path, size_t n_max,
-	struct trace_error *error);
+int trace_load_jsonl(
+	struct trace *t, const char *path, size_t n_max, struct trace_error *error);
 
 /*
  * libCacheSim's oracleGeneral: records of 24 bytes, little-endian and packed:
@@ -63,8 +63,8 @@ int trace_load_jsonl(struct trace *t, const char *path, size_t n_max,
  * counted and skipped, as there.
  */
 enum { TRACE_ORACLE_RECORD_SIZE = 24 };
-int trace_load_oracle(struct trace *t, const char *path, size_t n_max,
-	struct trace_error *error);
+int trace_load_oracle(
+	struct trace *t, const char *path, size_t n_max, struct trace_error *error);
 
 /*
  * Make one up: KIND[:NAME=NUMBER[,...]] with keys, reads, alpha, and mixed=1
@@ -81,8 +81,8 @@ int trace_make(
 const char *trace_kinds(unsigned i); /* NULL at the end */
 
 /* For the readers: add one read, of an id of any value.  -ENOMEM, -E2BIG. */
-int trace_add(struct trace *t, uint64_t id, uint64_t size, uint32_t group,
-	uint32_t position);
+int trace_add(
+	struct trace *t, uint64_t id, uint64_t size, uint32_t group, uint32_t position);
 void trace_error_set(struct trace_error *error, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 

@@ -139,8 +139,7 @@ static unsigned arc_side(const struct arc *a, const struct arc_plan *plan)
 		return ARC_T2;
 	if (!a->queue[ARC_T2].n)
 		return ARC_T1;
-	return t1 > plan->p || (plan->from == ARC_B2 && t1 == plan->p) ? ARC_T1
-									: ARC_T2;
+	return t1 > plan->p || (plan->from == ARC_B2 && t1 == plan->p) ? ARC_T1 : ARC_T2;
 }
 
 static uint32_t arc_victim(struct policy *p, const struct policy_entry *incoming)

@@ -77,7 +77,7 @@ struct gittins {
 	struct chained *chain; /* by id */
 	bool has_chains;       /* else no page of it was touched yet */
 	uint32_t last;	       /* who was used last, 0: it is gone */
-	uint64_t clock; /* bytes read and put */
+	uint64_t clock;	       /* bytes read and put */
 	unsigned tick_shift;
 	uint32_t n_resident;
 	uint32_t random;
@@ -284,7 +284,8 @@ static void consider(struct gittins *g, struct choice *best, uint32_t id)
 
 	for (unsigned i = 0; i < x->spare; i++)
 		worth *= GITTINS_PRIORITY_FACTOR;
-	if (best->id && (worth > best->worth || (worth == best->worth && age <= best->age)))
+	if (best->id &&
+		(worth > best->worth || (worth == best->worth && age <= best->age)))
 		return;
 	*best = (struct choice){.id = id, .age = age, .worth = worth};
 }
@@ -296,7 +297,8 @@ static uint32_t gittins_victim(struct policy *p, const struct policy_entry *inco
 
 	(void)incoming;
 	for (unsigned i = 0; i < GITTINS_N_PRIORITIES * REUSE_N_CLASSES; i++) {
-		const struct queue *q = &g->aged[i / REUSE_N_CLASSES][i % REUSE_N_CLASSES];
+		const struct queue *q =
+			&g->aged[i / REUSE_N_CLASSES][i % REUSE_N_CLASSES];
 
 		if (!q->front)
 			continue;

@@ -103,8 +103,7 @@ void nodes_set(struct nodes *n, uint32_t id, const struct policy_entry *e)
 	};
 }
 
-static void queue_join(
-	struct nodes *n, struct queue *q, unsigned number, uint32_t id)
+static void queue_join(struct nodes *n, struct queue *q, unsigned number, uint32_t id)
 {
 	assert(number >= 1 && number <= NODES_QUEUE_MAX && !nodes_queue(n, id));
 	n->node[id].queue = number & NODES_QUEUE_MAX;

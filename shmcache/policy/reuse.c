@@ -52,8 +52,8 @@ enum {
 	REUSE_PERIOD = 2048, /* events from one look at the counts to the next */
 };
 
-static const float REUSE_DECAY = 0.9f;	/* of the counts, per period */
-static const float REUSE_PRIOR = 16;	/* lives that the prior counts for */
+static const float REUSE_DECAY = 0.9f;	 /* of the counts, per period */
+static const float REUSE_PRIOR = 16;	 /* lives that the prior counts for */
 static const float REUSE_CHANCE = 0.06f; /* to come back, per octave of age */
 
 static uint64_t age_bucket_start(unsigned b)
@@ -77,7 +77,8 @@ static float prior(unsigned b)
  * likely than what is known of the age before it: nobody has been seen at the
  * greatest ages, and hope there would keep dead entries for ever.
  */
-static void hazard_update(float *hazard, const float *back, const float *lost, bool lowest)
+static void hazard_update(
+	float *hazard, const float *back, const float *lost, bool lowest)
 {
 	float alive = 0, exposed, guess;
 
@@ -102,8 +103,8 @@ static void worth_update(float *worth, const float *hazard)
 		float alive = 1, gain = 0, cost = 0, best = 0;
 
 		for (unsigned b = from; b < REUSE_N_BUCKETS; b++) {
-			float width = (float)(age_bucket_start(b + 1) -
-					      age_bucket_start(b));
+			float width =
+				(float)(age_bucket_start(b + 1) - age_bucket_start(b));
 
 			gain += alive * hazard[b];
 			cost += alive * (1 - hazard[b] / 2) * width;
@@ -248,7 +249,7 @@ static void watch(struct reuse *u, uint32_t hash, unsigned class, uint32_t now)
 	else
 		i = u->n_fresh++;
 	u->slot[i] = (struct reuse_slot){
-		.hash = hash, .stamp = now, .class = (uint8_t)class, .chain = *bucket};
+		.hash = hash, .stamp = now, .class = (uint8_t) class, .chain = *bucket};
 	*bucket = i;
 	age_push(u, i);
 	u->n++;
@@ -273,8 +274,8 @@ static void fit(struct reuse *u, uint32_t now, uint32_t n_resident)
 		thin_out(u);
 }
 
-void reuse_note(struct reuse *u, uint32_t hash, unsigned class, uint32_t now,
-	uint32_t n_resident)
+void reuse_note(
+	struct reuse *u, uint32_t hash, unsigned class, uint32_t now, uint32_t n_resident)
 {
 	uint16_t i;
 
@@ -287,7 +288,7 @@ void reuse_note(struct reuse *u, uint32_t hash, unsigned class, uint32_t now,
 		struct reuse_slot *x = &u->slot[i];
 
 		u->back[x->class][reuse_age_bucket(now - x->stamp)]++;
-		x->class = (uint8_t)class;
+		x->class = (uint8_t) class;
 		x->stamp = now;
 		age_take(u, i);
 		age_push(u, i);

@@ -121,8 +121,7 @@ static uint32_t s3fifo_victim(struct policy *p, const struct policy_entry *incom
 
 	(void)incoming;
 	while (small->front || main->front) {
-		if (small->front &&
-			(small->n_bytes >= s->small_max || !main->front)) {
+		if (small->front && (small->n_bytes >= s->small_max || !main->front)) {
 			if (!s3fifo_promote(s, small->front, &budget))
 				return small->front;
 		} else if (!s3fifo_turn(s, main->front, &budget)) {

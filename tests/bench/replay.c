@@ -212,8 +212,8 @@ static void test_missing(void **state)
 	struct trace t = {0};
 
 	(void)state;
-	assert_int_equal(trace_load(&t, "/nonexistent/t.jsonl", TRACE_GUESS, 0, &error),
-		-ENOENT);
+	assert_int_equal(
+		trace_load(&t, "/nonexistent/t.jsonl", TRACE_GUESS, 0, &error), -ENOENT);
 	assert_non_null(strstr(error.text, "/nonexistent/t.jsonl"));
 	assert_int_equal(
 		trace_load(&t, "/nonexistent/t", TRACE_GUESS, 0, &error), -ENOENT);
@@ -244,7 +244,8 @@ static void test_made(void **state)
 }
 
 /* The most hits by trying every choice there is. */
-static unsigned best_hits(const struct trace *t, size_t i, unsigned resident, unsigned n_max)
+static unsigned best_hits(
+	const struct trace *t, size_t i, unsigned resident, unsigned n_max)
 {
 	unsigned key, best = 0, hits;
 
@@ -274,7 +275,8 @@ static void test_belady(void **state)
 	(void)state;
 	for (uint64_t seed = 1; seed < 40; seed++) {
 		assert_int_equal(
-			trace_make(&t, "zipf:keys=6,reads=16,alpha=0.4", seed, &error), 0);
+			trace_make(&t, "zipf:keys=6,reads=16,alpha=0.4", seed, &error),
+			0);
 		for (unsigned n = 1; n <= 3; n++) {
 			assert_int_equal(replay_belady(&n_hits, &t, n), 0);
 			assert_int_equal(n_hits, best_hits(&t, 0, 0, n));
@@ -332,7 +334,8 @@ static void test_bytes(void **state)
 	struct trace t;
 
 	(void)state;
-	assert_int_equal(trace_make(&t, "zipf:keys=2000,reads=30000,mixed=1", 3, &error), 0);
+	assert_int_equal(
+		trace_make(&t, "zipf:keys=2000,reads=30000,mixed=1", 3, &error), 0);
 	for (unsigned i = 0; (o.policy = policy_names(i)); i++) {
 		o.size = 64 << 20;
 		assert_int_equal(replay_run(&res, &t, &o), 0);
@@ -351,8 +354,9 @@ static void test_bytes(void **state)
 /* Blocks 1 2 3, then 1 9 3: the last 3 is a hit that nobody can use. */
 static void test_usable(void **state)
 {
-	static const char text[] = "{\"hash_ids\": [1, 2, 3]}\n{\"hash_ids\": [1, 9, 3]}\n"
-				   "{\"hash_ids\": [3]}\n";
+	static const char text[] =
+		"{\"hash_ids\": [1, 2, 3]}\n{\"hash_ids\": [1, 9, 3]}\n"
+		"{\"hash_ids\": [3]}\n";
 	struct replay_options o = {.policy = "lru", .size = 10};
 	struct trace_error error = {0};
 	struct replay_result res;
@@ -396,8 +400,10 @@ static void test_conversation(void **state)
 		assert_int_equal(replay_run(&arc, &t, &o), 0);
 		o.policy = NULL;
 		assert_int_equal(replay_run(&ours, &t, &o), 0);
-		assert_float_equal((double)lru.n_hits / (double)t.n_reads, known[i].lru, 5e-5);
-		assert_float_equal((double)arc.n_hits / (double)t.n_reads, known[i].arc, 5e-5);
+		assert_float_equal(
+			(double)lru.n_hits / (double)t.n_reads, known[i].lru, 5e-5);
+		assert_float_equal(
+			(double)arc.n_hits / (double)t.n_reads, known[i].arc, 5e-5);
 		assert_true(ours.n_hits >= lru.n_hits);
 		assert_true(ours.n_hits >= arc.n_hits);
 	}

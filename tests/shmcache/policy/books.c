@@ -137,8 +137,8 @@ static void test_memory(void **state)
 		for (uint32_t op = 0; op < 6 * N; op++)
 			test_cache_read(&c, (uint32_t)(test_random(&seed) % (4 * N)));
 		books = policy_books_size(c.policy);
-		print_message("%s: %.1f B per entry\n", policy_names(i),
-			(double)books / N);
+		print_message(
+			"%s: %.1f B per entry\n", policy_names(i), (double)books / N);
 		assert_in_range(books, 20 * N, books_allowed(policy_names(i), N));
 		test_cache_deinit(&c);
 	}

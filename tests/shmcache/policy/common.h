@@ -48,8 +48,8 @@ static inline struct policy *test_new(const char *name, uint64_t capacity, uint3
 	return p;
 }
 
-static inline void test_put(struct policy *p, uint32_t id, uint64_t key, uint64_t size,
-	uint8_t priority)
+static inline void test_put(
+	struct policy *p, uint32_t id, uint64_t key, uint64_t size, uint8_t priority)
 {
 	policy_insert(p, id,
 		&(struct policy_entry){
@@ -76,16 +76,16 @@ static inline uint32_t test_pop(struct policy *p)
  */
 struct test_cache {
 	struct policy *policy;
-	uint32_t *id_of;   /* by key */
-	uint32_t *key_of;  /* by id */
+	uint32_t *id_of;  /* by key */
+	uint32_t *key_of; /* by id */
 	uint32_t n, n_max;
 	uint64_t n_hits, n_reads;
 };
 
 enum { TEST_SIZE = 4096 };
 
-static inline void test_cache_init(struct test_cache *c, const char *name, uint32_t n_max,
-	uint32_t n_keys)
+static inline void test_cache_init(
+	struct test_cache *c, const char *name, uint32_t n_max, uint32_t n_keys)
 {
 	*c = (struct test_cache){
 		.policy = test_new(name, (uint64_t)n_max * TEST_SIZE, n_max + 1),

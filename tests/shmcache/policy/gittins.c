@@ -90,7 +90,8 @@ static void test_scans(void **state)
 static void test_recent(void **state)
 {
 	(void)state;
-	assert_true(ratio("gittins", recent, 400000) > ratio("lru", recent, 400000) - 0.01);
+	assert_true(
+		ratio("gittins", recent, 400000) > ratio("lru", recent, 400000) - 0.01);
 }
 
 /* As long as nothing has been learned it is LRU. */

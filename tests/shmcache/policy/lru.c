@@ -9,8 +9,8 @@ static void put(struct policy *p, uint32_t id, uint8_t priority)
 	if (id && id < 100)
 		test_put(p, id, id, 64, priority);
 	else
-		policy_insert(p, id,
-			&(struct policy_entry){.size = 64, .priority = priority});
+		policy_insert(
+			p, id, &(struct policy_entry){.size = 64, .priority = priority});
 }
 
 static struct policy *make(void)
@@ -80,7 +80,7 @@ static void test_priority(void **state)
 	(void)state;
 	put(p, 1, 1);
 	put(p, 2, 0);
-	put(p, 3, 200); /* as 3 */
+	put(p, 3, 200);			  /* as 3 */
 	assert_int_equal(test_pop(p), 2); /* 1 is sent round */
 	put(p, 4, 0);
 	assert_int_equal(test_pop(p), 1); /* 3, 1, 4 became 1, 4, 3 */

@@ -130,7 +130,8 @@ static uint32_t s3_room(struct model *m, const struct item *x)
 
 	(void)x;
 	for (;;) {
-		if (m->list[A].n && (bytes(&m->list[A]) >= CAPACITY / 10 || !m->list[B].n)) {
+		if (m->list[A].n &&
+			(bytes(&m->list[A]) >= CAPACITY / 10 || !m->list[B].n)) {
 			y = take(&m->list[A], 0);
 			if (y.freq > 1) {
 				y.freq = 0;
@@ -184,8 +185,8 @@ static uint32_t arc_room(struct model *m, const struct item *x)
 {
 	uint64_t t1 = bytes(&m->list[A]);
 	bool in_b2 = by_key(&m->list[GB], x->key) >= 0;
-	bool from_t1 = m->list[A].n &&
-		       (!m->list[B].n || t1 > m->p || (in_b2 && t1 == m->p));
+	bool from_t1 =
+		m->list[A].n && (!m->list[B].n || t1 > m->p || (in_b2 && t1 == m->p));
 	struct item y = take(&m->list[from_t1 ? A : B], 0);
 
 	add(&m->list[from_t1 ? GA : GB], y);
@@ -270,8 +271,8 @@ static void step(struct run *r)
 {
 	uint64_t roll = test_random(&r->seed) % 100;
 	/* half of the traffic on a tenth of the keys */
-	uint32_t key = (uint32_t)(test_random(&r->seed) %
-				  (roll % 2 ? N_KEYS / 10 : N_KEYS));
+	uint32_t key =
+		(uint32_t)(test_random(&r->seed) % (roll % 2 ? N_KEYS / 10 : N_KEYS));
 	unsigned list, i;
 
 	if (!find(r, key, &list, &i)) {
