@@ -223,6 +223,11 @@ static void trim(struct index *ix, struct abi_bucket *b)
 		index_overflow_give(ix, link - 1);
 }
 
+void index_trim(struct index *ix, uint32_t cell)
+{
+	trim(ix, &ix->bucket[lookup_bucket_idx(hash_of(ix, cell), ix->n_buckets)]);
+}
+
 static int split(struct index *ix)
 {
 	uint64_t target = ix->n_buckets;

@@ -432,9 +432,13 @@ void index_replace(struct index *ix, struct shared_u64 *slot, uint32_t cell, uin
 
 void index_remove(struct index *ix, struct shared_u64 *slot)
 {
-	ix->meta[abi_word_cell(shared_u64_load(slot))].state = INDEX_RETIRED;
+	uint32_t cell = abi_word_cell(shared_u64_load(slot));
+
+	ix->meta[cell].state = INDEX_RETIRED;
 	shared_u64_store_release(slot, 0);
 	ix->n_entries--;
+	if ((const void *)slot >= (const void *)ix->overflow)
+		index_trim(ix, cell);
 }
 
 uint32_t index_chain_cell(const struct index *ix, uint64_t hash)

@@ -148,6 +148,9 @@ void index_cell_give(struct index *ix, uint32_t cell);
 int index_overflow_take(struct index *ix, uint64_t *idx);
 void index_overflow_give(struct index *ix, uint64_t idx);
 
+/* Unlink what is empty at the end of the chain that the record in @cell was in. */
+void index_trim(struct index *ix, uint32_t cell);
+
 /* Split buckets until the load is right again. Running out of memory only stops it. */
 void index_grow(struct index *ix);
 

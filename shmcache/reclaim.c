@@ -81,8 +81,9 @@ void store_reclaim(struct store *s, struct abi_worker *w)
 	pthread_mutex_lock(&s->reclaim_lock);
 	pthread_mutex_lock(&s->lock);
 	n = s->limbo.n;
-	/* 0 is no round: that is what cells are born with. */
-	s->round = s->round == UINT8_MAX ? 1 : (uint8_t)(s->round + 1);
+	/* 0 is no round: that is what cells are born with. Without a scan the last one's marks stand. */
+	if (n)
+		s->round = s->round == UINT8_MAX ? 1 : (uint8_t)(s->round + 1);
 	pthread_mutex_unlock(&s->lock);
 	if (!n) {
 		pthread_mutex_unlock(&s->reclaim_lock);

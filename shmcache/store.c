@@ -113,7 +113,8 @@ static enum abi_status make_locked(struct store *s, struct abi_worker *w,
 	struct abi_record *r;
 	enum abi_status status;
 	uint32_t cell;
-	int tries = 8;
+	/* A long key wants as many cells as there may be entries of one cell evicted at a time. */
+	int tries = 8 + (int)(key->size / ABI_TAIL_BYTES);
 
 	if (size > tier->size || size > ABI_VALUE_SIZE_MAX)
 		return ABI_STATUS_TOO_BIG;

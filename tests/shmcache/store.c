@@ -408,30 +408,6 @@ static void test_flush(void **state)
 	assert_empty();
 }
 
-static void test_drop_damaged(void **state)
-{
-	uint64_t i, n_in = 0, half = 8 * MIB, n;
-	const struct abi_record *r;
-
-	(void)state;
-	for (i = 0; i < 100; i++)
-		assert_int_equal(rig_put(&rig, i, i, 150 * KIB), ABI_STATUS_OK);
-	for (i = 0; i < 100; i++) {
-		r = &rig.store.index.cell[rig_cell(&rig, i)];
-		n_in += r->value_off + r->value_size > half;
-	}
-	n = store_drop_damaged(&rig.store, &rig.w, ABI_TIER_DRAM, half);
-	assert_int_equal(n, n_in);
-	assert_int_equal(count(ABI_COUNTER_TIER_DAMAGE), n);
-	assert_int_equal(rig.store.index.n_entries, 100 - n);
-	for (i = 0; i < 100; i++)
-		rig_get(&rig, i, i, 150 * KIB);
-	rig_check(&rig);
-	for (i = 0; i < 100; i++)
-		rig_delete(&rig, i);
-	assert_empty();
-}
-
 static void test_gauges(void **state)
 {
 	static struct abi_plane plane;
@@ -482,7 +458,6 @@ int main(void)
 		UNIT(test_pin_of_reused_cell),
 		UNIT(test_hits),
 		UNIT(test_flush),
-		UNIT(test_drop_damaged),
 		UNIT(test_gauges),
 	};
 	int r;
