@@ -141,25 +141,6 @@ static void hit_close(struct compare *compare, struct hit *hit)
 	keys_deinit(&hit->absent);
 }
 
-/* Every byte of every value, once, before anything is measured. */
-static void hit_check(struct compare *compare, struct hit *hit)
-{
-	struct shmc_view view;
-	size_t i;
-
-	for (i = 0; i < hit->keys.n_seq; i++) {
-		compare_must(compare,
-			shmc_get(hit->cache, keys_at(&hit->keys, i), hit->keys.size,
-				&view),
-			"a key that was stored");
-		if (view.size != KEYS_VALUE_SIZE ||
-			keys_value_check(view.data, view.size, hit->keys.id[i], 0))
-			report_fatal(&compare->rep, "key %u has a wrong value",
-				hit->keys.id[i]);
-		shmc_release(hit->cache, &view);
-	}
-}
-
 static void hit_measure(struct compare *compare, struct hit *hit, size_t n_ops)
 {
 	struct timing *sides[] = {
@@ -225,7 +206,7 @@ void compare_hit_few(struct compare *compare)
 	struct hit hit;
 
 	hit_open(compare, &hit, FEW, FEW_SEQUENCE);
-	hit_check(compare, &hit);
+	compare_check(compare, hit.cache, &hit.keys, 0);
 	hit_measure(compare, &hit, (compare->rep.quick ? 10 : 60) * FEW_SEQUENCE);
 	hit_rows_lmdb(compare, &hit, "hit-64B-1k", 0.8);
 	hit_rows_miss(compare, &hit, "miss-1k");
@@ -237,15 +218,15 @@ void compare_hit_many(struct compare *compare)
 	struct hit hit;
 
 	hit_open(compare, &hit, COMPARE_MANY, COMPARE_MANY);
-	hit_check(compare, &hit);
-	hit_measure(compare, &hit, compare->rep.quick ? COMPARE_MANY / 2 : COMPARE_MANY);
+	compare_check(compare, hit.cache, &hit.keys, 0);
+	hit_measure(compare, &hit, compare->rep.quick ? COMPARE_QUICK : COMPARE_MANY);
 	hit_rows_lmdb(compare, &hit, "hit-64B-1M", 0.6);
 	if (hit.lmdb)
 		compare_row_p50(compare, "hit-64B-1M-batch32", &hit.get_many,
 			&hit.lmdb_get, REPORT_AT_MOST, 0.35,
 			"per key; LMDB one by one, it has no batches");
 	hit_rows_miss(compare, &hit, "miss-1M");
-	compare_readers(compare, hit.broker.name, &hit.keys);
+	compare_readers(compare, hit.broker.name);
 	hit_close(compare, &hit);
 }
 

@@ -119,7 +119,7 @@ void compare_idle(struct compare *compare)
 		for (i = 0; i < N_IDLERS; i++)
 			usage_add(compare, idlers[i].pid, &clients[at]);
 		if (!at)
-			seconds_sleep(compare->rep.quick ? 3 : 10);
+			seconds_sleep(compare->rep.quick ? 2 : 10);
 	}
 	seconds = (double)(report_now() - start) / 1e9;
 	close(to);

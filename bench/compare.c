@@ -110,6 +110,24 @@ void compare_fill(struct compare *compare, struct shmc *cache, const struct keys
 	}
 }
 
+void compare_check(struct compare *compare, struct shmc *cache, const struct keys *keys,
+	uint64_t version)
+{
+	struct shmc_view view;
+	size_t i;
+
+	for (i = 0; i < keys->n_seq; i++) {
+		compare_must(compare,
+			shmc_get(cache, keys_at(keys, i), keys->size, &view),
+			"a key that was stored");
+		if (view.size != KEYS_VALUE_SIZE ||
+			keys_value_check(view.data, view.size, keys->id[i], version))
+			report_fatal(
+				&compare->rep, "key %u has a wrong value", keys->id[i]);
+		shmc_release(cache, &view);
+	}
+}
+
 void compare_run(struct compare *compare, struct timing *const *sides, size_t n_sides,
 	bool check_sums)
 {

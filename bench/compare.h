@@ -13,6 +13,7 @@
 #define COMPARE_KEY_SIZE 16
 #define COMPARE_GROUP 32     /* look-ups that one time stamp covers, and a batch */
 #define COMPARE_MANY 1000000 /* keys where the caches of the processor don't help */
+#define COMPARE_QUICK 256000 /* how many of them a quick round reads: whole groups */
 
 struct compare {
 	struct report rep;
@@ -30,7 +31,7 @@ compare_fn compare_hit_few, compare_hit_many, compare_hit_large, compare_copy,
 
 /* The part of compare_hit_many that wants a filled cache and its own reader processes;
  * their main. */
-void compare_readers(struct compare *compare, const char *name, const struct keys *keys);
+void compare_readers(struct compare *compare, const char *name);
 int compare_reader_main(char **argv);
 int compare_idler_main(char **argv);
 
@@ -56,6 +57,10 @@ void compare_fill(struct compare *compare, struct shmc *cache, const struct keys
  * and have had no wrong answer; anything else is fatal. */
 void compare_run(struct compare *compare, struct timing *const *sides, size_t n_sides,
 	bool check_sums);
+
+/* All keys of the sequence hold @version, every byte; anything else is fatal. */
+void compare_check(struct compare *compare, struct shmc *cache, const struct keys *keys,
+	uint64_t version);
 
 /* Rows from two timings; without @theirs the row has nothing to compare with. */
 void compare_row_p50(struct compare *compare, const char *name, const struct timing *ours,
