@@ -49,6 +49,8 @@ static void timer_ready(struct watch *watch, uint32_t events)
 	(void)events;
 	(void)!read(watch->fd, &n, sizeof(n));
 	attach_expire(b, store_now_ms());
+	/* Also when nobody is attached: the descriptor of a tier may outlive its session. */
+	broker_mend(b, &b->plane.shared->worker[ABI_CONTROL]);
 	log_flush(b->log);
 	pthread_mutex_lock(&b->store.lock);
 	b->store.policy_books = policy_books_size(b->store.tier[ABI_TIER_DRAM].policy);
@@ -129,6 +131,25 @@ static void drain_logs(void *context, struct abi_worker *w)
 			session_drain_logs(worker->lane[i]->session, &b->store, w);
 		last = worker->lane[i]->session;
 	}
+}
+
+/* Walking the books for each cut that a client makes must not be all that we do. */
+#define MEND_PAUSE_MS 100
+
+void broker_mend(struct broker *b, struct abi_worker *w)
+{
+	struct store_mended mended;
+	uint64_t now_ms = store_now_ms();
+
+	/* Relaxed: a pause that is missed costs a walk. */
+	if (now_ms < atomic_load_explicit(&b->mend_ms, memory_order_relaxed) ||
+		!store_mend(&b->store, w, &mended))
+		return;
+	atomic_store_explicit(&b->mend_ms, now_ms + MEND_PAUSE_MS, memory_order_relaxed);
+	log_warning(b->log, "tier-damaged", LOG_STR("tier", "dram"), LOG_U64("from", mended.off),
+		LOG_U64("dropped", mended.n_dropped),
+		LOG_STR("mended", mended.error ? strerror(-mended.error) : "yes"),
+		LOG_STR("why", "a client of the role writer changed its size or punched holes"));
 }
 
 /* --- start ----------------------------------------------------------------------------------------- */

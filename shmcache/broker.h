@@ -38,6 +38,7 @@ struct broker {
 	uint64_t next_session;
 
 	atomic_bool is_stopping; /* workers answer what is there, and end */
+	_Atomic uint64_t mend_ms; /* not before this time is the tier mended again */
 
 	/* The control thread's. */
 	int epoll;
@@ -57,6 +58,12 @@ void broker_run(struct broker *b);
 
 /* Answer what is in flight, stop, leave the cache warm or (persist = off) nothing. */
 void broker_stop(struct broker *b);
+
+/*
+ * Look whether a writer has cut the tier short, and mend it. Any thread that may call the store's
+ * functions; cheap when all is well.
+ */
+void broker_mend(struct broker *b, struct abi_worker *w);
 
 /* Wake the control thread: a session is to be cut off. Any thread. */
 void broker_poke(struct broker *b);

@@ -125,26 +125,6 @@ void store_sweep(struct store *s, struct abi_worker *w, unsigned n)
 	pthread_mutex_unlock(&s->lock);
 }
 
-uint64_t store_drop_damaged(struct store *s, struct abi_worker *w, unsigned tier, uint64_t off)
-{
-	uint64_t n = 0;
-	uint32_t cell;
-
-	pthread_mutex_lock(&s->lock);
-	for (cell = 1; cell < s->index.n_cells; cell++) {
-		const struct abi_record *r = &s->index.cell[cell];
-
-		if (s->index.meta[cell].state != INDEX_PUBLISHED || r->tier != tier ||
-			r->value_off + r->value_size <= off)
-			continue;
-		store_retire_locked(s, index_slot_of(&s->index, cell), cell, STORE_GONE_REMOVED);
-		n++;
-	}
-	pthread_mutex_unlock(&s->lock);
-	store_count(w, ABI_COUNTER_TIER_DAMAGE, n);
-	return n;
-}
-
 /* --- numbers --------------------------------------------------------------------------------------- */
 
 static void tier_gauges(struct tier *tier, struct abi_plane *plane, enum abi_gauge size_gauge,
@@ -196,7 +176,7 @@ static int check_cell(struct store *s, uint32_t cell, uint64_t *n_published, cha
 	struct tier *tier = &s->tier[r->tier];
 
 	if (meta->state != INDEX_PUBLISHED && meta->state != INDEX_RETIRED &&
-		meta->state != INDEX_OPEN)
+		meta->state != INDEX_OPEN && meta->state != INDEX_SPOILED)
 		return 0;
 	if (r->tier >= ABI_TIERS || !tier->region)
 		return FINDING("cell %u: no such tier %u", cell, r->tier);

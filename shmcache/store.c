@@ -140,6 +140,10 @@ static enum abi_status publish_locked(struct store *s, struct abi_worker *w, uin
 	uint32_t old;
 	struct shared_u64 *slot = find_live(s, w, key, &old);
 
+	if (s->index.meta[cell].state == INDEX_SPOILED) {
+		store_free_locked(s, cell);
+		return ABI_STATUS_DAMAGED;
+	}
 	if (slot && if_absent) {
 		store_free_locked(s, cell);
 		return ABI_STATUS_EXISTS;
@@ -341,6 +345,16 @@ uint64_t store_unpin(struct store *s, uint64_t pin)
 	}
 	pthread_mutex_unlock(&s->lock);
 	return size;
+}
+
+bool store_pin_is_alive(struct store *s, uint64_t pin)
+{
+	bool alive;
+
+	pthread_mutex_lock(&s->lock);
+	alive = pinned_cell(s, pin) != 0;
+	pthread_mutex_unlock(&s->lock);
+	return alive;
 }
 
 bool store_pin_is_of(struct store *s, uint64_t pin, const struct index_key *key)

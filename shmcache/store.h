@@ -133,7 +133,8 @@ enum abi_status store_touch(struct store *s, const struct index_key *key, uint64
 enum abi_status store_pin(
 	struct store *s, const struct index_key *key, uint64_t *pin, uint64_t *size);
 uint64_t store_unpin(struct store *s, uint64_t pin);
-/* Does @pin still name the published entry of @key? */
+/* Does @pin still name a published entry; and is it that of @key? */
+bool store_pin_is_alive(struct store *s, uint64_t pin);
 bool store_pin_is_of(struct store *s, uint64_t pin, const struct index_key *key);
 
 /*
@@ -164,10 +165,23 @@ void store_gauges(struct store *s, struct abi_plane *plane);
 uint64_t store_now_ms(void);
 
 /*
- * The tier was damaged at or beyond @off (a writer truncated it): drop the entries that reach there.
- * Returns how many. The memory itself is the caller's to mend first.
+ * The tier lost bytes from @off on: drop the entries that reach there, and see that what is open
+ * there is never published. Returns how many were dropped.
  */
 uint64_t store_drop_damaged(struct store *s, struct abi_worker *w, unsigned tier, uint64_t off);
+
+/* What store_mend() found and did. */
+struct store_mended {
+	uint64_t off; /* bytes of the tier were lost from here on; its size: it was grown */
+	uint64_t n_dropped;
+	int error; /* 0: the tier is whole again; or why not yet */
+};
+
+/*
+ * See whether a writer has cut the tier short (store-mend.c). False, after one system call, when it
+ * has not; else drop what lost bytes, and make the tier whole. The control thread may call it too.
+ */
+bool store_mend(struct store *s, struct abi_worker *w, struct store_mended *mended);
 
 /* Check that index, blocks, limbo and policies agree. 0, or -EUCLEAN and the first finding. */
 int store_check(struct store *s, char *why, size_t why_size);

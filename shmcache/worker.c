@@ -37,6 +37,7 @@
 #define UPKEEP_MS 10	     /* while awake */
 #define UPKEEP_SLEEP_MS 500  /* while asleep, with somebody attached */
 #define ROUNDS_PER_UPKEEP 64 /* rounds with work between two looks at the clock */
+#define FINISH_NS 200000000  /* for what is in flight at a stop */
 #define SWEEP_CELLS 16384    /* looked at for expiry in one upkeep */
 
 static uint64_t now_ns(void)
@@ -52,17 +53,14 @@ static uint64_t now_ns(void)
 static void cut_off(struct worker *worker, struct lane *lane, enum abi_fault fault)
 {
 	struct session *s = lane->session;
-	struct broker *b = worker->broker;
 
-	shared_u32_store_release(&lane->response->fault, fault);
-	shared_u32_store(&s->directory->broken, fault);
+	if (!session_cut_off(s, fault))
+		return;
 	store_count(worker->shared, ABI_COUNTER_SESSIONS_BROKEN, 1);
-	/* partner: the acquire in the control thread, which then ends the session */
-	atomic_store_explicit(&s->fault, fault, memory_order_release);
-	log_warning(b->log, "session-cut-off", LOG_U64("session", s->id), LOG_I64("pid", s->pid),
-		LOG_U64("uid", s->uid), LOG_U64("lane", lane->idx),
+	log_warning(worker->broker->log, "session-cut-off", LOG_U64("session", s->id),
+		LOG_I64("pid", s->pid), LOG_U64("uid", s->uid), LOG_U64("lane", lane->idx),
 		LOG_STR("why", abi_fault_name(fault)));
-	broker_poke(b);
+	broker_poke(worker->broker);
 }
 
 static bool is_cut_off(const struct session *s)
@@ -107,6 +105,13 @@ static void answered(struct worker *worker, struct lane *lane)
 	store_count(worker->shared, ABI_COUNTER_WAKES_SENT, 1);
 }
 
+/* The broker stops, and the time to carry out what was in flight is over. */
+static enum request_outcome refuse(const struct submission *sub, struct completion *completion)
+{
+	*completion = (struct completion){.id = sub->id, .status = ABI_STATUS_STOPPING};
+	return REQUEST_DONE;
+}
+
 /* Take one submission. False when there is none, or none may be taken. */
 static bool serve_one(struct worker *worker, struct lane *lane, unsigned *n_answers)
 {
@@ -126,8 +131,13 @@ static bool serve_one(struct worker *worker, struct lane *lane, unsigned *n_answ
 		fault = submission_snapshot(slot, &sub);
 		lane->consumed++;
 		store_count(worker->shared, ABI_COUNTER_SUBMISSIONS, 1);
-		outcome = fault ? REQUEST_BROKEN
-				: request_run(store, worker->shared, lane, &sub, &completion, &fault);
+		if (fault)
+			outcome = REQUEST_BROKEN;
+		else if (worker->is_refusing)
+			outcome = refuse(&sub, &completion);
+		else
+			outcome = request_run(
+				store, worker->shared, lane, &sub, &completion, &fault);
 		if (outcome == REQUEST_BROKEN) {
 			cut_off(worker, lane, fault);
 			return false;
@@ -135,6 +145,8 @@ static bool serve_one(struct worker *worker, struct lane *lane, unsigned *n_answ
 	}
 	if (outcome == REQUEST_GOES_ON)
 		return false;
+	if (completion.status == ABI_STATUS_DAMAGED)
+		broker_mend(worker->broker, worker->shared);
 	answer(lane, &completion);
 	++*n_answers;
 	return true;
@@ -182,7 +194,7 @@ static void adopt(struct worker *worker, struct lane *lane)
 	if (worker->n_lanes == worker->n_lanes_max) {
 		more = realloc(worker->lane, n * sizeof(*more));
 		if (!more) {
-			cut_off(worker, lane, ABI_FAULT_PROTOCOL);
+			cut_off(worker, lane, ABI_FAULT_RESOURCES);
 			return;
 		}
 		worker->lane = more;
@@ -190,7 +202,7 @@ static void adopt(struct worker *worker, struct lane *lane)
 	}
 	worker->lane[worker->n_lanes++] = lane;
 	if (epoll_ctl(worker->epoll, EPOLL_CTL_ADD, lane->doorbell, &event) < 0)
-		cut_off(worker, lane, ABI_FAULT_PROTOCOL);
+		cut_off(worker, lane, ABI_FAULT_RESOURCES);
 }
 
 static void take_leave(struct worker *worker, struct session *s)
@@ -207,6 +219,8 @@ static void take_leave(struct worker *worker, struct session *s)
 	worker->n_lanes = n;
 	session_drain_logs(s, &b->store, worker->shared);
 	session_give_back(s, &b->store, worker->shared);
+	if (s->role == WIRE_ROLE_WRITER)
+		broker_mend(b, worker->shared);
 
 	/* Once off this list, no scan looks at its holds. */
 	pthread_mutex_lock(&b->sessions_lock);
@@ -294,7 +308,7 @@ static void drain_and_expire(struct worker *worker, uint64_t now_ms)
 		last = worker->lane[i]->session;
 		session_drain_logs(last, store, worker->shared);
 		if (last->n_pins)
-			session_expire_pins(last, store, now_ms);
+			session_expire_pins(last, store, now_ms, false);
 	}
 }
 
@@ -311,6 +325,7 @@ static void upkeep(struct worker *worker, bool at_once)
 	/* The first worker does what concerns all. */
 	if (worker->idx)
 		return;
+	broker_mend(b, worker->shared);
 	store_sweep(&b->store, worker->shared, SWEEP_CELLS);
 	if (store_has_limbo(&b->store))
 		store_reclaim(&b->store, worker->shared);
@@ -379,6 +394,20 @@ static bool is_stopping(const struct worker *worker)
 	return atomic_load_explicit(&worker->broker->is_stopping, memory_order_acquire);
 }
 
+/*
+ * The end: carry out what is there, but not for ever, since a client may always have one more; what
+ * comes after is answered with STOPPING, once round, and the rest sees the hang-up.
+ */
+static void finish(struct worker *worker)
+{
+	uint64_t until_ns = now_ns() + FINISH_NS;
+
+	while (serve_all(worker) && now_ns() < until_ns)
+		;
+	worker->is_refusing = true;
+	serve_all(worker);
+}
+
 static void *worker_main(void *argument)
 {
 	struct worker *worker = argument;
@@ -386,7 +415,7 @@ static void *worker_main(void *argument)
 	unsigned found;
 
 	rcu_register_thread();
-	for (;;) {
+	while (!is_stopping(worker)) {
 		found = serve_all(worker);
 		if (has_mail(worker))
 			read_mail(worker);
@@ -396,13 +425,12 @@ static void *worker_main(void *argument)
 				upkeep(worker, false);
 			continue;
 		}
-		if (is_stopping(worker))
-			break;
 		if (spins && may_spin(worker))
 			continue;
 		sleep_once(worker);
 		worker->spin_until_ns = 0;
 	}
+	finish(worker);
 	rcu_unregister_thread();
 	return NULL;
 }
