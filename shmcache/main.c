@@ -80,12 +80,16 @@ static bool policy_is_known(const char *name)
 
 static void check_policy(const struct config *config)
 {
-	unsigned i;
+	unsigned i, at = config_set_at(config, "eviction.policy");
 
 	if (policy_is_known(config->eviction.policy))
 		return;
-	fprintf(stderr, "%s: [eviction] policy = %s: there is no such policy; there are:",
-		config->file[0] ? config->file : "shmcached", config->eviction.policy);
+	if (at < CONFIG_SET_BY_OPTION)
+		fprintf(stderr, "%s:%u: ", config->file, at);
+	else
+		fprintf(stderr, "option -o: ");
+	fprintf(stderr, "[eviction] policy = %s: there is no such policy; there are:",
+		config->eviction.policy);
 	for (i = 0; policy_names(i); i++)
 		fprintf(stderr, " %s", policy_names(i));
 	fprintf(stderr, "\n");
