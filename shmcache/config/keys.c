@@ -15,7 +15,7 @@
 
 #define FIELD(member) .offset = offsetof(struct config, member)
 #define MIB (INT64_C(1) << 20)
-#define TIB (INT64_C(1) << 40)
+#define GIB (INT64_C(1) << 30)
 #define MS INT64_C(1000000)
 #define SEC (1000 * MS)
 #define HOUR (3600 * SEC)
@@ -44,7 +44,7 @@ const struct key keys[] = {
 		.help = "The socket on which clients say hello. Beside the shared memory it can "
 			"be reached from a container that shares only /dev/shm."},
 
-	{"dram", "size", KEY_SIZE, FIELD(dram.size), .min = MIB, .max = 64 * TIB,
+	{"dram", "size", KEY_SIZE, FIELD(dram.size), .min = MIB, .max = 256 * GIB,
 		.multiple = PAGE, .zero = "a quarter of what is free in /dev/shm", .value = "0",
 		.help = "The memory for values, reserved at start. Rounded down to pages of "
 			"4 KiB."},
@@ -58,7 +58,7 @@ const struct key keys[] = {
 		.max = 1024, .zero = "one per CPU", .value = "0",
 		.help = "How many threads reserve the memory at start."},
 
-	{"index", "size_max", KEY_SIZE, FIELD(index.size_max), .min = MIB, .max = 64 * TIB,
+	{"index", "size_max", KEY_SIZE, FIELD(index.size_max), .min = MIB, .max = 256 * GIB,
 		.multiple = PAGE, .zero = "as much as dram.size", .value = "0",
 		.help = "The most memory that the index may grow to. Small values need as much "
 			"index as data; beyond this limit entries are evicted."},
@@ -88,7 +88,7 @@ const struct key keys[] = {
 	{"broker", "cpus", KEY_CPUS, FIELD(broker.cpus), .zero = "any", .value = "",
 		.help = "The CPUs that workers may run on."},
 
-	{"session", "max", KEY_COUNT, FIELD(session.n_max), .min = 1, .max = 65536,
+	{"session", "max", KEY_COUNT, FIELD(session.n_max), .min = 1, .max = 4096,
 		.value = "256", .help = "How many clients may be attached at once."},
 	{"session", "lanes", KEY_COUNT, FIELD(session.lanes), .min = 1, .max = 256,
 		.value = "64",

@@ -37,10 +37,10 @@ static void bad_values_are_told_with_the_allowed_ones(void **state)
 	(void)state;
 	load_bad("[dram]\nsize = 1GB\n",
 		"f.conf:2: [dram] size = 1GB: has an unclear unit (units are powers of 1024 and "
-		"spelt one way only); write 1GiB; allowed: 1MiB to 64TiB, or 0: a quarter of "
+		"spelt one way only); write 1GiB; allowed: 1MiB to 256GiB, or 0: a quarter of "
 		"what is free in /dev/shm\n");
 	load_bad("[dram]\nsize = 4095B\n",
-		"f.conf:2: [dram] size = 4095B: is too small; allowed: 1MiB to 64TiB, or 0: a "
+		"f.conf:2: [dram] size = 4095B: is too small; allowed: 1MiB to 256GiB, or 0: a "
 		"quarter of what is free in /dev/shm\n");
 	load_bad("[dram]\nnode = one\n",
 		"f.conf:2: [dram] node = one: does not begin with a number; allowed: -1 to 1023\n");
@@ -94,7 +94,7 @@ static void empty_values_are_told(void **state)
 		"f.conf:2: [cache] name = : is empty; allowed: at most 48 letters, digits, _ "
 		"and -\n");
 	load_bad("[dram]\nsize = ; later\n",
-		"f.conf:2: [dram] size = : is empty; allowed: 1MiB to 64TiB, or 0: a quarter of "
+		"f.conf:2: [dram] size = : is empty; allowed: 1MiB to 256GiB, or 0: a quarter of "
 		"what is free in /dev/shm\n");
 	load_good(&c, "[cache]\nsocket =\n[eviction]\npolicy =\n[broker]\ncpus =\n");
 }
@@ -107,7 +107,7 @@ static void second_value_of_a_key_is_told_with_the_first(void **state)
 		"two\n");
 	load_bad("[dram]\nsize = x\nsize = 2MiB\n",
 		"f.conf:2: [dram] size = x: does not begin with a number; allowed: 1MiB to "
-		"64TiB, or 0: a quarter of what is free in /dev/shm\n"
+		"256GiB, or 0: a quarter of what is free in /dev/shm\n"
 		"f.conf:3: [dram] size = 2MiB: was set on line 2 already; remove one of the "
 		"two\n");
 }
@@ -153,7 +153,7 @@ static void bad_value_contradicts_nothing(void **state)
 		"f.conf:5: [broker] workers = many: does not begin with a number; allowed: 1 to "
 		"16\n"
 		"f.conf:7: [dram] size = 1MB: has an unclear unit (units are powers of 1024 and "
-		"spelt one way only); write 1MiB; allowed: 1MiB to 64TiB, or 0: a quarter of "
+		"spelt one way only); write 1MiB; allowed: 1MiB to 256GiB, or 0: a quarter of "
 		"what is free in /dev/shm\n");
 	load_bad("[session]\npinned_max = 80%\nreserved_max = 10\n",
 		"f.conf:3: [session] reserved_max = 10: has no unit; use %; allowed: 0 to "
@@ -273,9 +273,9 @@ static void bad_options_are_told(void **state)
 		"option -o: [drum] size = 1GiB: unknown section; did you mean [dram]?\n"
 		"option -o: [dram] sice = 1GiB: unknown key; did you mean size?\n"
 		"option -o: [dram] size = 1G: has an unclear unit (units are powers of 1024 and "
-		"spelt one way only); write 1GiB; allowed: 1MiB to 64TiB, or 0: a quarter of "
+		"spelt one way only); write 1GiB; allowed: 1MiB to 256GiB, or 0: a quarter of "
 		"what is free in /dev/shm\n"
-		"option -o: [dram] size = : is empty; allowed: 1MiB to 64TiB, or 0: a quarter of "
+		"option -o: [dram] size = : is empty; allowed: 1MiB to 256GiB, or 0: a quarter of "
 		"what is free in /dev/shm\n"
 		"option -o:  is no key; write SECTION.KEY=VALUE, as in dram.size=1GiB\n"
 		"option -o:  = 1: unknown section; see shmcached.conf(5)\n"
