@@ -48,6 +48,16 @@ static inline uint64_t lookup_n_buckets(const struct lookup *l)
 	return shared_u64_load_acquire(&l->head->n_buckets);
 }
 
+/*
+ * The same after a scan that found nothing. The fence keeps the loads of the slots, whatever their
+ * order, before this one: who saw a word cleared must see the number that says where it went.
+ */
+static inline uint64_t lookup_n_buckets_again(const struct lookup *l)
+{
+	atomic_thread_fence(memory_order_acquire);
+	return shared_u64_load_acquire(&l->head->n_buckets);
+}
+
 /* The next bucket of a chain, or NULL. Overflow buckets are never reused as anything else. */
 static inline const struct abi_bucket *lookup_next(
 	const struct lookup *l, const struct abi_bucket *bucket)

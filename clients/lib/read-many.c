@@ -120,7 +120,7 @@ static hot_inline void misses_check(
 	struct reader *r, size_t n, uint64_t n_buckets, int *results)
 {
 	uint64_t n_misses = 0;
-	bool is_grown = lookup_n_buckets(&r->index) != n_buckets;
+	bool is_grown = lookup_n_buckets_again(&r->index) != n_buckets;
 	size_t i;
 
 	for (i = 0; i < n; i++) {

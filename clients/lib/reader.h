@@ -166,10 +166,10 @@ static hot_inline int reader_find_inline(struct reader *r, const void *key, size
 		/*
 		 * A split may have moved the word to a bucket that was not there when we began. It
 		 * was written there, then the number of buckets, and then cleared here: who saw it
-		 * cleared sees the number. Acquire, and partner, in lookup_n_buckets().
+		 * cleared sees the number.
 		 */
 		if (unlikely(result == SHMC_MISS) &&
-			lookup_bucket_idx(hash, lookup_n_buckets(&r->index)) != idx)
+			lookup_bucket_idx(hash, lookup_n_buckets_again(&r->index)) != idx)
 			result = READER_CHANGED;
 	} while (unlikely(result == READER_CHANGED));
 

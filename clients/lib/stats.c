@@ -11,7 +11,7 @@ static uint64_t counter_sum(const struct abi_plane *plane, unsigned counter)
 	uint64_t sum = 0;
 	unsigned i;
 
-	for (i = 0; i < ABI_WORKERS_MAX; i++)
+	for (i = 0; i <= ABI_CONTROL; i++)
 		sum += shared_u64_load(&plane->worker[i].counter[counter]);
 	return sum;
 }
