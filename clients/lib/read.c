@@ -106,6 +106,13 @@ int read_copy(struct lane *lane, const void *key, size_t key_size, uint64_t hash
 	if (size <= buffer_size)
 		memcpy(buffer, reader_value(r, entry.record), size);
 	hold_clear(entry.hold);
+	/*
+	 * A broker that was started again meanwhile knew nothing of the hold: what was copied may be
+	 * another's bytes. The fence keeps the copy before the look at the epoch.
+	 */
+	atomic_thread_fence(memory_order_acquire);
+	if (unlikely(!reader_is_current(r)))
+		return -ENOTCONN;
 	reader_count_hit(r, entry.cell);
 	if (value_size)
 		*value_size = size;
