@@ -103,13 +103,6 @@ void index_overflow_give(struct index *ix, uint64_t idx)
 
 /* --- splitting ----------------------------------------------------------------------------------- */
 
-#define SPLIT_MAX 256 /* words of one chain that a split can move; a longer one waits */
-
-struct move {
-	struct shared_u64 *slot;
-	uint64_t word;
-};
-
 static uint64_t hash_of(const struct index *ix, uint32_t cell)
 {
 	const struct abi_record *r = &ix->cell[cell];
@@ -120,54 +113,80 @@ static uint64_t hash_of(const struct index *ix, uint32_t cell)
 	return index_key_of(ix, cell, buffer).hash;
 }
 
-/* Collect the words of the chain at @b that bucket @target gets. -1: too many. */
-static int find_moves(
-	struct index *ix, struct abi_bucket *b, uint64_t target, struct move moves[SPLIT_MAX])
+static bool is_for(const struct index *ix, uint64_t word, uint64_t target)
 {
-	uint64_t word, link;
-	int i, n = 0;
-
-	for (;;) {
-		for (i = 0; i < ABI_BUCKET_SLOTS; i++)
-			__builtin_prefetch(&ix->cell[abi_word_cell(shared_u64_load(&b->slot[i]))]);
-		for (i = 0; i < ABI_BUCKET_SLOTS; i++) {
-			word = shared_u64_load(&b->slot[i]);
-			if (!word || lookup_bucket_idx(hash_of(ix, abi_word_cell(word)),
-					     target + 1) != target)
-				continue;
-			if (n == SPLIT_MAX)
-				return -1;
-			moves[n].slot = &b->slot[i];
-			moves[n++].word = word;
-		}
-		link = shared_u64_load(&b->link);
-		if (!link)
-			return n;
-		b = &ix->overflow[link - 1];
-	}
+	return word &&
+		lookup_bucket_idx(hash_of(ix, abi_word_cell(word)), target + 1) == target;
 }
 
-/* Write the moved words to the new chain, which nobody looks at yet. */
-static int fill(struct index *ix, struct abi_bucket *b, const struct move *moves, int n)
+static void prefetch_records(const struct index *ix, const struct abi_bucket *b)
 {
-	uint64_t idx;
-	int i, at = 0;
+	int i;
 
 	for (i = 0; i < ABI_BUCKET_SLOTS; i++)
-		shared_u64_store(&b->slot[i], 0);
-	shared_u64_store(&b->link, 0);
-	for (i = 0; i < n; i++) {
-		if (at == ABI_BUCKET_SLOTS) {
-			if (index_overflow_take(ix, &idx))
+		__builtin_prefetch(&ix->cell[abi_word_cell(shared_u64_load(&b->slot[i]))]);
+}
+
+static struct abi_bucket *next_of(const struct index *ix, const struct abi_bucket *b)
+{
+	uint64_t link = shared_u64_load(&b->link);
+
+	return link ? &ix->overflow[link - 1] : NULL;
+}
+
+/* Where the next word of a new chain goes. */
+struct filler {
+	struct abi_bucket *bucket;
+	int at;
+};
+
+static int fill_one(struct index *ix, struct filler *f, uint64_t word)
+{
+	uint64_t idx;
+
+	if (f->at == ABI_BUCKET_SLOTS) {
+		if (index_overflow_take(ix, &idx))
+			return INDEX_FULL;
+		shared_u64_store(&f->bucket->link, idx + 1);
+		f->bucket = &ix->overflow[idx];
+		f->at = 0;
+	}
+	/* Release: the bucket may be a recycled one that a slow reader still walks. */
+	shared_u64_store_release(&f->bucket->slot[f->at++], word);
+	return 0;
+}
+
+/* Write the words of the chain at @b that bucket @target gets to it, where nobody looks yet. */
+static int fill(struct index *ix, struct abi_bucket *b, uint64_t target)
+{
+	struct filler f = {&ix->bucket[target], 0};
+	uint64_t word;
+	int i;
+
+	for (i = 0; i < ABI_BUCKET_SLOTS; i++)
+		shared_u64_store(&f.bucket->slot[i], 0);
+	shared_u64_store(&f.bucket->link, 0);
+	for (; b; b = next_of(ix, b)) {
+		prefetch_records(ix, b);
+		for (i = 0; i < ABI_BUCKET_SLOTS; i++) {
+			word = shared_u64_load(&b->slot[i]);
+			if (is_for(ix, word, target) && fill_one(ix, &f, word))
 				return INDEX_FULL;
-			shared_u64_store(&b->link, idx + 1);
-			b = &ix->overflow[idx];
-			at = 0;
 		}
-		/* Release: the bucket may be a recycled one that a slow reader still walks. */
-		shared_u64_store_release(&b->slot[at++], moves[i].word);
 	}
 	return 0;
+}
+
+/* Clear the same words in the old chain. */
+static void clear_moved(struct index *ix, struct abi_bucket *b, uint64_t target)
+{
+	int i;
+
+	for (; b; b = next_of(ix, b))
+		for (i = 0; i < ABI_BUCKET_SLOTS; i++)
+			if (is_for(ix, shared_u64_load(&b->slot[i]), target))
+				/* partner: the acquire of a slot; the number before the clearing */
+				shared_u64_store_release(&b->slot[i], 0);
 }
 
 static void clear(struct abi_bucket *b)
@@ -232,27 +251,19 @@ static int split(struct index *ix)
 {
 	uint64_t target = ix->n_buckets;
 	uint64_t low = (UINT64_C(1) << (63 - __builtin_clzll(target))) - 1;
-	struct abi_bucket *old = &ix->bucket[target & low], *new;
-	struct move moves[SPLIT_MAX];
-	int i, n;
+	struct abi_bucket *old = &ix->bucket[target & low];
 
 	if (index_back(ix, &ix->head->n_buckets_backed, ix->head->bucket_off, ABI_CELL, target + 1,
 		    ix->head->n_buckets_max))
 		return INDEX_FULL;
-	new = &ix->bucket[target];
-	n = find_moves(ix, old, target, moves);
-	if (n < 0)
-		return INDEX_FULL;
-	if (fill(ix, new, moves, n)) {
-		give_chain(ix, new);
+	if (fill(ix, old, target)) {
+		give_chain(ix, &ix->bucket[target]);
 		return INDEX_FULL;
 	}
 	/* partner: the acquire in lookup_n_buckets(); the new chain before the number */
 	ix->n_buckets = target + 1;
 	shared_u64_store_release(&ix->head->n_buckets, ix->n_buckets);
-	/* partner: the acquire of a slot; the number before the clearing */
-	for (i = 0; i < n; i++)
-		shared_u64_store_release(&moves[i].slot[0], 0);
+	clear_moved(ix, old, target);
 	trim(ix, old);
 	return 0;
 }

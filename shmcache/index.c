@@ -385,14 +385,20 @@ static void publish(struct index *ix, struct shared_u64 *slot, uint32_t cell, ui
 	shared_u64_store_release(slot, abi_word(cell, ix->cell[cell].generation, hash));
 }
 
-/* An empty slot in the chain of @hash, which gets one more bucket if need be. */
+/*
+ * An empty slot in the chain of @hash, which gets one more bucket if need be. Chains of honest keys
+ * have one or two buckets; who makes keys that collide (clients can read the seed) gets a bounded
+ * chain, and evicts his own.
+ */
+#define CHAIN_MAX 32
+
 static int free_slot(struct index *ix, uint64_t hash, struct shared_u64 **slot)
 {
 	struct abi_bucket *b = &ix->bucket[lookup_bucket_idx(hash, ix->n_buckets)];
 	uint64_t link, idx;
-	int i;
+	int i, n;
 
-	for (;;) {
+	for (n = 1;; n++) {
 		for (i = 0; i < ABI_BUCKET_SLOTS; i++) {
 			if (shared_u64_load(&b->slot[i]))
 				continue;
@@ -404,7 +410,7 @@ static int free_slot(struct index *ix, uint64_t hash, struct shared_u64 **slot)
 			break;
 		b = &ix->overflow[link - 1];
 	}
-	if (index_overflow_take(ix, &idx))
+	if (n >= CHAIN_MAX || index_overflow_take(ix, &idx))
 		return INDEX_FULL;
 	*slot = &ix->overflow[idx].slot[0];
 	/* partner: the acquire in lookup_next(); the bucket is empty, which is all it must be */
