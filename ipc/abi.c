@@ -150,6 +150,7 @@ const char *abi_fault_name(unsigned fault)
 		[ABI_FAULT_POSITION] = "impossible ring position",
 		[ABI_FAULT_HOLDS] = "holds past the quota",
 		[ABI_FAULT_PROTOCOL] = "nonsense on the socket",
+		[ABI_FAULT_RESOURCES] = "the broker is out of memory",
 	};
 
 	return name_of(names, ABI_N_FAULTS, fault);

@@ -245,7 +245,11 @@ struct abi_plane {
 	char name[ABI_NAME_MAX + 16];
 	char socket_path[ABI_SOCKET_PATH_MAX + 4];
 	uint8_t pad0[2 * ABI_APART - 208];
-	/* Words that change only when a broker comes or goes; the hit path loads @epoch. */
+	/*
+	 * Words that change only when a broker comes or goes; the hit path loads @epoch. It, @state
+	 * and the magic keep their places in every version, so that any broker can tell the clients
+	 * of any other that it is over.
+	 */
 	struct shared_u64 epoch; /* one more at each start on this memory; 0: not yet */
 	struct shared_u32 state; /* enum abi_state; release */
 	struct shared_u32 broker_pid;
@@ -304,7 +308,8 @@ enum abi_fault {
 	ABI_FAULT_POSITION = 5,	 /* a ring position that can't be */
 	ABI_FAULT_HOLDS = 6,	 /* holds past the quota */
 	ABI_FAULT_PROTOCOL = 7,	 /* nonsense on a socket */
-	ABI_N_FAULTS = 8,
+	ABI_FAULT_RESOURCES = 8, /* not its fault: the broker ran out of memory for it */
+	ABI_N_FAULTS = 9,
 };
 
 /*
@@ -372,6 +377,9 @@ _Static_assert(sizeof(struct abi_lane_request) == 3 * ABI_APART &&
 		sizeof(struct abi_lane_response) == ABI_APART &&
 		sizeof(struct abi_session) == ABI_APART && sizeof(struct abi_index) == 2 * ABI_APART,
 	"words with different writers or pollers stand apart");
+_Static_assert(offsetof(struct abi_plane, magic) == 0 &&
+		offsetof(struct abi_plane, epoch) == 256 && offsetof(struct abi_plane, state) == 264,
+	"in every version");
 _Static_assert(offsetof(struct abi_plane, epoch) == 2 * ABI_APART &&
 		offsetof(struct abi_plane, gauge) == 3 * ABI_APART &&
 		offsetof(struct abi_worker, counter) == ABI_APART &&

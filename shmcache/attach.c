@@ -51,22 +51,38 @@ static void session_end(struct broker *b, struct session *s)
 	worker_leave(s->worker, s);
 }
 
+/*
+ * A session that was cut off. Its client is told by a half-closed connection; the rest stays until it
+ * closes its own half or dies, since its threads may be reading by holds, or filling reserved blocks.
+ * Only who is cut off for hoarding holds loses them at once.
+ */
+static void session_shut(struct broker *b, struct session *s, unsigned fault)
+{
+	s->is_shut = true;
+	if (fault == ABI_FAULT_HOLDS)
+		session_end(b, s);
+	else
+		shutdown(s->socket.fd, SHUT_WR);
+}
+
 void attach_end_broken(struct broker *b)
 {
 	struct session *s, *found;
+	unsigned fault;
 
 	do {
 		found = NULL;
 		pthread_mutex_lock(&b->sessions_lock);
-		for (s = b->sessions; s && !found; s = s->next)
-			/* partner: the release in the worker's cut_off() */
-			if (!s->is_leaving &&
-				atomic_load_explicit(&s->fault, memory_order_acquire))
+		for (s = b->sessions; s && !found; s = s->next) {
+			/* partner: the release in session_cut_off() */
+			fault = atomic_load_explicit(&s->fault, memory_order_acquire);
+			if (fault && !s->is_leaving && !s->is_shut)
 				found = s;
+		}
 		pthread_mutex_unlock(&b->sessions_lock);
 		/* Only the control thread ends sessions, so it can't go away in between. */
 		if (found)
-			session_end(b, found);
+			session_shut(b, found, atomic_load(&found->fault));
 	} while (found);
 }
 
@@ -113,17 +129,23 @@ static void session_ready(struct watch *watch, uint32_t events)
 		return;
 	while (n)
 		close(descriptors[--n]);
+	/* Of one that was cut off, nothing but the hang-up is heard. */
+	if (s->is_shut && r != -EPIPE)
+		return;
 	if (!r)
 		r = message.head.type == WIRE_LANE_OPEN ? lane_answer(s) : -EBADMSG;
 	if (!r)
 		return;
-	if (r == -EBADMSG) {
-		store_count(own_counters(b), ABI_COUNTER_SESSIONS_BROKEN, 1);
-		log_warning(b->log, "session-cut-off", LOG_U64("session", s->id),
-			LOG_I64("pid", s->pid), LOG_U64("uid", s->uid),
-			LOG_STR("why", abi_fault_name(ABI_FAULT_PROTOCOL)));
+	if (r != -EBADMSG) {
+		session_end(b, s);
+		return;
 	}
-	session_end(b, s);
+	if (!session_cut_off(s, ABI_FAULT_PROTOCOL))
+		return;
+	store_count(own_counters(b), ABI_COUNTER_SESSIONS_BROKEN, 1);
+	log_warning(b->log, "session-cut-off", LOG_U64("session", s->id), LOG_I64("pid", s->pid),
+		LOG_U64("uid", s->uid), LOG_STR("why", abi_fault_name(ABI_FAULT_PROTOCOL)));
+	session_shut(b, s, ABI_FAULT_PROTOCOL);
 }
 
 /* --- hello ----------------------------------------------------------------------------------------- */
@@ -175,7 +197,7 @@ static uint64_t pid_start_time(pid_t pid)
 	return ticks;
 }
 
-static void directory_fill(struct session *s)
+static void directory_fill(struct session *s, uint64_t start_time)
 {
 	struct abi_session *d = s->directory;
 	struct timespec t;
@@ -188,7 +210,7 @@ static void directory_fill(struct session *s)
 	shared_u32_store(&d->n_lanes, 0);
 	shared_u32_store(&d->broken, 0);
 	shared_u64_store(&d->attached_ms, (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000);
-	shared_u64_store(&d->pid_start_time, pid_start_time(s->pid));
+	shared_u64_store(&d->pid_start_time, start_time);
 	/* partner: the acquire of whoever reads the directory */
 	shared_u64_store_release(&d->id, s->id);
 }
@@ -196,20 +218,23 @@ static void directory_fill(struct session *s)
 /* Onto the broker's list, with a line in the directory. False when it is full. */
 static bool enlist(struct broker *b, struct session *s)
 {
+	uint64_t start_time = pid_start_time(s->pid);
+
 	pthread_mutex_lock(&b->sessions_lock);
 	if (b->n_sessions < b->config->session.n_max)
 		s->directory = plane_session_slot(&b->plane);
 	if (s->directory) {
-		directory_fill(s);
+		directory_fill(s, start_time);
 		s->next = b->sessions;
 		s->link = &b->sessions;
 		if (s->next)
 			s->next->link = &s->next;
 		b->sessions = s;
-		b->n_sessions++;
-		shared_u64_store(&b->plane.shared->gauge[ABI_GAUGE_SESSIONS_NOW], b->n_sessions);
+		broker_count_sessions(b, 1);
 	}
 	pthread_mutex_unlock(&b->sessions_lock);
+	/* The first worker sleeps for ever while nobody is attached: now there is upkeep to do. */
+	worker_ring(&b->worker[0]);
 	return s->directory != NULL;
 }
 
@@ -399,11 +424,43 @@ void attach_expire(struct broker *b, uint64_t now_ms)
 		handshake_free(b, b->attach.oldest);
 }
 
+/*
+ * Make way for our socket. We have the lock on the name, so a socket beside our plane is a dead
+ * broker's; a configured path may also be that of a broker of another name, which would answer.
+ * What is no socket is not ours to remove.
+ */
+static int clear_path(const struct sockaddr_un *address, char *why, size_t why_size)
+{
+	struct stat st;
+	bool is_served;
+	int fd;
+
+	if (lstat(address->sun_path, &st))
+		return 0;
+	if (!S_ISSOCK(st.st_mode)) {
+		snprintf(why, why_size, "%s is there and no socket: remove it, or choose another "
+					"[cache] socket", address->sun_path);
+		return -EEXIST;
+	}
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	is_served = !connect(fd, (const struct sockaddr *)address, sizeof(*address)) ||
+		errno == EAGAIN;
+	close(fd);
+	if (is_served) {
+		snprintf(why, why_size, "another process listens on %s: choose another [cache] "
+					"socket", address->sun_path);
+		return -EADDRINUSE;
+	}
+	unlink(address->sun_path);
+	return 0;
+}
+
 int attach_open(struct broker *b, const char *path, char *why, size_t why_size)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct attach *a = &b->attach;
-	struct stat st;
 	int r;
 
 	a->oldest = NULL;
@@ -414,20 +471,19 @@ int attach_open(struct broker *b, const char *path, char *why, size_t why_size)
 	a->listener.owner = b;
 	a->listener.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-	/* We have the lock on the name, so a socket that is there is a dead broker's. */
-	if (!lstat(path, &st) && S_ISSOCK(st.st_mode))
-		unlink(path);
-	if (a->listener.fd >= 0 &&
-		!bind(a->listener.fd, (struct sockaddr *)&address, sizeof(address))) {
+	why[0] = '\0';
+	r = a->listener.fd < 0 ? -errno : clear_path(&address, why, why_size);
+	if (!r && !bind(a->listener.fd, (struct sockaddr *)&address, sizeof(address))) {
 		if (!chmod(path, 0666) && !listen(a->listener.fd, 512) &&
 			!watch_add(b->epoll, &a->listener, EPOLLIN))
 			return 0;
 		r = -errno;
 		unlink(path);
-	} else {
+	} else if (!r) {
 		r = -errno;
 	}
-	snprintf(why, why_size, "can't listen on %s: %s", path, strerror(-r));
+	if (!why[0])
+		snprintf(why, why_size, "can't listen on %s: %s", path, strerror(-r));
 	watch_close(b->epoll, &a->listener);
 	attach_close(b, path);
 	return r;

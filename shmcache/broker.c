@@ -66,6 +66,14 @@ static void poke_ready(struct watch *watch, uint32_t events)
 	attach_end_broken(watch->owner);
 }
 
+void broker_count_sessions(struct broker *b, int change)
+{
+	unsigned n = atomic_load_explicit(&b->n_sessions, memory_order_relaxed) + (unsigned)change;
+
+	atomic_store_explicit(&b->n_sessions, n, memory_order_relaxed);
+	shared_u64_store(&b->plane.shared->gauge[ABI_GAUGE_SESSIONS_NOW], n);
+}
+
 void broker_poke(struct broker *b)
 {
 	(void)!write(b->poke.fd, &(uint64_t){1}, 8);
@@ -233,7 +241,12 @@ static int open_store(struct broker *b, char *why, size_t why_size)
 
 	wire_object_name(c->cache.name, WIRE_OBJECT_INDEX, index, sizeof(index));
 	wire_object_name(c->cache.name, WIRE_OBJECT_DRAM, dram, sizeof(dram));
-	options.reuse = c->cache.persist && (object_exists(index) || object_exists(dram));
+	/*
+	 * Only if those who may still read there could be told that their broker is gone: else they
+	 * would go on reading, by holds that nobody honours.
+	 */
+	options.reuse = c->cache.persist && b->plane.is_succession &&
+		(object_exists(index) || object_exists(dram));
 	b->store.sessions.scan_holds = scan_holds;
 	b->store.sessions.drain_logs = drain_logs;
 	b->store.sessions.context = b;
@@ -346,7 +359,8 @@ fail_plane:
 	plane_set_state(&b->plane, ABI_STATE_STOPPED);
 fail_lock:
 	close_watches(b);
-	plane_close(&b->plane, !b->is_warm);
+	/* A plane that we found is not ours to remove. */
+	plane_close(&b->plane, b->plane.shared && !b->plane.is_succession);
 	pthread_mutex_destroy(&b->sessions_lock);
 	return r;
 }
@@ -365,12 +379,13 @@ static void free_sessions(struct broker *b)
 	/* The workers have ended: what they owned is ours. */
 	while ((s = b->sessions)) {
 		b->sessions = s->next;
+		broker_count_sessions(b, -1);
+		shared_u64_store_release(&s->directory->id, 0);
 		session_give_back(s, &b->store, control);
 		watch_close(b->epoll, &s->socket);
 		watch_close(b->epoll, &s->death);
 		session_free(s);
 	}
-	b->n_sessions = 0;
 }
 
 void broker_stop(struct broker *b)

@@ -34,7 +34,7 @@ struct broker {
 	/* All sessions, for the scan of holds and for inspection. */
 	pthread_mutex_t sessions_lock;
 	struct session *sessions;
-	unsigned n_sessions;
+	_Atomic unsigned n_sessions; /* written under the lock */
 	uint64_t next_session;
 
 	atomic_bool is_stopping; /* workers answer what is there, and end */
@@ -64,6 +64,15 @@ void broker_stop(struct broker *b);
  * functions; cheap when all is well.
  */
 void broker_mend(struct broker *b, struct abi_worker *w);
+
+/* One session more (1) or less (-1); under the sessions lock. */
+void broker_count_sessions(struct broker *b, int change);
+
+/* Is anybody attached? Any thread, a hint. */
+static inline bool broker_has_sessions(const struct broker *b)
+{
+	return atomic_load_explicit(&b->n_sessions, memory_order_relaxed) != 0;
+}
 
 /* Wake the control thread: a session is to be cut off. Any thread. */
 void broker_poke(struct broker *b);

@@ -15,11 +15,13 @@
  */
 static _Thread_local sigjmp_buf *guard_point;
 
-static void on_sigbus(int signal_number)
+static void on_sigbus(int signal_number, siginfo_t *info, void *context)
 {
 	sigset_t set;
 
-	if (!guard_point) {
+	(void)context;
+	/* A positive code comes from the kernel, for the access itself; kill(2) sends others. */
+	if (!guard_point || info->si_code <= 0) {
 		/* Not ours: die of it. The signal is blocked here, and kills on return. */
 		signal(signal_number, SIG_DFL);
 		raise(signal_number);
@@ -33,7 +35,7 @@ static void on_sigbus(int signal_number)
 
 int guard_install(void)
 {
-	struct sigaction action = {.sa_handler = on_sigbus};
+	struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO};
 
 	sigemptyset(&action.sa_mask);
 	return sigaction(SIGBUS, &action, NULL) < 0 ? -errno : 0;

@@ -96,34 +96,55 @@ static uint64_t now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-/* Map the plane under @object if it is ours and of this layout. */
-static struct abi_plane *map_old(const char *object, size_t size)
+/* What every version has at these places: enough to tell its clients that it is over. */
+#define HEAD_SIZE (offsetof(struct abi_plane, state) + sizeof(struct shared_u32))
+
+static struct abi_plane *map_as(int fd, size_t size)
+{
+	void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	return map == MAP_FAILED ? NULL : map;
+}
+
+/* For those who still have a plane of another layout: nobody serves it any more. */
+static bool retire_old(int fd)
+{
+	struct abi_plane *plane = map_as(fd, HEAD_SIZE);
+	bool is_one = plane && plane->magic == ABI_MAGIC;
+
+	if (is_one) {
+		shared_u32_store_release(&plane->state, ABI_STATE_STOPPED);
+		shared_u64_store_release(&plane->epoch, UINT64_MAX);
+	}
+	if (plane)
+		munmap(plane, HEAD_SIZE);
+	return is_one;
+}
+
+/* Map the plane under @object if it is ours and of this layout; if it is another's, retire it. */
+static struct abi_plane *map_old(const char *object, size_t size, bool *is_succession)
 {
 	struct abi_plane *plane = NULL;
 	struct stat st;
 	int fd = shm_open(object, O_RDWR | O_CLOEXEC, 0644);
 
+	*is_succession = false;
 	if (fd < 0)
 		return NULL;
-	if (!fstat(fd, &st) && st.st_uid == geteuid() && !(st.st_mode & 022) &&
-		st.st_size >= (off_t)sizeof(*plane)) {
-		plane = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-		if (plane == MAP_FAILED)
-			plane = NULL;
+	if (fstat(fd, &st) || st.st_uid != geteuid() || (st.st_mode & 022) ||
+		st.st_size < (off_t)HEAD_SIZE)
+		goto out;
+	if ((size_t)st.st_size == size)
+		plane = map_as(fd, size);
+	if (plane && (plane->magic != ABI_MAGIC || plane->version != ABI_VERSION ||
+			     plane->fingerprint != abi_fingerprint() || plane->size != size)) {
+		munmap(plane, size);
+		plane = NULL;
 	}
+	*is_succession = plane || retire_old(fd);
+out:
 	close(fd);
-	if (!plane)
-		return NULL;
-	if (plane->magic == ABI_MAGIC && plane->version == ABI_VERSION &&
-		plane->fingerprint == abi_fingerprint()) {
-		if ((size_t)st.st_size == size && plane->size == size)
-			return plane;
-		/* Tell who still has it that nobody serves it any more. */
-		shared_u32_store_release(&plane->state, ABI_STATE_STOPPED);
-		shared_u64_store_release(&plane->epoch, UINT64_MAX);
-	}
-	munmap(plane, size);
-	return NULL;
+	return plane;
 }
 
 static int make_new(const char *object, size_t size, struct abi_plane **plane)
@@ -161,7 +182,7 @@ int plane_open(struct plane *p, const char *socket_path, unsigned n_sessions_max
 
 	size = (size + 4095) & ~(size_t)4095;
 	wire_object_name(p->name, WIRE_OBJECT_PLANE, object, sizeof(object));
-	plane = map_old(object, size);
+	plane = map_old(object, size, &p->is_succession);
 	if (plane) {
 		epoch = shared_u64_load(&plane->epoch) + 1;
 	} else {

@@ -12,7 +12,8 @@
 struct plane {
 	struct abi_plane *shared;
 	size_t size;
-	int lock_fd; /* holds the name while we live */
+	int lock_fd;	    /* holds the name while we live */
+	bool is_succession; /* a former broker's plane was there, and those who map it were told */
 	char name[ABI_NAME_MAX + 1];
 };
 

@@ -91,6 +91,8 @@ void store_reclaim(struct store *s, struct abi_worker *w)
 	}
 
 	synchronize_rcu();
+	/* A grace period is just that; liburcu as it is installed does not tell the sanitizer. */
+	shared_happens_after(&s->limbo);
 	if (barrier_in_clients(s)) {
 		s->sessions.scan_holds(s->sessions.context, &s->index, s->round);
 		pthread_mutex_lock(&s->lock);

@@ -245,18 +245,17 @@ static bool grow_pins(struct session *s)
 static enum abi_status new_pin(struct request *q, uint64_t deadline_ms)
 {
 	struct session *s = q->session;
+	uint64_t quota = percent_of_tier(q, s->config->session.pinned_percent);
 	struct session_pin pin = {.deadline_ms = deadline_ms};
 	enum abi_status status;
 
-	/* Pins of entries that are gone fall out first. */
-	if (s->n_pins == s->n_pins_max)
-		session_expire_pins(s, q->store, store_now_ms());
-	if (!grow_pins(s))
-		return ABI_STATUS_QUOTA;
 	status = store_pin(q->store, &q->key, &pin.pin, &pin.size);
 	if (status != ABI_STATUS_OK)
 		return status;
-	if (s->pinned_size + pin.size > percent_of_tier(q, s->config->session.pinned_percent)) {
+	/* Pins that are over, or whose entry is gone, fall out before one is refused for them. */
+	if (s->n_pins == SESSION_PINS_MAX || s->pinned_size + pin.size > quota)
+		session_expire_pins(s, q->store, store_now_ms(), true);
+	if (s->pinned_size + pin.size > quota || !grow_pins(s)) {
 		store_unpin(q->store, pin.pin);
 		return ABI_STATUS_QUOTA;
 	}
@@ -274,6 +273,10 @@ static enum abi_fault do_pin(struct request *q)
 
 	if (fault)
 		return fault;
+	if (!may_put(q)) {
+		q->completion->status = ABI_STATUS_DENIED;
+		return ABI_FAULT_NONE;
+	}
 	if (q->sub->argument && q->sub->argument < limit)
 		limit = q->sub->argument;
 	deadline = store_now_ms() + limit;

@@ -10,6 +10,10 @@
 
 #include "shmcache/session.h"
 
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+
 /*
  * Two regions, so that no mapping holds words of both sides. The request region is sealed against
  * shrinking and growing: whatever the client does to the descriptor, our loads never hit a missing
@@ -139,6 +143,8 @@ int session_lane_open(struct session *s, struct lane **out, int *client_end)
 		return -EUSERS;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		return -errno;
+	/* Closing a descriptor that somebody sent along could block us: Linux 6.16 can say no. */
+	(void)setsockopt(pair[0], SOL_SOCKET, SO_PASSRIGHTS, &(int){0}, sizeof(int));
 	lane = &s->lane[n];
 	lane->doorbell = pair[0];
 	*client_end = pair[1];
@@ -163,7 +169,8 @@ void session_scan_holds(const struct session *s, struct index *ix, uint8_t round
 	uint64_t raw_used, raw_word, j;
 
 	for (i = 0; i < n_lanes; i++) {
-		raw_used = shared_u64_load(&s->lane[i].request->holds_used);
+		/* partner: the client's release before its first hold beyond the former number */
+		raw_used = shared_u64_load_acquire(&s->lane[i].request->holds_used);
 		if (raw_used > s->geometry.n_holds)
 			raw_used = s->geometry.n_holds;
 		hold = (const void *)((const uint8_t *)s->lane[i].request + s->geometry.hold_off);
@@ -176,8 +183,12 @@ void session_scan_holds(const struct session *s, struct index *ix, uint8_t round
 	}
 }
 
-/* Take what is new in one lane's log; what was overwritten meanwhile is lost, and counted. */
-static void drain_lane(struct lane *lane, struct store *store, struct abi_worker *w)
+/*
+ * Take what is new in one lane's log, up to @budget entries; what was overwritten meanwhile is lost,
+ * and counted. Returns how many were taken.
+ */
+static unsigned drain_lane(
+	struct lane *lane, struct store *store, struct abi_worker *w, unsigned budget)
 {
 	const struct abi_geometry *g = &lane->session->geometry;
 	const struct shared_u32 *log =
@@ -187,8 +198,8 @@ static void drain_lane(struct lane *lane, struct store *store, struct abi_worker
 	uint64_t raw_hits = shared_u64_load(&lane->request->hits);
 	uint64_t raw_misses = shared_u64_load(&lane->request->misses);
 	uint64_t n = raw_logged - lane->logged;
+	unsigned i, n_taken = 0;
 	uint32_t cells[256];
-	unsigned i;
 
 	/* Numbers that run backward are a lie: start over from where they are, count nothing. */
 	if (raw_hits - lane->hits < UINT64_C(1) << 62)
@@ -197,24 +208,54 @@ static void drain_lane(struct lane *lane, struct store *store, struct abi_worker
 		store_count(w, ABI_COUNTER_MISSES, raw_misses - lane->misses);
 	lane->hits = raw_hits;
 	lane->misses = raw_misses;
-	if (n > g->n_log) {
+	if (budget > g->n_log)
+		budget = g->n_log;
+	if (n > budget) {
 		if (n < UINT64_C(1) << 62)
-			store_count(w, ABI_COUNTER_LOG_LOST, n - g->n_log);
-		lane->logged = raw_logged - g->n_log;
+			store_count(w, ABI_COUNTER_LOG_LOST, n - budget);
+		lane->logged = raw_logged - budget;
 	}
 	while (lane->logged != raw_logged) {
 		for (i = 0; i < 256 && lane->logged != raw_logged; i++)
 			cells[i] = shared_u32_load(&log[lane->logged++ & (g->n_log - 1)]);
 		store_count(w, ABI_COUNTER_LOG_HITS, store_hits(store, cells, i));
+		n_taken += i;
 	}
+	return n_taken;
 }
 
+/*
+ * The policy learns from samples as well as from all, and a client can make its logs look full at no
+ * cost: a session gets one log's length of our time, beginning with another lane each time.
+ */
 void session_drain_logs(struct session *s, struct store *store, struct abi_worker *w)
 {
 	unsigned n_lanes = atomic_load_explicit(&s->n_lanes, memory_order_acquire), i;
+	unsigned budget = s->geometry.n_log, first = s->next_drain++;
 
 	for (i = 0; i < n_lanes; i++)
-		drain_lane(&s->lane[i], store, w);
+		budget -= drain_lane(&s->lane[(first + i) % n_lanes], store, w, budget);
+}
+
+/* --- the end ---------------------------------------------------------------------------------------- */
+
+/*
+ * Every lane is told, since each of the client's threads looks at its own. From then on the client
+ * trusts none of its holds, as we would see no new ones once the session is gone; those that it has
+ * are honoured until it hangs up, which its library does when its last view is released.
+ */
+bool session_cut_off(struct session *s, enum abi_fault fault)
+{
+	unsigned none = ABI_FAULT_NONE, i;
+
+	/* partner: the acquire in the control thread, which shuts the connection */
+	if (!atomic_compare_exchange_strong_explicit(
+		    &s->fault, &none, fault, memory_order_release, memory_order_relaxed))
+		return false;
+	for (i = 0; i < s->geometry.n_lanes; i++)
+		shared_u32_store_release(&s->lane[i].response->fault, fault);
+	shared_u32_store(&s->directory->broken, fault);
+	return true;
 }
 
 /* --- giving back --------------------------------------------------------------------------------- */
@@ -236,12 +277,13 @@ void session_give_back(struct session *s, struct store *store, struct abi_worker
 	s->reserved_size = s->pinned_size = 0;
 }
 
-void session_expire_pins(struct session *s, struct store *store, uint64_t now_ms)
+void session_expire_pins(struct session *s, struct store *store, uint64_t now_ms, bool gone)
 {
 	unsigned i = 0;
 
 	while (i < s->n_pins) {
-		if (s->pin[i].deadline_ms > now_ms) {
+		if (s->pin[i].deadline_ms > now_ms &&
+			!(gone && !store_pin_is_alive(store, s->pin[i].pin))) {
 			i++;
 			continue;
 		}

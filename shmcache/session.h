@@ -76,16 +76,16 @@ struct session {
 
 	/* The control thread's. */
 	struct watch socket, death; /* the connection; the process's pidfd */
-	bool is_leaving;
+	bool is_leaving, is_shut;
 
 	/* How many lanes the client has got; release, then never less. */
 	_Atomic unsigned n_lanes;
-	_Atomic unsigned fault; /* enum abi_fault; set once, by the worker */
+	_Atomic unsigned fault; /* enum abi_fault; set once, see session_cut_off() */
 
 	/* The worker's. */
 	struct session_reservation *reservation; /* config->session.reservations */
 	struct session_pin *pin;
-	unsigned n_reservations, n_pins, n_pins_max;
+	unsigned n_reservations, n_pins, n_pins_max, next_drain;
 	uint64_t reserved_size, pinned_size;
 
 	struct session *next, **link;	/* of the broker's list, under its sessions lock */
@@ -115,8 +115,14 @@ void session_scan_holds(const struct session *s, struct index *ix, uint8_t round
 /* Reservations and pins go back to the store. By the worker, or after it. */
 void session_give_back(struct session *s, struct store *store, struct abi_worker *w);
 
-/* Let pins go whose time is over. By the worker. */
-void session_expire_pins(struct session *s, struct store *store, uint64_t now_ms);
+/* Let pins go whose time is over, with @gone also those whose entry is no more. By the worker. */
+void session_expire_pins(struct session *s, struct store *store, uint64_t now_ms, bool gone);
+
+/*
+ * Mark the session as broken, once: its rings are dead, its holds, pins and reservations stay until
+ * it hangs up. Any broker thread; returns whether it was this call that did it.
+ */
+bool session_cut_off(struct session *s, enum abi_fault fault);
 
 /* Feed access log and counters to the store. By the worker. */
 void session_drain_logs(struct session *s, struct store *store, struct abi_worker *w);

@@ -94,6 +94,8 @@ uint64_t store_flush(struct store *s, struct abi_worker *w, const void *prefix, 
 		}
 		rcu_read_lock();
 		n = find_in_chain(s, *bucket, prefix, prefix_size, found);
+		/* partner: the one behind the grace period in reclaim.c */
+		shared_happens_before(&s->limbo);
 		rcu_read_unlock();
 		n_removed += remove_found(s, w, found, n);
 		/* A chain with more than fits is looked at again, it is shorter now. */
@@ -147,6 +149,17 @@ _Static_assert(ABI_GAUGE_DRAM_ENTRIES == ABI_GAUGE_DRAM_BYTES + 3 &&
 		ABI_GAUGE_CXL_ENTRIES == ABI_GAUGE_CXL_BYTES + 3,
 	"the four of a tier stand together");
 
+void store_measure_books(struct store *s)
+{
+	uint64_t size = 0;
+	int i;
+
+	for (i = 0; i < ABI_TIERS; i++)
+		if (s->tier[i].policy)
+			size += policy_books_size(s->tier[i].policy);
+	atomic_store_explicit(&s->policy_books, size, memory_order_relaxed);
+}
+
 void store_gauges(struct store *s, struct abi_plane *plane)
 {
 	uint64_t books;
@@ -178,6 +191,9 @@ static int check_cell(struct store *s, uint32_t cell, uint64_t *n_published, cha
 	if (meta->state != INDEX_PUBLISHED && meta->state != INDEX_RETIRED &&
 		meta->state != INDEX_OPEN && meta->state != INDEX_SPOILED)
 		return 0;
+	/* Open, and its room is being made. */
+	if (meta->state == INDEX_OPEN && !meta->block)
+		return 0;
 	if (r->tier >= ABI_TIERS || !tier->region)
 		return FINDING("cell %u: no such tier %u", cell, r->tier);
 	if (block_owner(tier->blocks, meta->block) != cell)
@@ -206,7 +222,7 @@ static int check_locked(struct store *s, char *why, size_t why_size)
 		r = check_cell(s, (uint32_t)i, &n_published, why, why_size);
 		if (r)
 			return r;
-		n_owned += s->index.meta[i].state >= INDEX_OPEN;
+		n_owned += s->index.meta[i].state >= INDEX_OPEN && s->index.meta[i].block;
 	}
 	for (t = 0; t < ABI_TIERS; t++) {
 		if (!s->tier[t].region)

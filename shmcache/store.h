@@ -57,7 +57,7 @@ struct store {
 	bool has_membarrier;
 	uint64_t pinned_size, reserved_size;
 	uint64_t n_expiring; /* published records with a time to live, about */
-	uint64_t policy_books; /* bytes, as of the last slow look */
+	_Atomic uint64_t policy_books; /* bytes, as of the last slow look */
 	uint64_t sweep_cell; /* where the sweep for expired entries goes on */
 
 	pthread_mutex_t reclaim_lock; /* one round at a time; taken before the store's lock */
@@ -157,6 +157,9 @@ bool store_has_limbo(const struct store *s);
 
 /* Look at up to @n cells for entries whose time is over, and remove them. */
 void store_sweep(struct store *s, struct abi_worker *w, unsigned n);
+
+/* Look how much private memory the policies use. Slow, and without the lock: one thread. */
+void store_measure_books(struct store *s);
 
 /* Write the gauges. */
 void store_gauges(struct store *s, struct abi_plane *plane);

@@ -222,16 +222,16 @@ static void take_leave(struct worker *worker, struct session *s)
 	if (s->role == WIRE_ROLE_WRITER)
 		broker_mend(b, worker->shared);
 
-	/* Once off this list, no scan looks at its holds. */
+	/* It hung up or died, so nobody reads by its holds; off this list no scan looks at them. */
 	pthread_mutex_lock(&b->sessions_lock);
 	*s->link = s->next;
 	if (s->next)
 		s->next->link = s->link;
-	b->n_sessions--;
-	shared_u64_store(&b->plane.shared->gauge[ABI_GAUGE_SESSIONS_NOW], b->n_sessions);
+	broker_count_sessions(b, -1);
 	shared_u64_store_release(&s->directory->id, 0);
 	pthread_mutex_unlock(&b->sessions_lock);
 	session_free(s);
+	store_gauges(&b->store, b->plane.shared);
 }
 
 static void read_mail(struct worker *worker)
@@ -312,15 +312,16 @@ static void drain_and_expire(struct worker *worker, uint64_t now_ms)
 	}
 }
 
-/* What is done every now and then, and @at_once before a sleep. */
-static void upkeep(struct worker *worker, bool at_once)
+/* What is done every now and then, and soon after the last work of a while; never more often. */
+static void upkeep(struct worker *worker)
 {
 	struct broker *b = worker->broker;
 	uint64_t now_ms = store_now_ms();
 
-	if (!at_once && now_ms - worker->upkeep_ms < UPKEEP_MS)
+	if (now_ms - worker->upkeep_ms < UPKEEP_MS)
 		return;
 	worker->upkeep_ms = now_ms;
+	worker->owes_upkeep = false;
 	drain_and_expire(worker, now_ms);
 	/* The first worker does what concerns all. */
 	if (worker->idx)
@@ -334,12 +335,22 @@ static void upkeep(struct worker *worker, bool at_once)
 
 /* --- the loop -------------------------------------------------------------------------------------- */
 
+/* How long to sleep at most, in ms. Nobody attached: for ever. */
+static int sleep_time(const struct worker *worker)
+{
+	bool is_needed = worker->idx ? worker->n_lanes != 0 : broker_has_sessions(worker->broker);
+
+	if (worker->owes_upkeep)
+		return UPKEEP_MS;
+	return is_needed ? UPKEEP_SLEEP_MS : -1;
+}
+
 static void sleep_once(struct worker *worker)
 {
 	struct epoll_event event[16];
-	int i, n, timeout = worker->n_lanes ? UPKEEP_SLEEP_MS : -1;
+	int i, n;
 
-	upkeep(worker, true);
+	upkeep(worker);
 	shared_u32_store(&worker->shared->need_wakeup, 1);
 	/* Keeps the store of need_wakeup before the loads of the rings. */
 	shared_fence();
@@ -347,7 +358,7 @@ static void sleep_once(struct worker *worker)
 		shared_u32_store(&worker->shared->need_wakeup, 0);
 		return;
 	}
-	n = epoll_wait(worker->epoll, event, 16, timeout);
+	n = epoll_wait(worker->epoll, event, 16, sleep_time(worker));
 	shared_u32_store(&worker->shared->need_wakeup, 0);
 	for (i = 0; i < n; i++) {
 		if (event[i].data.ptr == &worker->bell)
@@ -372,7 +383,7 @@ static bool may_spin(struct worker *worker)
 	shared_relax();
 	if (++worker->n_spins % SPINS_PER_CLOCK)
 		return true;
-	upkeep(worker, false);
+	upkeep(worker);
 	if (c->broker.poll == CONFIG_POLL_BUSY)
 		return true;
 	if (!worker->spin_until_ns)
@@ -396,7 +407,7 @@ static bool is_stopping(const struct worker *worker)
 
 /*
  * The end: carry out what is there, but not for ever, since a client may always have one more; what
- * comes after is answered with STOPPING, once round, and the rest sees the hang-up.
+ * comes after is answered with STOPPING, for as long again, and the rest sees the hang-up.
  */
 static void finish(struct worker *worker)
 {
@@ -405,7 +416,9 @@ static void finish(struct worker *worker)
 	while (serve_all(worker) && now_ns() < until_ns)
 		;
 	worker->is_refusing = true;
-	serve_all(worker);
+	until_ns = now_ns() + FINISH_NS;
+	while (serve_all(worker) && now_ns() < until_ns)
+		;
 }
 
 static void *worker_main(void *argument)
@@ -421,8 +434,9 @@ static void *worker_main(void *argument)
 			read_mail(worker);
 		if (found) {
 			worker->spin_until_ns = 0;
+			worker->owes_upkeep = true;
 			if (++worker->n_rounds % ROUNDS_PER_UPKEEP == 0)
-				upkeep(worker, false);
+				upkeep(worker);
 			continue;
 		}
 		if (spins && may_spin(worker))

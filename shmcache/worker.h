@@ -34,6 +34,8 @@ struct worker {
 	uint64_t spin_until_ns;
 	uint64_t upkeep_ms; /* when upkeep was last done */
 	unsigned n_rounds, n_spins;
+	bool is_refusing; /* answers STOPPING to all */
+	bool owes_upkeep; /* there was work since the last */
 };
 
 /* 0 or -errno; the thread runs then. */
