@@ -18,6 +18,7 @@
 #include <math.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char arguments[] = "[--only NAME] [--shmcached PATH]";
@@ -204,6 +205,19 @@ static void cpus_choose(struct compare *compare)
 		compare->cpu[1] = compare->cpu[0];
 }
 
+/* Two processes that take turns on two CPUs lose more to a third than one process does.
+ */
+static void machine_say(struct compare *compare)
+{
+	double load = 0;
+
+	if (getloadavg(&load, 1) == 1)
+		report_say(&compare->rep, "CPUs %d and %d, load %.1f%s", compare->cpu[0],
+			compare->cpu[1], load,
+			load > 1 ? ": others are at work, expect a wide range of rounds"
+				 : "");
+}
+
 static const char *options_parse(struct compare *compare, int argc, char **argv)
 {
 	const char *only = NULL;
@@ -236,6 +250,7 @@ int main(int argc, char **argv)
 	compare.n_rounds = compare.rep.quick ? 3 : 5;
 	compare_must(&compare, cleanup_guard(), "signals");
 	cpus_choose(&compare);
+	machine_say(&compare);
 	for (i = 0; i < n_cases; i++) {
 		if (only && strncmp(only, cases[i].name, strlen(only)))
 			continue;
