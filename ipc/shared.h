@@ -6,6 +6,17 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#if defined(__SANITIZE_THREAD__)
+#define SHARED_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SHARED_TSAN 1
+#endif
+#endif
+#ifdef SHARED_TSAN
+#include <sanitizer/tsan_interface.h>
+#endif
+
 /*
  * The wrappers make a plain read or write of a shared word a compile error, so that each access
  * names its memory order. Every word has one writer (a process, and in it one thread at a time or a
@@ -80,6 +91,29 @@ static inline void shared_fence(void)
 static inline void shared_compiler_fence(void)
 {
 	atomic_signal_fence(memory_order_seq_cst);
+}
+
+/*
+ * For the thread sanitizer alone, an order that it can't see, since it is made by code that is not
+ * built with it: what a thread did before the one comes before what another does after the other, on
+ * the same @token. No code otherwise.
+ */
+static inline void shared_happens_before(const void *token)
+{
+#ifdef SHARED_TSAN
+	__tsan_release((void *)token);
+#else
+	(void)token;
+#endif
+}
+
+static inline void shared_happens_after(const void *token)
+{
+#ifdef SHARED_TSAN
+	__tsan_acquire((void *)token);
+#else
+	(void)token;
+#endif
 }
 
 /* A breath for the sibling thread and the memory system in a spin loop. */
