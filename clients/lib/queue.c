@@ -81,6 +81,16 @@ static bool has_finished(const struct shmc_queue *q)
 	return q->lost.first || (q->lane && q->lane->engine.done.first);
 }
 
+/*
+ * A lane may come with requests that its last owner abandoned and that fill it. When these are
+ * answered nothing more is to come, and whoever was refused a submit must be woken for another.
+ */
+static bool has_news(const struct shmc_queue *q)
+{
+	return has_finished(q) || (q->is_refused && q->lane && !q->lane->engine.n_open &&
+		!ring_in_flight(&q->lane->ring));
+}
+
 /* The broker is gone: all that is unfinished has its result now. */
 static void queue_lost(struct shmc_queue *q)
 {
@@ -187,7 +197,8 @@ int shmc_submit(struct shmc_queue *queue, struct shmc_request *const *requests, 
 	while (taken < n && !engine_begin(queue->lane, requests[taken], false))
 		taken++;
 	ring_announce(&queue->lane->ring);
-	event_set(queue, has_finished(queue));
+	queue->is_refused = taken < n;
+	event_set(queue, has_news(queue));
 	return (int)taken;
 }
 
@@ -248,7 +259,7 @@ int shmc_reap(struct shmc_queue *queue, struct shmc_request **done, size_t max, 
 	}
 	if (queue->lane && n)
 		ring_disarm(&queue->lane->ring);
-	event_set(queue, has_finished(queue));
+	event_set(queue, has_news(queue));
 	return n || queue->lane ? (int)n : -ENOTCONN;
 }
 

@@ -18,6 +18,7 @@ struct shmc_queue {
 	int epoll;			 /* doorbell, session socket, event */
 	int event;			 /* an eventfd that counts while something is finished */
 	bool is_event_set;
+	bool is_refused; /* the last submit did not take all */
 };
 
 /* Free the memory and descriptors; the lane goes with the handle. */
