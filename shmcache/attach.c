@@ -432,7 +432,7 @@ void attach_expire(struct broker *b, uint64_t now_ms)
 static int clear_path(const struct sockaddr_un *address, char *why, size_t why_size)
 {
 	struct stat st;
-	bool is_served;
+	bool is_dead;
 	int fd;
 
 	if (lstat(address->sun_path, &st))
@@ -445,12 +445,12 @@ static int clear_path(const struct sockaddr_un *address, char *why, size_t why_s
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	is_served = !connect(fd, (const struct sockaddr *)address, sizeof(*address)) ||
-		errno == EAGAIN;
+	is_dead = connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
+		errno == ECONNREFUSED;
 	close(fd);
-	if (is_served) {
-		snprintf(why, why_size, "another process listens on %s: choose another [cache] "
-					"socket", address->sun_path);
+	if (!is_dead) {
+		snprintf(why, why_size, "another process has %s: choose another [cache] socket",
+			address->sun_path);
 		return -EADDRINUSE;
 	}
 	unlink(address->sun_path);

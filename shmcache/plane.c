@@ -69,9 +69,10 @@ int plane_lock(struct plane *p, const char *name, char *why, size_t why_size)
 	if (!r) {
 		n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
 		if (ftruncate(p->lock_fd, 0) < 0 || pwrite(p->lock_fd, pid, (size_t)n, 0) != n) {
-			snprintf(why, why_size, "can't write to the lock of %s: %s", name,
-				strerror(errno));
 			r = -errno;
+			snprintf(why, why_size, "can't write to the lock of %s: %s", name,
+				strerror(-r));
+			plane_close(p, false);
 		}
 	} else if (r == -EBUSY) {
 		n = (int)pread(p->lock_fd, pid, sizeof(pid) - 1, 0);
@@ -230,6 +231,15 @@ struct abi_session *plane_session_slot(struct plane *p)
 	return NULL;
 }
 
+static bool object_exists(const char *object)
+{
+	int fd = shm_open(object, O_RDONLY | O_CLOEXEC, 0);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0 || errno != ENOENT;
+}
+
 void plane_close(struct plane *p, bool unlink)
 {
 	char object[64];
@@ -239,9 +249,11 @@ void plane_close(struct plane *p, bool unlink)
 	p->shared = NULL;
 	if (p->lock_fd < 0)
 		return;
-	if (unlink) {
-		wire_object_name(p->name, WIRE_OBJECT_PLANE, object, sizeof(object));
+	wire_object_name(p->name, WIRE_OBJECT_PLANE, object, sizeof(object));
+	if (unlink)
 		shm_unlink(object);
+	/* The lock goes with the plane, also with one that could not be made. */
+	if (!object_exists(object)) {
 		wire_object_name(p->name, WIRE_OBJECT_LOCK, object, sizeof(object));
 		shm_unlink(object);
 	}
