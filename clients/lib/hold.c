@@ -18,7 +18,8 @@ static struct shared_u64 *look(struct hold_table *t, uint32_t n)
 {
 	for (; n; n--) {
 		t->cursor = t->cursor + 1 < t->used ? t->cursor + 1 : 0;
-		if (!shared_u64_load(&t->cell[t->cursor]))
+		/* acquire: as in hold_table_free_cell() */
+		if (!shared_u64_load_acquire(&t->cell[t->cursor]))
 			return &t->cell[t->cursor];
 	}
 	return NULL;

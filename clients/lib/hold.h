@@ -36,12 +36,18 @@ static hot_inline struct shared_u64 *hold_table_free_cell(struct hold_table *t)
 	struct shared_u64 *cell = &t->cell[t->cursor];
 
 	/*
-	 * Relaxed: whoever cleared it had done with the record, and the record that we shall hold
-	 * is another matter.
+	 * Acquire; partner: hold_clear(), perhaps by another thread. The broker may never see that
+	 * 0, but only what we store over it; so what its writer has done with is to come before.
 	 */
-	if (likely(!shared_u64_load(cell)))
+	if (likely(!shared_u64_load_acquire(cell)))
 		return cell;
 	return hold_table_search(t);
+}
+
+/* Store a word in a free cell. Release, see above; partner: the broker's acquire in its scan. */
+static hot_inline void hold_set(struct shared_u64 *cell, uint64_t word)
+{
+	shared_u64_store_release(cell, word);
 }
 
 /*

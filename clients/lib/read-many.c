@@ -69,7 +69,7 @@ static hot_inline void hold_all(struct reader *r, size_t n, struct item *item, i
 			results[i] = ALONE;
 			continue;
 		}
-		shared_u64_store(item[i].hold, item[i].word);
+		hold_set(item[i].hold, item[i].word);
 		__builtin_prefetch(&r->index.cell[abi_word_cell(item[i].word)]);
 	}
 }

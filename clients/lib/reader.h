@@ -101,7 +101,7 @@ static hot_inline int reader_hold(struct reader *r, const struct shared_u64 *slo
 
 	if (unlikely(!hold))
 		return SHMC_QUOTA;
-	shared_u64_store(hold, word);
+	hold_set(hold, word);
 	reader_fence(r);
 	/* Acquire; partner: the release in the broker's publish. */
 	if (unlikely(shared_u64_load_acquire(slot) != word)) {
