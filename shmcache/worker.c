@@ -335,6 +335,15 @@ static void upkeep(struct worker *worker)
 
 /* --- the loop -------------------------------------------------------------------------------------- */
 
+/* Gauges follow the work at once: who stored something and asks for the usage then, sees it. */
+static void pay_gauges(struct worker *worker)
+{
+	if (!worker->owes_gauges)
+		return;
+	worker->owes_gauges = false;
+	store_gauges(&worker->broker->store, worker->broker->plane.shared);
+}
+
 /* How long to sleep at most, in ms. Nobody attached: for ever. */
 static int sleep_time(const struct worker *worker)
 {
@@ -350,6 +359,7 @@ static void sleep_once(struct worker *worker)
 	struct epoll_event event[16];
 	int i, n;
 
+	pay_gauges(worker);
 	upkeep(worker);
 	shared_u32_store(&worker->shared->need_wakeup, 1);
 	/* Keeps the store of need_wakeup before the loads of the rings. */
@@ -383,6 +393,7 @@ static bool may_spin(struct worker *worker)
 	shared_relax();
 	if (++worker->n_spins % SPINS_PER_CLOCK)
 		return true;
+	pay_gauges(worker);
 	upkeep(worker);
 	if (c->broker.poll == CONFIG_POLL_BUSY)
 		return true;
@@ -434,7 +445,7 @@ static void *worker_main(void *argument)
 			read_mail(worker);
 		if (found) {
 			worker->spin_until_ns = 0;
-			worker->owes_upkeep = true;
+			worker->owes_upkeep = worker->owes_gauges = true;
 			if (++worker->n_rounds % ROUNDS_PER_UPKEEP == 0)
 				upkeep(worker);
 			continue;

@@ -35,7 +35,7 @@ struct worker {
 	uint64_t upkeep_ms; /* when upkeep was last done */
 	unsigned n_rounds, n_spins;
 	bool is_refusing; /* answers STOPPING to all */
-	bool owes_upkeep; /* there was work since the last */
+	bool owes_upkeep, owes_gauges; /* there was work since the last */
 };
 
 /* 0 or -errno; the thread runs then. */
