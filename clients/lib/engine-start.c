@@ -154,6 +154,11 @@ int engine_start(struct lane *lane, struct shmc_request *q)
 		engine_put_words(q, &s);
 		break;
 	case SHMC_OP_RESERVE:
+		/* The broker would grant it, for WRITEs; but this block could not be written to. */
+		if (lane->session->role != WIRE_ROLE_WRITER) {
+			engine_finish(lane, q, -EACCES);
+			return 0;
+		}
 		s.operation = ABI_OP_RESERVE;
 		engine_put_words(q, &s);
 		break;
