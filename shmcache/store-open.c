@@ -204,7 +204,8 @@ int store_open(struct store *s, const struct store_options *o, struct store_open
 	pthread_mutex_init(&s->reclaim_lock, NULL);
 	s->batch = o->batch ? o->batch : 1;
 	s->has_membarrier = can_membarrier();
-	s->pinned_size = s->reserved_size = s->n_expiring = s->sweep_cell = s->policy_books = 0;
+	s->pinned_size = s->reserved_size = s->n_expiring = s->sweep_cell = 0;
+	s->policy_books = 0;
 	s->round = 0;
 
 	why[0] = '\0';

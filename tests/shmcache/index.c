@@ -383,39 +383,48 @@ static void test_chain(void **state)
 	}
 }
 
-/* A chain that is too long to split stays as it is, and all goes on. */
-static void test_chain_too_long(void **state)
+/* Keys that are made to collide fill a chain and no more, and keep nothing else from growing. */
+static void test_chain_full(void **state)
 {
 	static uint32_t cells[600];
 	struct index_key key;
-	uint32_t at = 0; /* a key of four bytes: the others are longer */
-	uint64_t i;
+	uint32_t at = 0, cell; /* keys of four bytes: the others are longer */
+	uint64_t i, n = 0, n_refused = 0;
+	int r = 0;
 
 	(void)state;
 	create(64 * MIB);
 	/* All in bucket 1024, once there is one: they move when bucket 0 is split. */
-	for (i = 0; i < 600; at++) {
+	for (; !r; at++) {
 		key = index_key(&ix, &at, sizeof(at));
 		if ((key.hash & 2047) != 1024)
 			continue;
-		assert_int_equal(index_open(&ix, &key, NULL, &cells[i]), 0);
-		assert_int_equal(index_insert(&ix, cells[i++], key.hash), 0);
+		assert_int_equal(index_open(&ix, &key, NULL, &cell), 0);
+		r = index_insert(&ix, cell, key.hash);
+		if (r)
+			index_free(&ix, cell);
+		else
+			cells[n++] = cell;
+		assert_true(n < 600);
 	}
+	assert_int_equal(r, INDEX_FULL);
+	assert_true(n >= 7 * ABI_BUCKET_SLOTS);
+	/* The one whose slot another could have is of that chain. */
+	assert_int_not_equal(index_chain_cell(&ix, key.hash), 0);
+	assert_int_equal(hash_bytes(ix.lookup.seed, ix.cell[index_chain_cell(&ix, key.hash)].key, 4) %
+			2048,
+		1024);
+	/* Who meets them in bucket 0, before it is split, finds it full; nobody else does. */
 	for (i = 0; i < 20000; i++)
-		assert_int_equal(insert(i), 0);
-	assert_int_equal(ix.n_buckets, 1024);
-	for (i = 0; i < 20000; i++)
-		check_key(i);
-	for (i = 0; i < 600; i++) {
+		n_refused += insert(i) != 0;
+	assert_true(n_refused < 40);
+	assert_true(ix.n_buckets > 3500);
+	for (i = 0; i < n; i++) {
 		assert_non_null(index_slot_of(&ix, cells[i]));
 		index_remove(&ix, index_slot_of(&ix, cells[i]));
 		index_free(&ix, cells[i]);
 	}
-	/* It was the only thing in the way. */
-	for (i = 20000; i < 40000; i++)
-		assert_int_equal(insert(i), 0);
-	assert_true(ix.n_buckets > 5000);
-	for (i = 0; i < 40000; i++)
+	for (i = 0; i < 20000; i++)
 		check_key(i);
 	check_cells();
 }
@@ -430,7 +439,7 @@ int main(void)
 		UNIT(test_full),
 		UNIT(test_too_small),
 		UNIT(test_chain),
-		UNIT(test_chain_too_long),
+		UNIT(test_chain_full),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -298,7 +298,7 @@ uint64_t rig_read(const struct lookup *l, struct shared_u64 *hold, const void *k
 			}
 		}
 		/* A split may have moved it under our eyes: not a miss yet. */
-		if (lookup_n_buckets(l) == n)
+		if (lookup_n_buckets_again(l) == n)
 			return 0;
 	}
 }
