@@ -136,7 +136,8 @@ static void session_ready(struct watch *watch, uint32_t events)
 		r = message.head.type == WIRE_LANE_OPEN ? lane_answer(s) : -EBADMSG;
 	if (!r)
 		return;
-	if (r != -EBADMSG) {
+	/* EAGAIN: it asks and asks, and does not read the answers. */
+	if (r != -EBADMSG && r != -EAGAIN) {
 		session_end(b, s);
 		return;
 	}
@@ -471,6 +472,8 @@ int attach_open(struct broker *b, const char *path, char *why, size_t why_size)
 	a->listener.owner = b;
 	a->listener.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	/* Accepted connections inherit it: see session_lane_open(). */
+	(void)setsockopt(a->listener.fd, SOL_SOCKET, SO_PASSRIGHTS, &(int){0}, sizeof(int));
 	why[0] = '\0';
 	r = a->listener.fd < 0 ? -errno : clear_path(&address, why, why_size);
 	if (!r && !bind(a->listener.fd, (struct sockaddr *)&address, sizeof(address))) {

@@ -160,6 +160,31 @@ void broker_mend(struct broker *b, struct abi_worker *w)
 		LOG_STR("why", "a client of the role writer changed its size or punched holes"));
 }
 
+void broker_check_holds(struct broker *b, struct abi_worker *w)
+{
+	uint64_t size = b->store.tier[ABI_TIER_DRAM].size;
+	uint64_t quota = size / 100 * b->config->session.held_percent;
+	struct session *s;
+	bool any = false;
+
+	if (store_limbo_size(&b->store) <= quota)
+		return;
+	pthread_mutex_lock(&b->sessions_lock);
+	for (s = b->sessions; s; s = s->next) {
+		if (session_held_size(s, &b->store) <= quota ||
+			!session_cut_off(s, ABI_FAULT_HOLDS))
+			continue;
+		store_count(w, ABI_COUNTER_SESSIONS_BROKEN, 1);
+		log_warning(b->log, "session-cut-off", LOG_U64("session", s->id),
+			LOG_I64("pid", s->pid), LOG_U64("uid", s->uid),
+			LOG_STR("why", abi_fault_name(ABI_FAULT_HOLDS)));
+		any = true;
+	}
+	pthread_mutex_unlock(&b->sessions_lock);
+	if (any)
+		broker_poke(b);
+}
+
 /* --- start ----------------------------------------------------------------------------------------- */
 
 #define DRAM_SIZE_MIN (UINT64_C(1) << 20)

@@ -74,6 +74,9 @@ static inline bool broker_has_sessions(const struct broker *b)
 	return atomic_load_explicit(&b->n_sessions, memory_order_relaxed) != 0;
 }
 
+/* Cut off who keeps more of the tier from being reused than its share. By the first worker. */
+void broker_check_holds(struct broker *b, struct abi_worker *w);
+
 /* Wake the control thread: a session is to be cut off. Any thread. */
 void broker_poke(struct broker *b);
 

@@ -93,6 +93,9 @@ static bool claim_record(struct index *ix, uint64_t word, uint64_t bucket_idx)
 		unclaim_tails(ix, r->tail, n_tails(r));
 		goto unclaim;
 	}
+	/* Numbers go on from the highest, so that none names two records. */
+	if (r->generation > ix->generation)
+		ix->generation = r->generation;
 	return true;
 unclaim:
 	ix->meta[cell].state = INDEX_FREE;

@@ -74,6 +74,16 @@ bool store_has_limbo(const struct store *s)
 	return __atomic_load_n(&s->limbo.n, __ATOMIC_RELAXED) != 0;
 }
 
+uint64_t store_limbo_size(struct store *s)
+{
+	uint64_t size;
+
+	pthread_mutex_lock(&s->lock);
+	size = s->limbo.size;
+	pthread_mutex_unlock(&s->lock);
+	return size;
+}
+
 void store_reclaim(struct store *s, struct abi_worker *w)
 {
 	uint64_t n, kept;

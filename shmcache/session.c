@@ -10,10 +10,6 @@
 
 #include "shmcache/session.h"
 
-#ifndef SO_PASSRIGHTS
-#define SO_PASSRIGHTS 83
-#endif
-
 /*
  * Two regions, so that no mapping holds words of both sides. The request region is sealed against
  * shrinking and growing: whatever the client does to the descriptor, our loads never hit a missing
@@ -181,6 +177,29 @@ void session_scan_holds(const struct session *s, struct index *ix, uint8_t round
 				index_mark_held(ix, abi_word_cell(raw_word), round);
 		}
 	}
+}
+
+/*
+ * What is held is no secret and no crime; it matters when it is retired. Looked at when much of the
+ * tier is in limbo, thus rarely, and under the lock: the cells' states stand still.
+ */
+uint64_t session_held_size(const struct session *s, struct store *store)
+{
+	unsigned n_lanes = atomic_load_explicit(&s->n_lanes, memory_order_acquire), i;
+	const struct shared_u64 *hold;
+	uint64_t size = 0, raw_word, j;
+
+	pthread_mutex_lock(&store->lock);
+	for (i = 0; i < n_lanes; i++) {
+		hold = (const void *)((const uint8_t *)s->lane[i].request + s->geometry.hold_off);
+		for (j = 0; j < s->geometry.n_holds; j++) {
+			raw_word = shared_u64_load(&hold[j]);
+			if (raw_word)
+				size += store_limbo_size_locked(store, abi_word_cell(raw_word));
+		}
+	}
+	pthread_mutex_unlock(&store->lock);
+	return size;
 }
 
 /*

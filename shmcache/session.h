@@ -59,6 +59,10 @@ struct session_pin {
 
 #define SESSION_PINS_MAX 1024
 
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83 /* Linux 6.16 */
+#endif
+
 struct session {
 	/* Set at the start, constant. */
 	uint64_t id;
@@ -111,6 +115,9 @@ int session_lane_open(struct session *s, struct lane **lane, int *client_end);
 
 /* Mark the hold cells' cells. Any thread; the session must not go meanwhile. */
 void session_scan_holds(const struct session *s, struct index *ix, uint8_t round);
+
+/* Bytes of retired blocks that its holds keep, each hold counted. As session_scan_holds(). */
+uint64_t session_held_size(const struct session *s, struct store *store);
 
 /* Reservations and pins go back to the store. By the worker, or after it. */
 void session_give_back(struct session *s, struct store *store, struct abi_worker *w);

@@ -48,6 +48,13 @@ void store_limbo_locked(struct store *s, uint32_t cell)
 	__atomic_store_n(&s->limbo.n, s->limbo.n + 1, __ATOMIC_RELAXED);
 }
 
+uint64_t store_limbo_size_locked(struct store *s, uint32_t cell)
+{
+	return cell < s->index.n_cells && s->index.meta[cell].state == INDEX_RETIRED
+		? store_block_size(s, cell)
+		: 0;
+}
+
 void store_retire_locked(
 	struct store *s, struct shared_u64 *slot, uint32_t cell, enum store_gone how)
 {

@@ -155,6 +155,9 @@ void store_reclaim(struct store *s, struct abi_worker *w);
 /* Is there something in limbo? Without the lock: a hint. */
 bool store_has_limbo(const struct store *s);
 
+/* Bytes in limbo. */
+uint64_t store_limbo_size(struct store *s);
+
 /* Look at up to @n cells for entries whose time is over, and remove them. */
 void store_sweep(struct store *s, struct abi_worker *w, unsigned n);
 
@@ -208,6 +211,9 @@ bool store_chain_room_locked(struct store *s, struct abi_worker *w, uint64_t has
 enum store_gone { STORE_GONE_EVICTED, STORE_GONE_REMOVED };
 void store_retire_locked(
 	struct store *s, struct shared_u64 *slot, uint32_t cell, enum store_gone how);
+
+/* The size of the block of @cell, any number, if that is in limbo; else 0. */
+uint64_t store_limbo_size_locked(struct store *s, uint32_t cell);
 
 /* Into limbo with a cell that no slot names any more. */
 void store_limbo_locked(struct store *s, uint32_t cell);

@@ -328,8 +328,10 @@ static void upkeep(struct worker *worker)
 		return;
 	broker_mend(b, worker->shared);
 	store_sweep(&b->store, worker->shared, SWEEP_CELLS);
-	if (store_has_limbo(&b->store))
+	if (store_has_limbo(&b->store)) {
 		store_reclaim(&b->store, worker->shared);
+		broker_check_holds(b, worker->shared);
+	}
 	store_gauges(&b->store, b->plane.shared);
 }
 

@@ -98,6 +98,7 @@ struct config {
 		unsigned reservations;	   /* open at once, per session */
 		unsigned reserved_percent; /* of the tier, per session (key: reserved_max) */
 		unsigned pinned_percent;   /* of the tier, per session (key: pinned_max) */
+		unsigned held_percent;	   /* of the tier, per session (key: held_max) */
 		uint64_t pin_time_max_ns;
 		uint64_t hello_timeout_ns;
 		unsigned handshakes; /* connections that have not said hello */

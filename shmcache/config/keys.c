@@ -112,6 +112,11 @@ const struct key keys[] = {
 	{"session", "pinned_max", KEY_PERCENT, FIELD(session.pinned_percent), .min = 0,
 		.max = 100, .value = "25%",
 		.help = "The share of a tier that one client may pin."},
+	{"session", "held_max", KEY_PERCENT, FIELD(session.held_percent), .min = 1,
+		.max = 100, .value = "50%",
+		.help = "The share of a tier that one client's views may keep from being reused, "
+			"counting values that are gone otherwise; who holds more is cut off when "
+			"the room is wanted."},
 	{"session", "pin_time_max", KEY_DURATION, FIELD(session.pin_time_max_ns), .min = SEC,
 		.max = 8760 * HOUR, .value = "1h", .help = "How long a pin may last."},
 	{"session", "hello_timeout", KEY_DURATION, FIELD(session.hello_timeout_ns),

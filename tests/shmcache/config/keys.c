@@ -43,6 +43,7 @@ static void defaults_are_as_promised(void **state)
 	assert_int_equal(c.session.reservations, 64);
 	assert_int_equal(c.session.reserved_percent, 25);
 	assert_int_equal(c.session.pinned_percent, 25);
+	assert_int_equal(c.session.held_percent, 50);
 	assert_int_equal(c.session.pin_time_max_ns, UINT64_C(3600000000000));
 	assert_int_equal(c.session.hello_timeout_ns, UINT64_C(5000000000));
 	assert_int_equal(c.session.handshakes, 64);
@@ -63,7 +64,7 @@ static const char all_set[] =
 	"[eviction]\npolicy = s3-fifo\nbatch = 33\n"
 	"[broker]\nworkers = 4\npoll = busy\nspin = 7us\nround = 12\ncpus = 0-3,8\n"
 	"[session]\nmax = 100\nlanes = 11\nqueue = 32\nholds = 128\nstaging = 2MiB\n"
-	"reservations = 9\nreserved_max = 10%\npinned_max = 20%\npin_time_max = 2m\n"
+	"reservations = 9\nreserved_max = 10%\npinned_max = 20%\nheld_max = 30%\npin_time_max = 2m\n"
 	"hello_timeout = 250ms\nhandshakes = 17\n"
 	"[access]\nowner = stager\nother = reader\n"
 	"[log]\nlevel = debug\ntarget = journal\n";
@@ -99,6 +100,7 @@ static void every_key_reaches_its_field(void **state)
 	assert_int_equal(c.session.reservations, 9);
 	assert_int_equal(c.session.reserved_percent, 10);
 	assert_int_equal(c.session.pinned_percent, 20);
+	assert_int_equal(c.session.held_percent, 30);
 	assert_int_equal(c.session.pin_time_max_ns, UINT64_C(120000000000));
 	assert_int_equal(c.session.hello_timeout_ns, 250000000);
 	assert_int_equal(c.session.handshakes, 17);
@@ -246,7 +248,7 @@ static void every_number_keeps_its_limits(void **state)
 		if (k->power_of_two)
 			try_number(k, k->min + 1, "is not a power of two");
 	}
-	assert_int_equal(n_seen, 19);
+	assert_int_equal(n_seen, 20);
 }
 
 static void every_choice_can_be_chosen(void **state)
