@@ -188,16 +188,11 @@ static uint64_t fd_size_ahead(int fd)
 static int put_fd(struct put *put, int fd)
 {
 	uint64_t size = fd_size_ahead(fd);
-	int r;
 
 	if (size > SHMC_VALUE_SIZE_MAX)
 		return -EFBIG;
-	if (size >= IN_PLACE_SIZE && shmc_role(put->cli->cache) == SHMC_ROLE_WRITER) {
-		r = put_in_place(put, fd, size);
-		/* reservations used up, or not for us: nothing was read so far */
-		if (r != SHMC_QUOTA && r != -EACCES)
-			return r;
-	}
+	if (size >= IN_PLACE_SIZE && shmc_role(put->cli->cache) == SHMC_ROLE_WRITER)
+		return put_in_place(put, fd, size);
 	return put_stream(put, fd);
 }
 
