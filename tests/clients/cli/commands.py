@@ -224,10 +224,10 @@ class Pin(Case):
     def test_time(self):
         self.put("k", size=MiB)
         begin = time.monotonic()
-        cli = self.start_pin("k", "--for", "1500ms")
+        cli = self.start_pin("k", "--for", "4s")
         self.assertGreaterEqual(self.pinned(), MiB)
         self.assertEqual(self.finish(cli)[0], OK)
-        self.assertGreaterEqual(time.monotonic() - begin, 1.4)
+        self.assertGreaterEqual(time.monotonic() - begin, 3.9)
         self.assertEqual(self.pinned(), 0)
 
     def test_interrupt(self):
