@@ -21,6 +21,36 @@
  * No map is inherited by a child (the guard's page is, wiped): its descriptors are all it has of
  * them, and it closes these. It must not unmap, since something of its own may be in their place.
  */
+#define HUGE_PAGE (UINT64_C(2) << 20)
+
+/*
+ * Where the broker's memory is in huge pages, a process maps it in huge pages as well, and takes one
+ * fault for 2 MiB instead of 512. The kernel does so only where address and offset agree in their low
+ * bits, which mmap() does not see to: take more room than needed, and map over what is aligned of it.
+ */
+static void *aligned_map(uint64_t size, int protection, int fd)
+{
+	uint64_t room = size + HUGE_PAGE;
+	uint8_t *base, *start, *end;
+	void *map;
+
+	start = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (start == MAP_FAILED)
+		return MAP_FAILED;
+	base = start + (-(uintptr_t)start & (HUGE_PAGE - 1));
+	end = base + ((size + 4095) & ~UINT64_C(4095));
+	map = mmap(base, size, protection, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0);
+	if (map == MAP_FAILED) {
+		munmap(start, room);
+		return MAP_FAILED;
+	}
+	if (base > start)
+		munmap(start, (size_t)(base - start));
+	if (start + room > end)
+		munmap(end, (size_t)(start + room - end));
+	return map;
+}
+
 static int area_map(struct session_area *area, int fd, uint64_t size, int protection)
 {
 	struct stat st;
@@ -31,7 +61,7 @@ static int area_map(struct session_area *area, int fd, uint64_t size, int protec
 	/* Devices have no size; beyond a file's end there would be a SIGBUS. */
 	if (!size || size > SIZE_MAX / 2 || (S_ISREG(st.st_mode) && (uint64_t)st.st_size < size))
 		return -EPROTONOSUPPORT;
-	map = mmap(NULL, size, protection, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	map = aligned_map(size, protection, fd);
 	if (map == MAP_FAILED)
 		return -errno;
 	(void)madvise(map, size, MADV_DONTFORK);
