@@ -1,0 +1,531 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The way in: names that are no cache, planes and hellos of other versions, and clients that never
+ * get past the door or never stop knocking.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/system/common.h"
+
+#define N_HANDSHAKES 16
+#define N_LANES 4
+
+static struct system_broker broker;
+static char why[256];
+
+static int attach(const char *name)
+{
+	struct shmc_attach_options options = {.timeout_ms = 2000, .why = why,
+		.why_size = sizeof(why)};
+	struct shmc *cache = NULL;
+	int r;
+
+	why[0] = '\0';
+	r = shmc_attach(&cache, name, &options);
+	if (!r)
+		shmc_detach(cache);
+	else
+		assert_int_not_equal(why[0], '\0'); /* a person is told */
+	return r;
+}
+
+/* --- names and planes ------------------------------------------------------------------------------ */
+
+static void test_no_such_name(void **state)
+{
+	struct shmc *cache;
+
+	(void)state;
+	assert_int_equal(attach("no-such-cache"), -ENOENT);
+	assert_non_null(strstr(why, "no-such-cache"));
+	assert_int_equal(attach(""), -EINVAL);
+	assert_int_equal(attach("a/b"), -EINVAL);
+	assert_int_equal(attach("../x"), -EINVAL);
+	assert_int_equal(
+		attach("1234567890123456789012345678901234567890123456789"), -EINVAL);
+	assert_int_equal(shmc_attach(&cache, "no-such-cache", NULL), -ENOENT);
+}
+
+struct doctored {
+	struct cleanup cleanup;
+	char object[64];
+	struct abi_plane *plane;
+	size_t size;
+};
+
+static void plane_remove(struct cleanup *cleanup)
+{
+	struct doctored *d = (struct doctored *)cleanup; /* its first member */
+
+	shm_unlink(d->object);
+}
+
+/* A copy of the broker's plane under another name, to be doctored. */
+static const char *doctored_make(struct doctored *d)
+{
+	const struct abi_plane *plane;
+	int fd;
+
+	plane = raw_plane_open(broker.run.name, &d->size);
+	assert_non_null(plane);
+	snprintf(d->object, sizeof(d->object), "/doctored-%d", getpid());
+	cleanup_add(&d->cleanup, plane_remove);
+	fd = shm_open(d->object, O_RDWR | O_CREAT | O_TRUNC, 0644);
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, (off_t)d->size), 0);
+	d->plane = mmap(NULL, d->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_true(d->plane != MAP_FAILED);
+	close(fd);
+	memcpy((void *)d->plane, (const void *)plane, d->size);
+	raw_plane_close(plane, d->size);
+	return d->object + 1;
+}
+
+static void doctored_free(struct doctored *d)
+{
+	munmap(d->plane, d->size);
+	cleanup_drop(&d->cleanup);
+	plane_remove(&d->cleanup);
+}
+
+static void test_doctored_plane(void **state)
+{
+	static struct doctored d;
+	const char *name = doctored_make(&d);
+
+	(void)state;
+	/* As it is, it leads to the real broker. */
+	assert_int_equal(attach(name), 0);
+	d.plane->version++;
+	assert_int_equal(attach(name), -EPROTONOSUPPORT);
+	assert_non_null(strstr(why, "version"));
+	d.plane->version--;
+	d.plane->fingerprint ^= 1;
+	assert_int_equal(attach(name), -EPROTONOSUPPORT);
+	d.plane->fingerprint ^= 1;
+	d.plane->magic++;
+	assert_int_equal(attach(name), -EPROTONOSUPPORT);
+	d.plane->magic--;
+	d.plane->size *= 2;
+	assert_int_equal(attach(name), -EPROTONOSUPPORT);
+	d.plane->size /= 2;
+	memset(d.plane->socket_path, 'x', sizeof(d.plane->socket_path));
+	assert_true(attach(name) < 0);
+	strcpy(d.plane->socket_path, "/nonexistent/shmcache.sock");
+	assert_int_equal(attach(name), -ECONNREFUSED);
+	d.plane->socket_path[0] = '\0';
+	assert_true(attach(name) < 0);
+	shared_u32_store(&d.plane->state, ABI_STATE_STOPPED);
+	assert_int_equal(attach(name), -ECONNREFUSED);
+	doctored_free(&d);
+}
+
+static void test_short_plane(void **state)
+{
+	static struct doctored d;
+	const char *name = doctored_make(&d);
+	size_t size;
+	int fd;
+
+	(void)state;
+	for (size = 0; size <= sizeof(struct abi_plane); size += 512) {
+		fd = shm_open(d.object, O_RDWR, 0);
+		assert_int_equal(ftruncate(fd, (off_t)size), 0);
+		close(fd);
+		assert_true(attach(name) < 0);
+	}
+	doctored_free(&d);
+}
+
+/* --- hellos ---------------------------------------------------------------------------------------- */
+
+static void assert_refused(const void *message, size_t size, uint32_t refusal)
+{
+	int fd = raw_connect(broker.run.name), descriptors[WIRE_DESCRIPTORS_MAX];
+	union wire_message answer;
+	size_t n;
+
+	assert_true(fd >= 0);
+	assert_int_equal(send(fd, message, size, MSG_NOSIGNAL), size);
+	assert_int_equal(raw_receive(fd, &answer, descriptors, &n), 0);
+	assert_int_equal(n, 0);
+	assert_int_equal(answer.head.type, WIRE_REFUSED);
+	assert_int_equal(answer.refused.refusal, refusal);
+	assert_non_null(memchr(answer.refused.why, 0, sizeof(answer.refused.why)));
+	assert_int_equal(raw_wait_hangup(fd), 0);
+	close(fd);
+}
+
+static void test_hello_of_other_versions(void **state)
+{
+	struct wire_hello hello;
+	unsigned i;
+
+	(void)state;
+	raw_hello_init(&hello, WIRE_ROLE_NONE);
+	hello.head.type = WIRE_HELLO;
+	hello.head.size = sizeof(hello);
+	for (i = 0; i < 32; i++) {
+		hello.version = ABI_VERSION ^ 1U << i;
+		assert_refused(&hello, sizeof(hello), WIRE_REFUSAL_VERSION);
+	}
+	hello.version = ABI_VERSION;
+	for (i = 0; i < 64; i++) {
+		hello.fingerprint ^= UINT64_C(1) << i;
+		assert_refused(&hello, sizeof(hello), WIRE_REFUSAL_VERSION);
+		hello.fingerprint ^= UINT64_C(1) << i;
+	}
+	hello.magic++;
+	assert_refused(&hello, sizeof(hello), WIRE_REFUSAL_VERSION);
+	system_assert_alive(&broker);
+}
+
+/* Every length; whether the head owns up to it or not. */
+static void test_hello_of_every_length(void **state)
+{
+	union {
+		struct wire_hello hello;
+		char bytes[1025];
+	} message;
+	size_t size;
+	int fd;
+
+	(void)state;
+	memset(&message, 0xa5, sizeof(message));
+	raw_hello_init(&message.hello, WIRE_ROLE_NONE);
+	message.hello.head.type = WIRE_HELLO;
+	for (size = 1; size <= 1024; size++) {
+		message.hello.head.size = (uint32_t)size;
+		/* A longer one of a later version would be taken, if its version were ours. */
+		message.hello.version = size > sizeof(struct wire_hello) ? ABI_VERSION + 1 : ABI_VERSION;
+		if (size != sizeof(struct wire_hello))
+			assert_refused(&message, size, WIRE_REFUSAL_VERSION);
+		message.hello.head.size = (uint32_t)size + 1;
+		assert_refused(&message, size, WIRE_REFUSAL_VERSION);
+	}
+	/* Nothing at all is the end of a conversation, for a socket of this kind. */
+	fd = raw_connect(broker.run.name);
+	assert_true(fd >= 0);
+	assert_int_equal(send(fd, "", 0, MSG_NOSIGNAL), 0);
+	assert_int_equal(raw_wait_hangup(fd), 0);
+	close(fd);
+	system_assert_alive(&broker);
+}
+
+static void test_other_messages_first(void **state)
+{
+	union wire_message message;
+	uint32_t type;
+
+	(void)state;
+	for (type = 0; type < 12; type++) {
+		if (type == WIRE_HELLO)
+			continue;
+		memset(&message, 0, sizeof(message));
+		message.head.type = type;
+		message.head.size = sizeof(message);
+		assert_refused(&message, sizeof(message), WIRE_REFUSAL_VERSION);
+	}
+	system_assert_alive(&broker);
+}
+
+static bool fds_are(void *context)
+{
+	return system_fd_count(broker.run.proc.pid) <= *(unsigned *)context;
+}
+
+/* Descriptors that come where none belong are closed. */
+static void test_hello_with_descriptors(void **state)
+{
+	unsigned before = system_fd_count(broker.run.proc.pid), i;
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(200 * sizeof(int))];
+	} control;
+	struct wire_hello hello;
+	struct iovec iov = {&hello, sizeof(hello)};
+	int fd, fds[200], n;
+
+	(void)state;
+	for (i = 0; i < 200; i++)
+		fds[i] = STDERR_FILENO;
+	for (n = 1; n <= 200; n += n < 8 ? 1 : 48) {
+		struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes,
+			.msg_controllen = CMSG_SPACE((size_t)n * sizeof(int))};
+
+		raw_hello_init(&hello, WIRE_ROLE_NONE);
+		hello.head.type = WIRE_HELLO;
+		hello.head.size = sizeof(hello);
+		memset(&control, 0, sizeof(control));
+		CMSG_FIRSTHDR(&msg)->cmsg_level = SOL_SOCKET;
+		CMSG_FIRSTHDR(&msg)->cmsg_type = SCM_RIGHTS;
+		CMSG_FIRSTHDR(&msg)->cmsg_len = CMSG_LEN((size_t)n * sizeof(int));
+		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), fds, (size_t)n * sizeof(int));
+		fd = raw_connect(broker.run.name);
+		assert_true(fd >= 0);
+		/* EPERM: a kernel that can refuse them for the broker. */
+		assert_true(sendmsg(fd, &msg, MSG_NOSIGNAL) == sizeof(hello) || errno == EPERM);
+		close(fd);
+	}
+	assert_true(system_wait(fds_are, &before));
+	system_assert_alive(&broker);
+}
+
+/* --- who never says hello -------------------------------------------------------------------------- */
+
+static void test_silent_connections(void **state)
+{
+	unsigned before = system_fd_count(broker.run.proc.pid), most = 0, now, i;
+	int fds[10 * N_HANDSHAKES];
+
+	(void)state;
+	for (i = 0; i < 10 * N_HANDSHAKES; i++) {
+		fds[i] = raw_connect(broker.run.name);
+		assert_true(fds[i] >= 0);
+		now = system_fd_count(broker.run.proc.pid);
+		most = now > most ? now : most;
+		/* Whoever says hello gets in all the while. */
+		if (i % 16 == 0) {
+			assert_int_equal(attach(broker.run.name), 0);
+			system_assert_alive(&broker);
+		}
+	}
+	/* Six more: the ones of a client that is coming or going. */
+	assert_in_range(most, before, before + N_HANDSHAKES + 12);
+	/* The oldest were turned away for the newest; with time they all are. */
+	for (i = 0; i < 10 * N_HANDSHAKES; i++) {
+		assert_int_equal(raw_wait_hangup(fds[i]), 0);
+		close(fds[i]);
+	}
+	assert_true(system_wait(fds_are, &before));
+}
+
+static int knock(void *context)
+{
+	int fd;
+
+	(void)context;
+	for (;;) {
+		fd = raw_connect(broker.run.name);
+		if (fd >= 0)
+			close(fd);
+	}
+	return 0;
+}
+
+static void test_knocking_without_end(void **state)
+{
+	pid_t pid[2];
+	int i, r = 0, n_in = 0;
+
+	(void)state;
+	pid[0] = system_spawn(knock, NULL);
+	pid[1] = system_spawn(knock, NULL);
+	/* One may be pushed out by those who come later, and comes again. */
+	for (i = 0; i < 100; i++) {
+		r = attach(broker.run.name);
+		n_in += r == 0;
+	}
+	system_end(pid[0]);
+	system_end(pid[1]);
+	assert_in_range(n_in, 50, 100);
+	system_assert_alive(&broker);
+}
+
+/* --- too many -------------------------------------------------------------------------------------- */
+
+static void test_lane_storm(void **state)
+{
+	struct raw_client c, other;
+	struct raw_lane *lane, *others;
+	unsigned before, i;
+
+	(void)state;
+	assert_int_equal(raw_attach(&other, broker.run.name, WIRE_ROLE_NONE), 0);
+	assert_int_equal(raw_lane_open(&other, &others), 0);
+	before = system_fd_count(broker.run.proc.pid);
+	assert_int_equal(raw_attach(&c, broker.run.name, WIRE_ROLE_NONE), 0);
+	for (i = 0; i < N_LANES; i++)
+		assert_int_equal(raw_lane_open(&c, &lane), 0);
+	for (i = 0; i < 2000; i++)
+		assert_int_equal(raw_lane_open(&c, &lane), ABI_STATUS_QUOTA);
+	assert_in_range(system_fd_count(broker.run.proc.pid), before, before + 2 + N_LANES);
+	assert_int_equal(raw_ping(&c, &c.lane[0]), ABI_STATUS_OK);
+	assert_int_equal(raw_ping(&other, others), ABI_STATUS_OK);
+	raw_detach(&c);
+	assert_true(system_wait(fds_are, &before));
+	raw_detach(&other);
+}
+
+/* One who asks and never listens is cut off, and told of in the log. */
+static void test_lane_storm_unread(void **state)
+{
+	struct wire_lane_open ask = {0};
+	struct raw_client c;
+	uint64_t broken;
+	unsigned before = system_fd_count(broker.run.proc.pid);
+	struct raw_client other;
+	int r, i;
+
+	(void)state;
+	assert_int_equal(raw_attach(&other, broker.run.name, WIRE_ROLE_NONE), 0);
+	before += 2; /* the other's connection and process */
+	broken = raw_counter(&other, ABI_COUNTER_SESSIONS_BROKEN);
+	assert_int_equal(raw_attach(&c, broker.run.name, WIRE_ROLE_NONE), 0);
+	for (i = 0; i < 100000; i++) {
+		r = wire_send(c.socket, WIRE_LANE_OPEN, &ask, sizeof(ask), NULL, 0);
+		assert_true(r == 0 || r == -EAGAIN || r == -EPIPE);
+	}
+	assert_int_equal(system_wait_counter(&other, ABI_COUNTER_SESSIONS_BROKEN, broken + 1),
+		broken + 1);
+	assert_int_equal(raw_wait_hangup(c.socket), 0);
+	raw_detach(&c);
+	assert_true(system_wait(fds_are, &before));
+	assert_true(system_log_count(&broker, "event=session-cut-off") > 0);
+	raw_detach(&other);
+}
+
+/* Nonsense on the socket of a session. */
+static void test_nonsense_in_session(void **state)
+{
+	struct raw_client c, other;
+	struct wire_hello hello;
+	uint64_t broken;
+	unsigned i;
+
+	(void)state;
+	assert_int_equal(raw_attach(&other, broker.run.name, WIRE_ROLE_NONE), 0);
+	for (i = 0; i < 4; i++) {
+		broken = raw_counter(&other, ABI_COUNTER_SESSIONS_BROKEN);
+		assert_int_equal(raw_attach(&c, broker.run.name, WIRE_ROLE_NONE), 0);
+		raw_hello_init(&hello, WIRE_ROLE_NONE);
+		if (i == 0) /* a second hello */
+			wire_send(c.socket, WIRE_HELLO, &hello, sizeof(hello), NULL, 0);
+		else
+			assert_int_equal(send(c.socket, &hello, i * 7, MSG_NOSIGNAL), i * 7);
+		assert_int_equal(raw_wait_hangup(c.socket), 0);
+		assert_int_equal(
+			system_wait_counter(&other, ABI_COUNTER_SESSIONS_BROKEN, broken + 1),
+			broken + 1);
+		raw_detach(&c);
+	}
+	raw_detach(&other);
+	system_assert_alive(&broker);
+}
+
+static bool is_empty(void *context)
+{
+	return !shared_u64_load(&((const struct abi_plane *)context)->gauge[ABI_GAUGE_SESSIONS_NOW]);
+}
+
+/* The broker takes leave of who has gone when it comes to that. */
+static void wait_until_empty(void)
+{
+	size_t size;
+	const struct abi_plane *plane = raw_plane_open(broker.run.name, &size);
+
+	assert_non_null(plane);
+	assert_true(system_wait(is_empty, (void *)plane));
+	raw_plane_close(plane, size);
+}
+
+static void test_too_many_sessions(void **state)
+{
+	struct raw_client c[12];
+	unsigned i, n = 0;
+	int r = 0;
+
+	(void)state;
+	wait_until_empty();
+	for (i = 0; i < 12; i++) {
+		r = raw_attach(&c[i], broker.run.name, WIRE_ROLE_NONE);
+		n += r == 0;
+	}
+	assert_int_equal(n, 8); /* [session] max */
+	assert_int_equal(r, WIRE_REFUSAL_FULL);
+	assert_int_equal(attach(broker.run.name), -EUSERS);
+	for (i = 0; i < 8; i++)
+		raw_detach(&c[i]);
+	wait_until_empty();
+	assert_int_equal(attach(broker.run.name), 0);
+}
+
+/* Out of descriptors: who is in stays in, who comes is turned away, until there are some again. */
+static void test_out_of_descriptors(void **state)
+{
+	struct rlimit limit = {0}, before;
+	pid_t pid = broker.run.proc.pid;
+	struct raw_client c, more;
+	struct raw_lane *lane;
+	unsigned i;
+	int r = 0;
+
+	(void)state;
+	wait_until_empty();
+	assert_int_equal(raw_attach(&c, broker.run.name, WIRE_ROLE_NONE), 0);
+	assert_int_equal(raw_lane_open(&c, &lane), 0);
+	assert_int_equal(prlimit(pid, RLIMIT_NOFILE, NULL, &before), 0);
+	for (i = 0; i < 6; i++) {
+		limit.rlim_max = before.rlim_max;
+		limit.rlim_cur = system_fd_count(pid) + i;
+		assert_int_equal(prlimit(pid, RLIMIT_NOFILE, &limit, NULL), 0);
+		r = raw_attach(&more, broker.run.name, WIRE_ROLE_NONE);
+		if (!r)
+			raw_detach(&more);
+		if (i < 2)
+			assert_int_not_equal(r, 0);
+		assert_int_equal(raw_ping(&c, lane), ABI_STATUS_OK);
+	}
+	assert_int_equal(prlimit(pid, RLIMIT_NOFILE, &before, NULL), 0);
+	assert_int_equal(attach(broker.run.name), 0);
+	assert_int_equal(raw_ping(&c, lane), ABI_STATUS_OK);
+	raw_detach(&c);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	system_start(&broker, "4MiB", false,
+		"[session]\nhandshakes = 16\nlanes = 4\nmax = 8\nhello_timeout = 300ms\n");
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	system_stop(&broker);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_no_such_name),
+		cmocka_unit_test(test_doctored_plane),
+		cmocka_unit_test(test_short_plane),
+		cmocka_unit_test(test_hello_of_other_versions),
+		cmocka_unit_test(test_hello_of_every_length),
+		cmocka_unit_test(test_other_messages_first),
+		cmocka_unit_test(test_hello_with_descriptors),
+		cmocka_unit_test(test_silent_connections),
+		cmocka_unit_test(test_knocking_without_end),
+		cmocka_unit_test(test_lane_storm),
+		cmocka_unit_test(test_lane_storm_unread),
+		cmocka_unit_test(test_nonsense_in_session),
+		cmocka_unit_test(test_too_many_sessions),
+		cmocka_unit_test(test_out_of_descriptors),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
