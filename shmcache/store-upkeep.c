@@ -186,7 +186,7 @@ static int check_cell(struct store *s, uint32_t cell, uint64_t *n_published, cha
 {
 	const struct index_meta *meta = &s->index.meta[cell];
 	const struct abi_record *r = &s->index.cell[cell];
-	struct tier *tier = &s->tier[r->tier];
+	struct tier *tier;
 
 	if (meta->state != INDEX_PUBLISHED && meta->state != INDEX_RETIRED &&
 		meta->state != INDEX_OPEN && meta->state != INDEX_SPOILED)
@@ -194,8 +194,9 @@ static int check_cell(struct store *s, uint32_t cell, uint64_t *n_published, cha
 	/* Open, and its room is being made. */
 	if (meta->state == INDEX_OPEN && !meta->block)
 		return 0;
-	if (r->tier >= ABI_TIERS || !tier->region)
+	if (r->tier >= ABI_TIERS || !s->tier[r->tier].region)
 		return FINDING("cell %u: no such tier %u", cell, r->tier);
+	tier = &s->tier[r->tier];
 	if (block_owner(tier->blocks, meta->block) != cell)
 		return FINDING("cell %u: its block %u belongs to cell %u", cell, meta->block,
 			block_owner(tier->blocks, meta->block));
