@@ -34,8 +34,8 @@ int index_back(struct index *ix, struct shared_u64 *n_backed, uint64_t array_off
 		return 0;
 	if (n_wanted > n_max)
 		return INDEX_FULL;
-	/* Pieces grow with the array, so that their number stays small and their waste below 1/64. */
-	more = n / 64 > PIECE_MIN / item ? n / 64 : PIECE_MIN / item;
+	/* Pieces grow with the array, so that their number stays small and their waste below 1/256. */
+	more = n / 256 > PIECE_MIN / item ? n / 256 : PIECE_MIN / item;
 	if (n + more < n_wanted)
 		more = n_wanted - n;
 	if (n + more > n_max)
@@ -268,12 +268,12 @@ static int split(struct index *ix)
 	return 0;
 }
 
-/* Five and a half words a bucket: about one bucket in five has an overflow, most are one line. */
+/* Six words a bucket: about one bucket in four has an overflow, one key in sixteen is in it. */
 void index_grow(struct index *ix)
 {
 	int i;
 
-	for (i = 0; i < 2 && ix->n_entries * 2 > ix->n_buckets * 11; i++)
+	for (i = 0; i < 2 && ix->n_entries > ix->n_buckets * 6; i++)
 		if (split(ix))
 			return;
 }
