@@ -179,26 +179,51 @@ void session_scan_holds(const struct session *s, struct index *ix, uint8_t round
 	}
 }
 
+static int by_cell(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* The cells that the session's holds name, in an array of its own; *n of them. NULL: no memory. */
+static uint32_t *held_cells(const struct session *s, size_t *n)
+{
+	unsigned n_lanes = atomic_load_explicit(&s->n_lanes, memory_order_acquire), i, j;
+	uint32_t *cells = malloc(((size_t)n_lanes * s->geometry.n_holds + 1) * sizeof(*cells));
+	const struct shared_u64 *hold;
+
+	*n = 0;
+	for (i = 0; cells && i < n_lanes; i++) {
+		hold = (const void *)((const uint8_t *)s->lane[i].request + s->geometry.hold_off);
+		for (j = 0; j < s->geometry.n_holds; j++) {
+			cells[*n] = abi_word_cell(shared_u64_load(&hold[j]));
+			*n += cells[*n] != 0;
+		}
+	}
+	return cells;
+}
+
 /*
  * What is held is no secret and no crime; it matters when it is retired. Looked at when much of the
- * tier is in limbo, thus rarely, and under the lock: the cells' states stand still.
+ * tier is in limbo, thus rarely. A value that many threads view counts once.
  */
 uint64_t session_held_size(const struct session *s, struct store *store)
 {
-	unsigned n_lanes = atomic_load_explicit(&s->n_lanes, memory_order_acquire), i;
-	const struct shared_u64 *hold;
-	uint64_t size = 0, raw_word, j;
+	uint64_t size = 0;
+	uint32_t *cells;
+	size_t n, i;
 
+	cells = held_cells(s, &n);
+	if (!cells)
+		return 0;
+	qsort(cells, n, sizeof(*cells), by_cell);
 	pthread_mutex_lock(&store->lock);
-	for (i = 0; i < n_lanes; i++) {
-		hold = (const void *)((const uint8_t *)s->lane[i].request + s->geometry.hold_off);
-		for (j = 0; j < s->geometry.n_holds; j++) {
-			raw_word = shared_u64_load(&hold[j]);
-			if (raw_word)
-				size += store_limbo_size_locked(store, abi_word_cell(raw_word));
-		}
-	}
+	for (i = 0; i < n; i++)
+		if (!i || cells[i] != cells[i - 1])
+			size += store_limbo_size_locked(store, cells[i]);
 	pthread_mutex_unlock(&store->lock);
+	free(cells);
 	return size;
 }
 

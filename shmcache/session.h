@@ -116,7 +116,7 @@ int session_lane_open(struct session *s, struct lane **lane, int *client_end);
 /* Mark the hold cells' cells. Any thread; the session must not go meanwhile. */
 void session_scan_holds(const struct session *s, struct index *ix, uint8_t round);
 
-/* Bytes of retired blocks that its holds keep, each hold counted. As session_scan_holds(). */
+/* Bytes of retired blocks that its holds keep. As session_scan_holds(). */
 uint64_t session_held_size(const struct session *s, struct store *store);
 
 /* Reservations and pins go back to the store. By the worker, or after it. */

@@ -35,6 +35,7 @@
  * submission is not taken.
  */
 #define UPKEEP_MS 10	     /* while awake */
+#define HOLDS_MS 250	     /* between two looks for hoarders */
 #define UPKEEP_SLEEP_MS 500  /* while asleep, with somebody attached */
 #define ROUNDS_PER_UPKEEP 64 /* rounds with work between two looks at the clock */
 #define FINISH_NS 200000000  /* for what is in flight at a stop */
@@ -330,7 +331,10 @@ static void upkeep(struct worker *worker)
 	store_sweep(&b->store, worker->shared, SWEEP_CELLS);
 	if (store_has_limbo(&b->store)) {
 		store_reclaim(&b->store, worker->shared);
-		broker_check_holds(b, worker->shared);
+		if (now_ms - worker->holds_ms >= HOLDS_MS) {
+			worker->holds_ms = now_ms;
+			broker_check_holds(b, worker->shared);
+		}
 	}
 	store_gauges(&b->store, b->plane.shared);
 }

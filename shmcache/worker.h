@@ -32,7 +32,7 @@ struct worker {
 	struct lane **lane;
 	unsigned n_lanes, n_lanes_max;
 	uint64_t spin_until_ns;
-	uint64_t upkeep_ms; /* when upkeep was last done */
+	uint64_t upkeep_ms, holds_ms; /* when upkeep was last done */
 	unsigned n_rounds, n_spins;
 	bool is_refusing; /* answers STOPPING to all */
 	bool owes_upkeep, owes_gauges; /* there was work since the last */
