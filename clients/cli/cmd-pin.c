@@ -216,6 +216,7 @@ static enum cli_exit pin_now(struct pin *pin)
 	pin_say(pin);
 	r = pin->command ? pin_spawn(pin) : 0;
 	if (r) {
+		pin_drop(pin);
 		cli_say(pin->cli, "cannot run '%s': %s", pin->command[0], strerror(-r));
 		return CLI_ERROR;
 	}

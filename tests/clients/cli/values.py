@@ -8,11 +8,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import unittest
 
-from harness import ATTACH, ERROR, MISS, OK, REFUSED, USAGE, Broker, run, wait_for
+from harness import ATTACH, ERROR, MISS, OK, REFUSED, USAGE, Broker, run, start, wait_for
 
 KiB, MiB, GiB = 1 << 10, 1 << 20, 1 << 30
 
@@ -142,23 +141,27 @@ class Values(unittest.TestCase):
             f.truncate(GiB + 1)
         self.check(self.broker.run("put", "k", path), REFUSED)
 
+    def put_growing(self):
+        """Put a file that another process appends to. What came of it."""
+        path = self.path("growing", pattern(20 * MiB))
+        writer = start(["dd", "if=/dev/zero", "of=" + path, "bs=1", "oflag=append",
+                        "conv=notrunc"], stderr=subprocess.DEVNULL)
+        try:
+            size = os.stat(path).st_size
+            wait_for("the file to grow", lambda: os.stat(path).st_size > size)
+            return self.broker.run("put", "k", path)
+        finally:
+            writer.kill()
+            writer.wait()
+
     def test_file_that_grows(self):
         """What is appended while it is read would make a torn value: nothing is stored."""
-        path = self.path("growing", pattern(20 * MiB))
-        stop = threading.Event()
-
-        def append():
-            with open(path, "ab", buffering=0) as f:
-                while not stop.is_set():
-                    f.write(b"more")
-
-        thread = threading.Thread(target=append)
-        thread.start()
-        try:
-            done = self.broker.run("put", "k", path)
-        finally:
-            stop.set()
-            thread.join()
+        for _ in range(50):
+            done = self.put_growing()
+            if done.returncode != OK:
+                break
+            # the writer did not get to run meanwhile
+            self.broker.run("del", "k")
         self.check(done, ERROR)
         self.assertIn(b"changed", done.stderr)
         self.check(self.broker.run("exists", "-q", "k"), MISS)
