@@ -268,12 +268,11 @@ static int split(struct index *ix)
 	return 0;
 }
 
-/* Six words a bucket: about one bucket in four has an overflow, one key in sixteen is in it. */
 void index_grow(struct index *ix)
 {
 	int i;
 
-	for (i = 0; i < 2 && ix->n_entries > ix->n_buckets * 6; i++)
+	for (i = 0; i < 2 && ix->n_entries > ix->n_buckets * INDEX_LOAD; i++)
 		if (split(ix))
 			return;
 }

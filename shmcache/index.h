@@ -151,6 +151,12 @@ void index_overflow_give(struct index *ix, uint64_t idx);
 /* Unlink what is empty at the end of the chain that the record in @cell was in. */
 void index_trim(struct index *ix, uint32_t cell);
 
+/*
+ * Words a bucket, of ABI_BUCKET_SLOTS: about one bucket in four has an overflow bucket then, and one
+ * key in sixteen is in it.
+ */
+#define INDEX_LOAD 6
+
 /* Split buckets until the load is right again. Running out of memory only stops it. */
 void index_grow(struct index *ix);
 

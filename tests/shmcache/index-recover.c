@@ -383,7 +383,7 @@ static void test_killed(void **state)
  * instruction, and each time that the memory has changed, recover a copy: what a kill there leaves.
  */
 #define SIZE_STEPPED (2 * MIB)
-#define N_BASE 5630 /* entries: one less than what makes the first split; see index_grow() */
+#define N_BASE (1024 * INDEX_LOAD - 2) /* entries: one less than what makes the first split; see index_grow() */
 #define N_STEPS 30
 
 static void child_step(struct journal *journal)
