@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Unit of shmcache/session.c: sealed regions, lanes, holds, logs. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <urcu.h>
+#include <cmocka.h>
+
+#include "tests/shmcache/desk.h"
+
+static struct desk d;
+
+static int setup(void **state)
+{
+	(void)state;
+	desk_init(&d, 4 * MIB);
+	desk_open(&d, WIRE_ROLE_WRITER);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	desk_close(&d);
+	return rig_leftovers() ? -1 : 0;
+}
+
+static void assert_size_is_fixed(int fd, size_t size)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_size, size);
+	assert_int_equal(ftruncate(fd, 0), -1);
+	assert_int_equal(errno, EPERM);
+	assert_int_equal(ftruncate(fd, (off_t)size - 4096), -1);
+	assert_int_equal(errno, EPERM);
+	assert_int_equal(ftruncate(fd, (off_t)size + 4096), -1);
+	assert_int_equal(errno, EPERM);
+	assert_int_equal(fallocate(fd, 0, (off_t)size, 4096), -1);
+	assert_int_equal(errno, EPERM);
+	/* Nor can the seals be taken off or added to. */
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
+	assert_int_equal(errno, EPERM);
+}
+
+static void test_sealed(void **state)
+{
+	void *map;
+	int fd;
+	char path[64];
+
+	(void)state;
+	assert_size_is_fixed(d.fds.request, d.session->request_size);
+	assert_size_is_fixed(d.fds.response, d.session->response_size);
+	/* The response region is for reading. */
+	map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, d.fds.response, 0);
+	assert_ptr_equal(map, MAP_FAILED);
+	assert_int_equal(errno, EPERM);
+	assert_int_equal(pwrite(d.fds.response, "x", 1, 0), -1);
+	assert_int_equal(errno, EPERM);
+	assert_int_equal(fallocate(d.fds.response, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+				 4096),
+		-1);
+	assert_int_equal(errno, EPERM);
+	map = mmap(NULL, d.session->response_size, PROT_READ, MAP_SHARED, d.fds.response, 0);
+	assert_ptr_not_equal(map, MAP_FAILED);
+	assert_int_equal(mprotect(map, 4096, PROT_READ | PROT_WRITE), -1);
+	assert_int_equal(errno, EACCES);
+	/* Opened anew for writing, it is no more writable. */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", d.fds.response);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd >= 0) {
+		assert_ptr_equal(
+			mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), MAP_FAILED);
+		close(fd);
+	}
+	/* What the broker writes is seen there. */
+	completion_publish(d.lane->completion, 0,
+		&(struct completion){.id = 5, .status = 3, .result = {1, 2}});
+	struct completion got;
+	assert_int_equal(completion_take((const void *)((char *)map +
+					 d.session->geometry.completion_off),
+				 0, &got),
+		1);
+	assert_int_equal(got.id, 5);
+	assert_int_equal(got.status, 3);
+	assert_int_equal(got.result[1], 2);
+	munmap(map, d.session->response_size);
+}
+
+/* The client may punch holes into its own region: they read as zeroes, and nobody dies. */
+static void test_punched(void **state)
+{
+	struct submission sub = desk_make(&d, ABI_OP_PUT, "key", 1000, 1), copy;
+
+	(void)state;
+	submission_publish((void *)((char *)d.request + d.session->geometry.submission_off), 0, &sub);
+	assert_true(submission_is_there(&d.lane->submission[0], 0));
+	assert_int_equal(fallocate(d.fds.request, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+				 (off_t)d.session->request_size),
+		0);
+	assert_false(submission_is_there(&d.lane->submission[0], 0));
+	assert_int_equal(submission_snapshot(&d.lane->submission[0], &copy), ABI_FAULT_OPERATION);
+	/* The one that was taken before is carried out with what is there now: a key of zeroes. */
+	assert_int_equal(desk_ask(&d, &sub), ABI_STATUS_OK);
+	assert_int_equal(desk_get(&d, "key", 1), 0);
+	assert_int_equal(d.rig.store.index.n_entries, 1);
+	session_drain_logs(d.session, &d.rig.store, &d.rig.w);
+	session_scan_holds(d.session, &d.rig.store.index, 1);
+	rig_check(&d.rig);
+}
+
+static void test_lanes(void **state)
+{
+	struct lane *lane;
+	int end[8];
+	unsigned i;
+
+	(void)state;
+	for (i = 1; i < d.config.session.lanes; i++) {
+		assert_int_equal(session_lane_open(d.session, &lane, &end[i]), 0);
+		assert_int_equal(lane->idx, i);
+		assert_ptr_equal(lane->session, d.session);
+		wire_ring(end[i]);
+		assert_true(wire_ring_drain(lane->doorbell));
+	}
+	assert_int_equal(session_lane_open(d.session, &lane, &end[0]), -EUSERS);
+	assert_int_equal(shared_u32_load(&d.directory.n_lanes), d.config.session.lanes);
+	for (i = 1; i < d.config.session.lanes; i++)
+		close(end[i]);
+}
+
+static struct shared_u64 *hold_cell(unsigned i)
+{
+	return (struct shared_u64 *)((char *)d.request + d.session->geometry.hold_off) + i;
+}
+
+/* Holds count up to the number that the client tells, which can't be more than there are. */
+static void test_holds(void **state)
+{
+	unsigned n = d.session->geometry.n_holds;
+	struct submission sub = desk_make(&d, ABI_OP_PUT, "key", 1000, 1);
+	struct index_key key = index_key(&d.rig.store.index, "key", 3);
+	uint32_t cell;
+
+	(void)state;
+	assert_int_equal(desk_ask(&d, &sub), ABI_STATUS_OK);
+	assert_non_null(index_find(&d.rig.store.index, &key, &cell));
+	shared_u64_store(hold_cell(n - 1), abi_word(cell, 0, 0));
+	shared_u64_store(hold_cell(3), UINT64_MAX);
+	shared_u64_store(&d.request->holds_used, n - 1);
+	session_scan_holds(d.session, &d.rig.store.index, 7);
+	assert_false(index_is_held(&d.rig.store.index, cell, 7));
+	shared_u64_store(&d.request->holds_used, n);
+	session_scan_holds(d.session, &d.rig.store.index, 7);
+	assert_true(index_is_held(&d.rig.store.index, cell, 7));
+	shared_u64_store(&d.request->holds_used, UINT64_MAX);
+	session_scan_holds(d.session, &d.rig.store.index, 8);
+	assert_true(index_is_held(&d.rig.store.index, cell, 8));
+	/* Held by the session, a deleted entry keeps its bytes; then it goes. */
+	sub = desk_make(&d, ABI_OP_DELETE, "key", 0, 0);
+	assert_int_equal(desk_ask(&d, &sub), ABI_STATUS_OK);
+	rig_drain(&d.rig);
+	assert_int_equal(d.rig.store.limbo.n, 1);
+	assert_true(rig_is_filled(rig_value(&d.rig, cell), 1000, 1));
+	desk_leave(&d);
+	rig_drain(&d.rig);
+	assert_int_equal(d.rig.store.limbo.n, 0);
+	rig_check(&d.rig);
+}
+
+static uint64_t count(enum abi_counter counter)
+{
+	return shared_u64_load(&d.rig.w.counter[counter]);
+}
+
+static void log_hits(uint64_t n, uint32_t cell)
+{
+	struct shared_u32 *log = (void *)((char *)d.request + d.session->geometry.log_off);
+	uint64_t at = shared_u64_load(&d.request->logged), i;
+
+	for (i = 0; i < n; i++)
+		shared_u32_store(&log[(at + i) & (d.session->geometry.n_log - 1)], cell);
+	shared_u64_store_release(&d.request->logged, at + n);
+}
+
+static void test_logs(void **state)
+{
+	struct submission sub = desk_make(&d, ABI_OP_PUT, "key", 1000, 1);
+	struct index_key key = index_key(&d.rig.store.index, "key", 3);
+	uint64_t n_log = d.session->geometry.n_log;
+	uint32_t cell;
+
+	(void)state;
+	assert_int_equal(desk_ask(&d, &sub), ABI_STATUS_OK);
+	assert_non_null(index_find(&d.rig.store.index, &key, &cell));
+	shared_u64_store(&d.request->hits, 100);
+	shared_u64_store(&d.request->misses, 30);
+	log_hits(10, cell);
+	log_hits(5, UINT32_MAX);
+	session_drain_logs(d.session, &d.rig.store, &d.rig.w);
+	session_drain_logs(d.session, &d.rig.store, &d.rig.w);
+	assert_int_equal(count(ABI_COUNTER_HITS), 100);
+	assert_int_equal(count(ABI_COUNTER_MISSES), 30);
+	assert_int_equal(count(ABI_COUNTER_LOG_HITS), 10);
+	assert_int_equal(count(ABI_COUNTER_LOG_LOST), 0);
+	/* Exactly full is read whole; more is lost, and counted. */
+	log_hits(n_log, cell);
+	session_drain_logs(d.session, &d.rig.store, &d.rig.w);
+	assert_int_equal(count(ABI_COUNTER_LOG_HITS), 10 + n_log);
+	assert_int_equal(count(ABI_COUNTER_LOG_LOST), 0);
+	log_hits(n_log + 3, cell);
+	session_drain_logs(d.session, &d.rig.store, &d.rig.w);
+	assert_int_equal(count(ABI_COUNTER_LOG_HITS), 10 + 2 * n_log);
+	assert_int_equal(count(ABI_COUNTER_LOG_LOST), 3);
+	/* Lies: backward, and far ahead. Bounded time, and no number that makes no sense. */
+	shared_u64_store(&d.request->logged, 1);
+	shared_u64_store(&d.request->hits, 1);
+	session_drain_logs(d.session, &d.rig.store, &d.rig.w);
+	assert_int_equal(count(ABI_COUNTER_HITS), 100);
+	assert_int_equal(count(ABI_COUNTER_LOG_LOST), 3);
+	shared_u64_store(&d.request->logged, UINT64_MAX);
+	shared_u64_store(&d.request->hits, 11);
+	session_drain_logs(d.session, &d.rig.store, &d.rig.w);
+	assert_int_equal(count(ABI_COUNTER_HITS), 110);
+	rig_check(&d.rig);
+}
+
+static void test_cut_off(void **state)
+{
+	unsigned i;
+
+	(void)state;
+	assert_true(session_cut_off(d.session, ABI_FAULT_RANGE));
+	assert_false(session_cut_off(d.session, ABI_FAULT_KEY));
+	for (i = 0; i < d.config.session.lanes; i++)
+		assert_int_equal(shared_u32_load(&d.session->lane[i].response->fault),
+			ABI_FAULT_RANGE);
+	assert_int_equal(shared_u32_load(&d.directory.broken), ABI_FAULT_RANGE);
+}
+
+static unsigned n_descriptors(void)
+{
+	unsigned n = 0;
+	int fd;
+
+	for (fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+static void test_leaks_nothing(void **state)
+{
+	struct session_descriptors fds;
+	struct session *s;
+	struct config bad = d.config;
+	unsigned n = n_descriptors(), i;
+	struct lane *lane;
+	int end;
+
+	(void)state;
+	for (i = 0; i < 100; i++) {
+		assert_int_equal(session_new(&s, &d.config, &fds), 0);
+		s->directory = &d.directory;
+		assert_int_equal(session_lane_open(s, &lane, &end), 0);
+		close(end);
+		close(fds.request);
+		close(fds.response);
+		session_free(s);
+	}
+	session_free(NULL);
+	bad.session.queue = 17;
+	assert_int_equal(session_new(&s, &bad, &fds), -EINVAL);
+	assert_int_equal(n_descriptors(), n);
+}
+
+int main(void)
+{
+#define UNIT(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		UNIT(test_sealed),
+		UNIT(test_punched),
+		UNIT(test_lanes),
+		UNIT(test_holds),
+		UNIT(test_logs),
+		UNIT(test_cut_off),
+		UNIT(test_leaks_nothing),
+	};
+	int r;
+
+	rcu_register_thread();
+	r = cmocka_run_group_tests(tests, NULL, NULL);
+	rcu_unregister_thread();
+	return r;
+}
