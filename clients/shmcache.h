@@ -31,15 +31,17 @@ extern "C" {
  * parameters are written on success only. shmc_strerror() names all three.
  *
  * Threads. All functions on a struct shmc may be called from many threads at once, but for
- * shmc_detach(). A thread gets a lane of its own in shared memory at its first call, and gives it
- * back when it ends. A struct shmc_queue belongs to one thread at a time.
+ * shmc_detach(). A thread gets a lane of its own in shared memory at its first call, which asks the
+ * broker for it and may wait as long as shmc_attach_options says, and gives it back when it ends. A
+ * struct shmc_queue belongs to one thread at a time.
  *
  * Fork. A child can neither use nor harm its parent's handle: calls return -ECHILD, the maps are
  * not inherited (a view's bytes are not there). The child attaches anew; shmc_detach() of the
  * inherited handle frees its heap memory only.
  *
  * Broker gone. Calls find out by themselves, re-attach when a broker is back, and else answer
- * -ENOTCONN. A view stays readable until it is released.
+ * -ENOTCONN. Views of before stay readable, but a broker that was started again knows nothing of
+ * them and may put other values in their place: shmc_view_check() tells.
  *
  * Keys are 1 to SHMC_KEY_SIZE_MAX bytes of any content, values 1 byte to SHMC_VALUE_SIZE_MAX.
  * Sizes are in bytes, times in milliseconds unless a name says otherwise.
@@ -94,9 +96,10 @@ struct shmc_key {
 
 /*
  * A value in place. @data is aligned to 64 bytes, to 4096 from 64 KiB on, must not be written, and
- * stays as it is until shmc_release(), whatever happens to the entry meanwhile. A view costs the
- * cache the memory it holds: release it soon. The struct may be copied and moved to another thread;
- * it is released once.
+ * stays as it is until shmc_release(), whatever happens to the entry meanwhile, while the broker
+ * lives: see shmc_view_check(). A view costs the cache the memory it holds: release it soon; a
+ * process that keeps more than [session] held_max of the tier is cut off. The struct may be copied
+ * and moved to another thread; it is released once.
  */
 struct shmc_view {
 	const void *data;
@@ -184,7 +187,15 @@ SHMC_PUBLIC int shmc_get(
 SHMC_PUBLIC void shmc_release(struct shmc *cache, struct shmc_view *view);
 
 /*
- * The same for @n keys at once, at a fraction of the price for each: results[i] is what shmc_get()
+ * Was what was read in @view until now the value? 0; SHMC_GONE when the broker was started again or
+ * has cut this process off since, and the bytes may be others. To be asked after the bytes were used,
+ * and before shmc_release(), where a wrong byte matters more than the price of a lock: shmc_read()
+ * does the like by itself. -EINVAL: a cleared view; -ECHILD.
+ */
+SHMC_PUBLIC int shmc_view_check(struct shmc *cache, const struct shmc_view *view);
+
+/*
+ * shmc_get() for @n keys at once, at a fraction of the price for each: results[i] is what shmc_get()
  * would return, views[i] is written where it is 0. Returns the number of hits, or a negative errno
  * that concerns all (-ENOTCONN, -ECHILD).
  */

@@ -115,7 +115,7 @@ int wire_send(int fd, enum wire_type type, void *message, size_t size, const int
 
 /*
  * Receive one message of at most sizeof(*message); never blocks. Its head has been checked: the
- * size is what arrived, the type's own size is the least (a longer one, of a later version, is cut).
+ * size is what arrived, the type's own size is the least (one up to the union's may be longer).
  * *n gets the number of descriptors, close-on-exec, which are the caller's (always written; there
  * are none on failure). -EAGAIN: nothing there; -EPIPE: hang-up; -EBADMSG: nonsense.
  */

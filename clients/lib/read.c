@@ -205,3 +205,31 @@ int shmc_stat(struct shmc *cache, const void *key, size_t key_size, struct shmc_
 	READ_RETRY(cache, lane, result, stat_one(lane, key, key_size, entry));
 	return result;
 }
+
+/* Does the broker that honours this session's holds still own the memory, and honour them? */
+static bool is_honoured(const struct session *s)
+{
+	const struct abi_lane_response *first = (const void *)s->map[SESSION_MAP_RESPONSE].data;
+
+	return shared_u64_load_acquire(&s->plane->epoch) == s->epoch &&
+		shared_u32_load_acquire(&first->fault) == ABI_FAULT_NONE;
+}
+
+int shmc_view_check(struct shmc *cache, const struct shmc_view *view)
+{
+	const struct session *s;
+	int result = SHMC_GONE;
+
+	if (!cache || !view || !view->reserved[0])
+		return -EINVAL;
+	if (handle_check(cache))
+		return -ECHILD;
+	/* Keeps what the caller read in the view before the look at the epoch. */
+	atomic_thread_fence(memory_order_acquire);
+	pthread_mutex_lock(&cache->lock);
+	for (s = cache->sessions; s; s = s->next)
+		if (s->serial == view->reserved[1] && is_honoured(s))
+			result = 0;
+	pthread_mutex_unlock(&cache->lock);
+	return result;
+}

@@ -173,6 +173,30 @@ static void nobody_waits_for_a_dead_broker(void **state)
 	assert_int_equal(shmc_ping(f->cache, WAIT), 0);
 }
 
+/* Who asks is told when a view's bytes may be others: that is from the next broker's start on. */
+static void a_view_of_before_is_told_from_one_of_now(void **state)
+{
+	struct shmc_view none = {0}, before, now;
+	struct fixture *f = *state;
+
+	assert_int_equal(shmc_put(f->cache, "key", 3, "value", 5, NULL, WAIT), 0);
+	assert_int_equal(shmc_get(f->cache, "key", 3, &before), 0);
+	assert_int_equal(shmc_view_check(f->cache, &before), 0);
+	assert_int_equal(shmc_delete(f->cache, "key", 3, WAIT), 0);
+	assert_int_equal(shmc_view_check(f->cache, &before), 0);
+	kill_broker(f);
+	assert_int_equal(shmc_view_check(f->cache, &before), 0);
+	start_broker(f);
+	assert_int_equal(shmc_view_check(f->cache, &before), SHMC_GONE);
+	assert_int_equal(shmc_put(f->cache, "key", 3, "other", 5, NULL, WAIT), 0);
+	assert_int_equal(get_soon(f->cache, "key", &now), 0);
+	assert_int_equal(shmc_view_check(f->cache, &now), 0);
+	assert_int_equal(shmc_view_check(f->cache, &before), SHMC_GONE);
+	shmc_release(f->cache, &before);
+	shmc_release(f->cache, &now);
+	assert_int_equal(shmc_view_check(f->cache, &none), -EINVAL);
+}
+
 /* The bytes stay where they are: nobody faults, and the session goes when the last is released. */
 static void views_and_blocks_of_before_stay_mapped(void **state)
 {
@@ -319,6 +343,7 @@ int main(void)
 		T(reads_find_their_way_back),
 		T(writes_find_their_way_back),
 		T(nobody_waits_for_a_dead_broker),
+		T(a_view_of_before_is_told_from_one_of_now),
 		T(views_and_blocks_of_before_stay_mapped),
 		T(a_queue_finds_its_way_back),
 		T(threads_survive_restarts),
