@@ -61,11 +61,13 @@ int wire_send(int fd, enum wire_type type, void *message, size_t size, const int
 	return (size_t)sent == size ? 0 : -EMSGSIZE;
 }
 
-static void take_descriptors(struct msghdr *msg, int *descriptors, size_t *n)
+/* False when there were more than belong to any message: the alignment of @msg's buffer lets one in. */
+static bool take_descriptors(struct msghdr *msg, int *descriptors, size_t *n)
 {
 	struct cmsghdr *c;
 	size_t i, count;
 	int fds[WIRE_DESCRIPTORS_MAX * 4];
+	bool all = true;
 
 	for (c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
@@ -73,12 +75,15 @@ static void take_descriptors(struct msghdr *msg, int *descriptors, size_t *n)
 		count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 		memcpy(fds, CMSG_DATA(c), count * sizeof(int));
 		for (i = 0; i < count; i++) {
-			if (*n < WIRE_DESCRIPTORS_MAX)
+			if (*n < WIRE_DESCRIPTORS_MAX) {
 				descriptors[(*n)++] = fds[i];
-			else
+			} else {
 				close(fds[i]);
+				all = false;
+			}
 		}
 	}
+	return all;
 }
 
 int wire_receive(int fd, union wire_message *message, int descriptors[WIRE_DESCRIPTORS_MAX],
@@ -95,6 +100,7 @@ int wire_receive(int fd, union wire_message *message, int descriptors[WIRE_DESCR
 		.msg_control = control.bytes,
 		.msg_controllen = sizeof(control.bytes),
 	};
+	bool has_all;
 	ssize_t got;
 	size_t size;
 
@@ -104,17 +110,16 @@ int wire_receive(int fd, union wire_message *message, int descriptors[WIRE_DESCR
 	while (got < 0 && errno == EINTR);
 	if (got < 0)
 		return errno == ECONNRESET ? -EPIPE : -errno;
-	if (got == 0)
-		return -EPIPE;
-	take_descriptors(&msg, descriptors, n);
+	/* Before anything else: a packet without a byte can carry some too, and looks like a hang-up. */
+	has_all = take_descriptors(&msg, descriptors, n);
 
 	size = (size_t)got;
-	if (size < sizeof(message->head) || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
+	if (!has_all || size < sizeof(message->head) || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
 		message->head.size != size || !wire_type_size(message->head.type) ||
 		size < wire_type_size(message->head.type)) {
 		while (*n)
 			close(descriptors[--*n]);
-		return -EBADMSG;
+		return got ? -EBADMSG : -EPIPE;
 	}
 	return 0;
 }

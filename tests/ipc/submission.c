@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Unit of ipc/submission.c: slots of the rings, packed and unpacked, friendly and hostile. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "ipc/submission.h"
+
+static struct submission of_ones(void)
+{
+	struct submission s = {.operation = ABI_OP_FLUSH, .flags = SUBMISSION_IF_ABSENT,
+		.tier = ABI_TIER_CXL, .priority = UINT8_MAX, .key_size = UINT16_MAX,
+		.id = UINT32_MAX, .position = UINT32_MAX, .staging_off = UINT32_MAX,
+		.value_size = UINT32_MAX, .argument = UINT64_MAX, .group = UINT64_MAX};
+
+	return s;
+}
+
+static void check_equal(const struct submission *a, const struct submission *b)
+{
+	assert_int_equal(a->operation, b->operation);
+	assert_int_equal(a->flags, b->flags);
+	assert_int_equal(a->tier, b->tier);
+	assert_int_equal(a->priority, b->priority);
+	assert_int_equal(a->key_size, b->key_size);
+	assert_int_equal(a->id, b->id);
+	assert_int_equal(a->position, b->position);
+	assert_int_equal(a->staging_off, b->staging_off);
+	assert_int_equal(a->value_size, b->value_size);
+	assert_int_equal(a->argument, b->argument);
+	assert_int_equal(a->group, b->group);
+}
+
+static void check_round_trip(const struct submission *s)
+{
+	struct abi_submission slot;
+	struct submission got;
+
+	memset(&slot, 0xff, sizeof(slot));
+	memset(&got, 0xee, sizeof(got));
+	submission_publish(&slot, 41, s);
+	assert_true(submission_is_there(&slot, 41));
+	assert_int_equal(submission_snapshot(&slot, &got), ABI_FAULT_NONE);
+	check_equal(&got, s);
+}
+
+/* Each field by itself at its greatest: none runs over into another. */
+static void test_fields(void **state)
+{
+	const struct submission ones = of_ones(), none = {.operation = ABI_OP_PING};
+	struct submission s;
+
+	(void)state;
+	check_round_trip(&none);
+	check_round_trip(&ones);
+#define ONE_FIELD(field)                                                                           \
+	do {                                                                                       \
+		s = none;                                                                          \
+		s.field = ones.field;                                                              \
+		check_round_trip(&s);                                                              \
+		s = ones;                                                                          \
+		s.field = none.field;                                                              \
+		check_round_trip(&s);                                                              \
+	} while (0)
+	ONE_FIELD(operation);
+	ONE_FIELD(flags);
+	ONE_FIELD(tier);
+	ONE_FIELD(priority);
+	ONE_FIELD(key_size);
+	ONE_FIELD(id);
+	ONE_FIELD(position);
+	ONE_FIELD(staging_off);
+	ONE_FIELD(value_size);
+	ONE_FIELD(argument);
+	ONE_FIELD(group);
+}
+
+/* A slot is there for one position alone: not before, and not once more a lap later. */
+static void test_positions(void **state)
+{
+	struct abi_submission slot = {0};
+	struct submission s = {.operation = ABI_OP_PING};
+	uint64_t positions[] = {0, 1, 63, 64, UINT32_MAX, UINT64_MAX - 1, UINT64_MAX}, i;
+
+	(void)state;
+	/* A ring that was never written: nothing is there at the start. */
+	assert_false(submission_is_there(&slot, 0));
+	for (i = 0; i < 6; i++) {
+		submission_publish(&slot, positions[i], &s);
+		assert_true(submission_is_there(&slot, positions[i]));
+		assert_false(submission_is_there(&slot, positions[i] + 64));
+		assert_false(submission_is_there(&slot, positions[i] - 64));
+		assert_false(submission_is_there(&slot, positions[i] + 1));
+	}
+}
+
+/* Every bit of the words that must be zero is looked at, and every value that does not exist. */
+static void test_hostile(void **state)
+{
+	struct submission s = {.operation = ABI_OP_PUT}, got;
+	struct abi_submission slot;
+	unsigned word, bit;
+	enum abi_fault fault;
+
+	(void)state;
+	for (word = 0; word < 7; word++) {
+		for (bit = 0; bit < 64; bit++) {
+			submission_publish(&slot, 0, &s);
+			shared_u64_store(&slot.word[word],
+				shared_u64_load(&slot.word[word]) ^ UINT64_C(1) << bit);
+			fault = submission_snapshot(&slot, &got);
+			if (word >= 5 || (word == 0 && ((bit >= 8 && bit < 16) || (bit >= 40 && bit < 48))))
+				assert_int_equal(fault, ABI_FAULT_FIELD);
+			else if (word == 0 && bit < 8)
+				assert_int_equal(fault,
+					(ABI_OP_PUT ^ 1U << bit) && (ABI_OP_PUT ^ 1U << bit) < ABI_N_OPERATIONS
+						? ABI_FAULT_NONE
+						: ABI_FAULT_OPERATION);
+			else if (word == 0 && bit >= 16 && bit < 24)
+				assert_int_equal(fault, bit == 16 ? ABI_FAULT_NONE : ABI_FAULT_FIELD);
+			else if (word == 0 && bit >= 24 && bit < 32)
+				assert_int_equal(fault, bit < 26 ? ABI_FAULT_NONE : ABI_FAULT_FIELD);
+			else
+				assert_int_equal(fault, ABI_FAULT_NONE);
+		}
+	}
+	s.tier = ABI_TIERS;
+	submission_publish(&slot, 0, &s);
+	assert_int_equal(submission_snapshot(&slot, &got), ABI_FAULT_FIELD);
+	for (bit = 0; bit < 256; bit++) {
+		s = (struct submission){.operation = (uint8_t)bit};
+		submission_publish(&slot, 0, &s);
+		assert_int_equal(submission_snapshot(&slot, &got),
+			bit && bit < ABI_N_OPERATIONS ? ABI_FAULT_NONE : ABI_FAULT_OPERATION);
+	}
+}
+
+static void test_value_off(void **state)
+{
+	struct submission s = {.staging_off = 100};
+	unsigned size;
+
+	(void)state;
+	for (size = 0; size <= 1024; size++) {
+		s.key_size = (uint16_t)size;
+		assert_true(submission_value_off(&s) >= 100 + size);
+		assert_true(submission_value_off(&s) < 100 + size + 8);
+		assert_int_equal((submission_value_off(&s) - 100) % 8, 0);
+	}
+	/* No wrap at the top. */
+	s.staging_off = UINT32_MAX;
+	s.key_size = UINT16_MAX;
+	assert_int_equal(submission_value_off(&s), UINT64_C(0xffffffff) + 65536);
+}
+
+static void test_completions(void **state)
+{
+	struct abi_completion slot = {0};
+	struct completion c = {.id = UINT32_MAX, .status = UINT32_MAX - 1,
+		.result = {UINT64_MAX, UINT64_MAX - 7}}, got = {0};
+
+	(void)state;
+	assert_false(completion_take(&slot, 0, &got));
+	completion_publish(&slot, 7, &c);
+	assert_false(completion_take(&slot, 6, &got));
+	assert_false(completion_take(&slot, 8, &got));
+	assert_int_equal(got.id, 0);
+	assert_true(completion_take(&slot, 7, &got));
+	assert_int_equal(got.id, c.id);
+	assert_int_equal(got.status, c.status);
+	assert_int_equal(got.result[0], c.result[0]);
+	assert_int_equal(got.result[1], c.result[1]);
+	assert_int_equal(submission_location(ABI_TIER_CXL, 0x123456789a), UINT64_C(2) << 56 | 0x123456789a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_fields),
+		cmocka_unit_test(test_positions),
+		cmocka_unit_test(test_hostile),
+		cmocka_unit_test(test_value_off),
+		cmocka_unit_test(test_completions),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
