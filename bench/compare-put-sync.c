@@ -51,15 +51,17 @@ static const struct rival {
 		size_t position, uint64_t version);
 	timing_fn *put;
 	enum report_bound bound;
-	const char *notes[2];
+	const char *notes[2], *missing;
 } rivals[] = {
 	{"memcached", "put-64B-sync", rival_memcached_open, rival_memcached_check,
 		rival_memcached_put, REPORT_AT_MOST,
 		{"memcached set, on the client's CPU",
-			"memcached set, on the other CPU"}},
+			"memcached set, on the other CPU"},
+		"memcached: not installed"},
 	{"redis", "put-64B-sync-redis", rival_redis_open, rival_redis_check,
 		rival_redis_put, REPORT_FIGURE,
-		{"redis SET, on the client's CPU", "redis SET, on the other CPU"}},
+		{"redis SET, on the client's CPU", "redis SET, on the other CPU"},
+		"redis: not installed"},
 };
 
 enum { N_RIVALS = sizeof(rivals) / sizeof(rivals[0]) };
@@ -84,11 +86,8 @@ static void contest_open(struct compare *compare, struct contest *contest,
 	int i, r = rival->open(&contest->server);
 
 	contest->is_here = r != -ENOENT;
-	if (!contest->is_here) {
-		report_say(&compare->rep, "%s: not installed, its rows are left out",
-			rival->name);
+	if (!contest->is_here)
 		return;
-	}
 	compare_must(compare, r, rival->name);
 	for (i = 0; i < 2; i++) {
 		contest->at[i].load = (struct load){
@@ -146,8 +145,11 @@ void compare_put_sync(struct compare *compare)
 	compare_run(compare, sides, n, false);
 	compare_check(compare, cache, &keys, 1);
 	for (i = 0; i < N_RIVALS; i++) {
-		if (!contests[i].is_here)
+		if (!contests[i].is_here) {
+			compare_row_p50(compare, rivals[i].row, &ours, NULL,
+				REPORT_FIGURE, 0, rivals[i].missing);
 			continue;
+		}
 		compare_must(compare, rivals[i].check(&contests[i].server, &keys, 0, 1),
 			"a rival's value");
 		contest_rows(compare, &contests[i], &rivals[i], &ours);
