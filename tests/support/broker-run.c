@@ -186,7 +186,8 @@ int broker_run_stop(struct broker_run *run)
 
 int broker_run_unlink(const char *name)
 {
-	static const char *const suffixes[] = {"", ".index", ".dram", ".cxl", ".sock"};
+	static const char *const suffixes[] = {"", ".index", ".dram", ".cxl", ".sock",
+		".lock"};
 	char path[80];
 	size_t i;
 	int n = 0;
