@@ -103,7 +103,7 @@ void handle_session_unget(struct session *session)
 
 /* --- attach ------------------------------------------------------------------------------------ */
 
-/* With attach_lock. -EAGAIN when the deadline passed and it is worth going on later. */
+/* Inside the attach_gate. -EAGAIN when the deadline passed and it is worth going on later. */
 static int attach_go_on(struct shmc *cache, uint64_t deadline, struct reason *why)
 {
 	struct connection_welcome welcome;
@@ -123,22 +123,7 @@ static int attach_go_on(struct shmc *cache, uint64_t deadline, struct reason *wh
 	return r;
 }
 
-/* Take attach_lock. Readers don't wait for it. */
-static int attach_enter(struct shmc *cache, enum handle_patience patience, uint64_t deadline)
-{
-	struct timespec until = deadline_timespec(deadline);
-	int r;
-
-	if (patience == HANDLE_READ)
-		r = pthread_mutex_trylock(&cache->attach_lock);
-	else if (deadline == DEADLINE_NEVER)
-		r = pthread_mutex_lock(&cache->attach_lock);
-	else
-		r = pthread_mutex_clocklock(&cache->attach_lock, CLOCK_MONOTONIC, &until);
-	return r ? -ENOTCONN : 0;
-}
-
-/* With attach_lock: begin another attempt, if it is time for one. */
+/* Inside the attach_gate: begin another attempt, if it is time for one. */
 static int attach_retry(struct shmc *cache, enum handle_patience patience, uint64_t deadline)
 {
 	uint64_t now = deadline_clock();
@@ -164,9 +149,10 @@ static int attach_again(struct shmc *cache, enum handle_patience patience, uint6
 	struct session *session;
 	int r;
 
-	r = attach_enter(cache, patience, deadline);
+	/* Readers don't wait for others who do. */
+	r = gate_enter(&cache->attach_gate, patience == HANDLE_READ ? DEADLINE_NOW : deadline);
 	if (r)
-		return r;
+		return -ENOTCONN;
 	session = session_get(cache);
 	if (session) {
 		handle_session_unget(session); /* another thread was faster */
@@ -176,7 +162,7 @@ static int attach_again(struct shmc *cache, enum handle_patience patience, uint6
 			r = attach_go_on(cache,
 				patience == HANDLE_READ ? DEADLINE_NOW : deadline, NULL);
 	}
-	pthread_mutex_unlock(&cache->attach_lock);
+	gate_leave(&cache->attach_gate);
 	return r ? -ENOTCONN : 0;
 }
 
@@ -211,7 +197,7 @@ static int handle_new(struct shmc **cache, const char *name, const struct shmc_a
 	if (spin_us != UINT_MAX && sysconf(_SC_NPROCESSORS_ONLN) > 1)
 		c->spin_ns = spin_us < 1000000 ? spin_us * 1000 : 1000000000;
 	pthread_mutex_init(&c->lock, NULL);
-	pthread_mutex_init(&c->attach_lock, NULL);
+	gate_init(&c->attach_gate);
 	r = guard_new(&c->alive);
 	if (!r)
 		r = registry_add(c);
@@ -286,7 +272,7 @@ void shmc_detach(struct shmc *cache)
 	guard_free(cache->alive);
 	if (!is_child) {
 		pthread_mutex_destroy(&cache->lock);
-		pthread_mutex_destroy(&cache->attach_lock);
+		gate_deinit(&cache->attach_gate);
 	}
 	free(cache);
 }

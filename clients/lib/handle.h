@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "clients/lib/connection.h"
+#include "clients/lib/gate.h"
 #include "clients/lib/session.h"
 #include "clients/lib/thread.h"
 #include "clients/shmcache.h"
@@ -26,8 +27,8 @@ struct shmc {
 	struct shmc_queue *queues;
 	_Atomic int role;
 
-	/* Re-attaching; held as long as that takes. */
-	pthread_mutex_t attach_lock;
+	/* Attaching anew, by whoever is inside. */
+	struct gate attach_gate;
 	struct connection connection;
 	uint64_t attach_tried; /* deadline_clock() */
 

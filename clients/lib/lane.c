@@ -162,22 +162,18 @@ static int lane_ask(struct session *s, uint64_t deadline)
 
 static int lane_open(struct session *s, uint64_t owner, uint64_t deadline, struct lane **lane)
 {
-	struct timespec until = deadline_timespec(deadline);
 	int r;
 
-	if (deadline == DEADLINE_NEVER)
-		r = pthread_mutex_lock(&s->talk);
-	else
-		r = pthread_mutex_clocklock(&s->talk, CLOCK_MONOTONIC, &until);
+	r = gate_enter(&s->talk, deadline);
 	if (r)
-		return -r;
+		return r;
 	/* Others may adopt what we asked for, or give up theirs meanwhile: ask until we have one. */
 	while (!(*lane = lane_adopt(s, owner))) {
 		r = lane_ask(s, deadline);
 		if (r)
 			break;
 	}
-	pthread_mutex_unlock(&s->talk);
+	gate_leave(&s->talk);
 	return r;
 }
 

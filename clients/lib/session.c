@@ -149,7 +149,7 @@ int session_new(struct session **session, struct connection *connection,
 		s->socket = connection->socket;
 		s->is_fenced = connection->is_fenced;
 		s->spin_ns = spin_ns;
-		pthread_mutex_init(&s->talk, NULL);
+		gate_init(&s->talk);
 		*connection = (struct connection){.socket = -1};
 		r = session_fill(s, welcome, why);
 	}
@@ -178,7 +178,7 @@ void session_free(struct session *session, bool is_child)
 		if (session->map[i].data && !is_child)
 			munmap(session->map[i].data, session->map[i].size);
 	if (!is_child)
-		pthread_mutex_destroy(&session->talk);
+		gate_deinit(&session->talk);
 	free(session);
 }
 

@@ -3,12 +3,12 @@
 #ifndef CLIENTS_LIB_SESSION_H
 #define CLIENTS_LIB_SESSION_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "clients/lib/connection.h"
+#include "clients/lib/gate.h"
 #include "clients/lib/lane.h"
 
 enum session_map {
@@ -44,8 +44,8 @@ struct session {
 	atomic_bool is_dead;
 	_Atomic uint32_t n_users;
 
-	/* The conversation on the socket: whoever holds the mutex speaks. */
-	pthread_mutex_t talk;
+	/* The conversation on the socket: whoever is inside speaks. */
+	struct gate talk;
 	bool is_lane_asked;
 	uint32_t n_lanes_open;
 

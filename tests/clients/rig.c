@@ -79,7 +79,7 @@ static void session_open(struct rig *rig, enum wire_role role)
 	s->epoch = RIG_EPOCH;
 	s->role = role;
 	s->is_fenced = true;
-	pthread_mutex_init(&s->talk, NULL);
+	gate_init(&s->talk);
 	s->geometry = (struct abi_geometry){.n_lanes = RIG_LANES, .n_queue = RIG_QUEUE,
 		.n_holds = RIG_HOLDS, .n_log = RIG_LOG, .staging_size = RIG_STAGING};
 	must(!abi_geometry_init(&s->geometry));
@@ -89,8 +89,10 @@ static void session_open(struct rig *rig, enum wire_role role)
 	shared_u64_store(&rig->plane->epoch, RIG_EPOCH);
 	shared_u32_store(&rig->plane->state, ABI_STATE_SERVING);
 	index_open(rig);
-	area(s, SESSION_MAP_REQUEST, (size_t)RIG_LANES * s->geometry.request_stride);
-	area(s, SESSION_MAP_RESPONSE, (size_t)RIG_LANES * s->geometry.response_stride);
+	rig->request = area(s, SESSION_MAP_REQUEST,
+		(size_t)RIG_LANES * s->geometry.request_stride);
+	rig->response = area(s, SESSION_MAP_RESPONSE,
+		(size_t)RIG_LANES * s->geometry.response_stride);
 	rig->dram = area(s, SESSION_MAP_DRAM, RIG_DRAM);
 	must(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends));
 	s->socket = ends[0];
@@ -108,7 +110,7 @@ void rig_open(struct rig *rig, enum wire_role role)
 	*c = (struct shmc){.connection.socket = -1, .timeout_ms = 10000, .name = "no-such-cache",
 		.sessions = rig->session, .serial = rig->session->serial, .role = (int)role};
 	pthread_mutex_init(&c->lock, NULL);
-	pthread_mutex_init(&c->attach_lock, NULL);
+	gate_init(&c->attach_gate);
 	must(!guard_new(&c->alive));
 	must(!registry_add(c));
 	rig->cache = c;
@@ -128,8 +130,7 @@ void rig_close(struct rig *rig)
 
 static uint8_t *request_base(const struct rig *rig, unsigned lane)
 {
-	return rig->session->map[SESSION_MAP_REQUEST].data +
-		(size_t)lane * rig->geometry.request_stride;
+	return rig->request + (size_t)lane * rig->geometry.request_stride;
 }
 
 struct abi_lane_request *rig_request(const struct rig *rig, unsigned lane)
@@ -139,8 +140,7 @@ struct abi_lane_request *rig_request(const struct rig *rig, unsigned lane)
 
 struct abi_lane_response *rig_response(const struct rig *rig, unsigned lane)
 {
-	return (void *)(rig->session->map[SESSION_MAP_RESPONSE].data +
-		(size_t)lane * rig->geometry.response_stride);
+	return (void *)(rig->response + (size_t)lane * rig->geometry.response_stride);
 }
 
 struct shared_u64 *rig_holds(const struct rig *rig, unsigned lane)

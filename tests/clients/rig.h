@@ -35,7 +35,7 @@ struct rig {
 	struct abi_index *index;
 	struct abi_bucket *bucket, *overflow;
 	struct abi_record *cell;
-	uint8_t *dram;
+	uint8_t *dram, *request, *response;
 	struct abi_geometry geometry;
 	uint64_t consumed[RIG_LANES], completed[RIG_LANES];
 	int doorbell[RIG_LANES]; /* the broker's ends */
