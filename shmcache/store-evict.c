@@ -61,7 +61,13 @@ static uint64_t window_cost(void *context, uint32_t owner, uint64_t size)
 		return UINT64_MAX;
 	if (meta->state == INDEX_RETIRED)
 		return 0;
-	return meta->state == INDEX_PUBLISHED && !meta->n_pins ? size : UINT64_MAX;
+	/*
+	 * Not in one expression: gcc would make it one load of both fields, and of held between
+	 * them, which somebody without the lock may be storing.
+	 */
+	if (meta->n_pins)
+		return UINT64_MAX;
+	return meta->state == INDEX_PUBLISHED ? size : UINT64_MAX;
 }
 
 static void evict_window(
