@@ -184,7 +184,9 @@ static void check_rest(void)
 
 	for (i = 0; i < 1000; i++) {
 		if (!host_gauge(&host, ABI_GAUGE_SESSIONS_NOW) &&
-			!host_gauge(&host, ABI_GAUGE_LIMBO_BYTES))
+			!host_gauge(&host, ABI_GAUGE_LIMBO_BYTES) &&
+			!host_gauge(&host, ABI_GAUGE_RESERVED_BYTES) &&
+			!host_gauge(&host, ABI_GAUGE_PINNED_BYTES))
 			break;
 		nanosleep(&t, NULL);
 	}
