@@ -58,7 +58,7 @@ int index_cell_take(struct index *ix, uint32_t *cell)
 {
 	if (ix->free_cell) {
 		*cell = ix->free_cell;
-		ix->free_cell = ix->meta[*cell].block;
+		ix->free_cell = index_block(ix, *cell);
 		return 0;
 	}
 	if (index_back(ix, &ix->head->n_cells_backed, ix->head->cell_off, ABI_CELL, ix->n_cells + 1,
@@ -71,7 +71,7 @@ int index_cell_take(struct index *ix, uint32_t *cell)
 void index_cell_give(struct index *ix, uint32_t cell)
 {
 	ix->meta[cell].state = INDEX_FREE;
-	ix->meta[cell].block = ix->free_cell;
+	index_set_block(ix, cell, ix->free_cell);
 	ix->free_cell = cell;
 }
 

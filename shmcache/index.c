@@ -363,7 +363,7 @@ int index_open(struct index *ix, const struct index_key *key, const struct abi_h
 		return INDEX_FULL;
 	}
 	ix->meta[cell].state = INDEX_OPEN;
-	ix->meta[cell].block = 0;
+	index_set_block(ix, cell, 0);
 	ix->meta[cell].n_pins = 0;
 	atomic_store_explicit(&ix->meta[cell].held, 0, memory_order_relaxed);
 	*out = cell;

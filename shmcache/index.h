@@ -31,13 +31,21 @@ enum index_state {
 	INDEX_SPOILED,	 /* open, and bytes of its value were lost: never to be published */
 };
 
-/* What the broker knows of a cell. Private memory, touched as cells come into use. */
+/*
+ * What the broker knows of a cell. Private memory, touched as cells come into use: six bytes, since
+ * there is one for each cell. The two of a bit-field share a byte, and are under the store's lock;
+ * @held has a byte of its own, as it is stored without.
+ */
 struct index_meta {
-	uint32_t block;	  /* of the tier's allocator; of a free cell: the next free one */
-	uint8_t state;	  /* enum index_state */
+	uint16_t block_low, block_high; /* index_block() */
+	uint8_t state : 3;		/* enum index_state */
+	uint8_t n_pins : 5;
 	_Atomic uint8_t held; /* number of the last reclaim round that found it held; relaxed */
-	uint16_t n_pins;
 };
+
+_Static_assert(sizeof(struct index_meta) == 6, "no padding");
+
+#define INDEX_PINS_MAX 31
 
 struct index {
 	struct abi_index *head;
@@ -119,6 +127,18 @@ void index_remove(struct index *ix, struct shared_u64 *slot);
 
 /* Free an open or retired record with its tails. No reader may hold it. */
 void index_free(struct index *ix, uint32_t cell);
+
+/* The block of a record, in its tier's allocator; of a free cell: the next free one. */
+static inline uint32_t index_block(const struct index *ix, uint32_t cell)
+{
+	return (uint32_t)ix->meta[cell].block_high << 16 | ix->meta[cell].block_low;
+}
+
+static inline void index_set_block(struct index *ix, uint32_t cell, uint32_t block)
+{
+	ix->meta[cell].block_low = (uint16_t)block;
+	ix->meta[cell].block_high = (uint16_t)(block >> 16);
+}
 
 /*
  * Note that a hold names @cell, whatever number the client wrote there; and whether one did in

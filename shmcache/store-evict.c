@@ -41,7 +41,7 @@ static uint32_t evict_bytes(struct store *s, struct abi_worker *w, struct tier *
 		cell = policy_victim(tier->policy, incoming);
 		if (!cell)
 			break;
-		block = s->index.meta[cell].block;
+		block = index_block(&s->index, cell);
 		freed += block_size(tier->blocks, block);
 		evict_locked(s, w, cell);
 	}
@@ -111,7 +111,7 @@ static bool make_window(
 	uint32_t victim = policy_victim(tier->policy, NULL);
 	uint32_t first, last;
 
-	if (!find_window(s, tier, victim ? s->index.meta[victim].block : 0, size, align, &first,
+	if (!find_window(s, tier, victim ? index_block(&s->index, victim) : 0, size, align, &first,
 		    &last))
 		return false;
 	evict_window(s, w, tier, first, last);
@@ -143,7 +143,7 @@ static int try_block(struct store *s, unsigned tier_idx, uint64_t size, uint64_t
 
 	if (status)
 		return status;
-	s->index.meta[cell].block = block;
+	index_set_block(&s->index, cell, block);
 	r->tier = (uint8_t)tier_idx;
 	r->value_off = block_offset(tier->blocks, block);
 	return 0;

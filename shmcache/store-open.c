@@ -39,7 +39,7 @@ static int restore_blocks(struct store *s, struct store_opened *opened)
 	uint64_t (*place)[2], n = 0, i;
 	char buffer[ABI_KEY_SIZE_MAX];
 	struct abi_record *r;
-	uint32_t cell;
+	uint32_t cell, block;
 
 	place = malloc((s->index.n_entries + 1) * sizeof(*place));
 	if (!place)
@@ -62,12 +62,12 @@ static int restore_blocks(struct store *s, struct store_opened *opened)
 		cell = (uint32_t)place[i][1];
 		r = &s->index.cell[cell];
 		tier = &s->tier[r->tier];
-		if (block_restore(tier->blocks, r->value_off, r->value_size, cell,
-			    &s->index.meta[cell].block)) {
+		if (block_restore(tier->blocks, r->value_off, r->value_size, cell, &block)) {
 			index_drop(&s->index, cell);
 			opened->n_overlapping++;
 			continue;
 		}
+		index_set_block(&s->index, cell, block);
 		tier->n_entries++;
 		s->n_expiring += shared_u64_load(&r->expire_ms) != 0;
 		store_admit_locked(s, cell, index_key_of(&s->index, cell, buffer).hash);

@@ -186,22 +186,23 @@ static int check_cell(struct store *s, uint32_t cell, uint64_t *n_published, cha
 {
 	const struct index_meta *meta = &s->index.meta[cell];
 	const struct abi_record *r = &s->index.cell[cell];
+	uint32_t block = index_block(&s->index, cell);
 	struct tier *tier;
 
 	if (meta->state != INDEX_PUBLISHED && meta->state != INDEX_RETIRED &&
 		meta->state != INDEX_OPEN && meta->state != INDEX_SPOILED)
 		return 0;
 	/* Open, and its room is being made. */
-	if (meta->state == INDEX_OPEN && !meta->block)
+	if (meta->state == INDEX_OPEN && !block)
 		return 0;
 	if (r->tier >= ABI_TIERS || !s->tier[r->tier].region)
 		return FINDING("cell %u: no such tier %u", cell, r->tier);
 	tier = &s->tier[r->tier];
-	if (block_owner(tier->blocks, meta->block) != cell)
-		return FINDING("cell %u: its block %u belongs to cell %u", cell, meta->block,
-			block_owner(tier->blocks, meta->block));
-	if (block_offset(tier->blocks, meta->block) != r->value_off ||
-		block_size(tier->blocks, meta->block) < r->value_size)
+	if (block_owner(tier->blocks, block) != cell)
+		return FINDING("cell %u: its block %u belongs to cell %u", cell, block,
+			block_owner(tier->blocks, block));
+	if (block_offset(tier->blocks, block) != r->value_off ||
+		block_size(tier->blocks, block) < r->value_size)
 		return FINDING("cell %u: record and block disagree", cell);
 	if (meta->state != INDEX_PUBLISHED)
 		return 0;
@@ -223,7 +224,7 @@ static int check_locked(struct store *s, char *why, size_t why_size)
 		r = check_cell(s, (uint32_t)i, &n_published, why, why_size);
 		if (r)
 			return r;
-		n_owned += s->index.meta[i].state >= INDEX_OPEN && s->index.meta[i].block;
+		n_owned += s->index.meta[i].state >= INDEX_OPEN && index_block(&s->index, (uint32_t)i);
 	}
 	for (t = 0; t < ABI_TIERS; t++) {
 		if (!s->tier[t].region)

@@ -84,7 +84,7 @@ void store_admit_locked(struct store *s, uint32_t cell, uint64_t hash)
 
 void store_free_locked(struct store *s, uint32_t cell)
 {
-	block_free(store_tier_of(s, cell)->blocks, s->index.meta[cell].block);
+	block_free(store_tier_of(s, cell)->blocks, index_block(&s->index, cell));
 	index_free(&s->index, cell);
 }
 
@@ -313,7 +313,7 @@ enum abi_status store_pin(
 		meta = &s->index.meta[cell];
 		*size = store_block_size(s, cell);
 		*pin = store_reservation(s, cell);
-		status = meta->n_pins == UINT16_MAX ? ABI_STATUS_QUOTA : ABI_STATUS_OK;
+		status = meta->n_pins == INDEX_PINS_MAX ? ABI_STATUS_QUOTA : ABI_STATUS_OK;
 		/* What is pinned is no candidate: the policy forgets it until the last unpin. */
 		if (status == ABI_STATUS_OK && !meta->n_pins++) {
 			policy_remove(store_tier_of(s, cell)->policy, cell);

@@ -231,7 +231,7 @@ static inline struct tier *store_tier_of(struct store *s, uint32_t cell)
 
 static inline uint64_t store_block_size(struct store *s, uint32_t cell)
 {
-	return block_size(store_tier_of(s, cell)->blocks, s->index.meta[cell].block);
+	return block_size(store_tier_of(s, cell)->blocks, index_block(&s->index, cell));
 }
 
 static inline bool store_is_expired(const struct store *s, uint32_t cell)

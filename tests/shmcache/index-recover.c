@@ -106,7 +106,7 @@ static void check_consistent(void)
 		}
 	}
 	assert_int_equal(n_words, ix.n_entries);
-	for (cell = ix.free_cell; cell; cell = ix.meta[cell].block) {
+	for (cell = ix.free_cell; cell; cell = index_block(&ix, cell)) {
 		assert_true(cell < ix.n_cells);
 		assert_int_equal(ix.meta[cell].state, INDEX_FREE);
 		assert_int_equal(seen[cell]++, 0);

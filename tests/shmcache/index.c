@@ -154,7 +154,7 @@ static void check_cells(void)
 	uint64_t n_free = 0, n_published = 0, n_tails = 0, i;
 	uint32_t cell;
 
-	for (cell = ix.free_cell; cell; cell = ix.meta[cell].block) {
+	for (cell = ix.free_cell; cell; cell = index_block(&ix, cell)) {
 		assert_int_equal(ix.meta[cell].state, INDEX_FREE);
 		assert_true(++n_free < ix.n_cells);
 	}

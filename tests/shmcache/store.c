@@ -57,7 +57,7 @@ static void assert_empty(void)
 	assert_int_equal(rig.store.reserved_size, 0);
 	assert_int_equal(rig.store.n_expiring, 0);
 	assert_int_equal(used(), 0);
-	for (cell = rig.store.index.free_cell; cell; cell = rig.store.index.meta[cell].block)
+	for (cell = rig.store.index.free_cell; cell; cell = index_block(&rig.store.index, cell))
 		n_free++;
 	assert_int_equal(n_free, rig.store.index.n_cells - 1);
 }
