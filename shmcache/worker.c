@@ -37,6 +37,7 @@
 #define UPKEEP_MS 10	     /* while awake */
 #define HOLDS_MS 250	     /* between two looks for hoarders */
 #define UPKEEP_SLEEP_MS 500  /* while asleep, with somebody attached */
+#define COMMIT_SPINS 40	     /* times as long: the client fills a block, and commits soon */
 #define ROUNDS_PER_UPKEEP 64 /* rounds with work between two looks at the clock */
 #define FINISH_NS 200000000  /* for what is in flight at a stop */
 #define SWEEP_CELLS 16384    /* looked at for expiry in one upkeep */
@@ -162,6 +163,7 @@ static bool serve_one(struct worker *worker, struct lane *lane, unsigned *n_answ
 		else
 			outcome = request_run(
 				store, worker->shared, lane, &sub, &completion, &fault);
+		worker->awaits_commit = sub.operation == ABI_OP_RESERVE;
 		if (outcome == REQUEST_BROKEN) {
 			cut_off(worker, lane, fault);
 			return false;
@@ -427,7 +429,8 @@ static bool may_spin(struct worker *worker)
 	if (c->broker.poll == CONFIG_POLL_BUSY)
 		return true;
 	if (!worker->spin_until_ns)
-		worker->spin_until_ns = now_ns() + c->broker.spin_ns;
+		worker->spin_until_ns =
+			now_ns() + c->broker.spin_ns * (worker->awaits_commit ? COMMIT_SPINS : 1);
 	return now_ns() < worker->spin_until_ns;
 }
 

@@ -34,6 +34,7 @@ struct worker {
 	uint64_t spin_until_ns;
 	uint64_t upkeep_ms, holds_ms; /* when upkeep was last done */
 	unsigned n_rounds, n_spins;
+	bool awaits_commit; /* the last request reserved a block */
 	bool is_refusing; /* answers STOPPING to all */
 	bool owes_upkeep, owes_gauges; /* there was work since the last */
 };
