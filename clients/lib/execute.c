@@ -57,6 +57,7 @@ int execute(struct shmc *cache, struct shmc_request *requests, size_t n, uint64_
 	/* A broker that was restarted is best noticed before it is asked in vain. */
 	if (lane && unlikely(!reader_is_current(&lane->reader))) {
 		handle_session_lost(cache, lane->session);
+		handle_lane_exit();
 		lane = NULL;
 	}
 	if (unlikely(!lane))
@@ -68,6 +69,7 @@ int execute(struct shmc *cache, struct shmc_request *requests, size_t n, uint64_
 	r = execute_on(lane, requests, n, deadline);
 	if (r == -ENOTCONN)
 		handle_session_lost(cache, lane->session);
+	handle_lane_exit();
 	return r;
 }
 

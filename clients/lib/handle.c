@@ -41,10 +41,27 @@ static void session_put_to_use(struct shmc *cache, struct session *session)
 	pthread_mutex_lock(&cache->lock);
 	session->next = cache->sessions;
 	cache->sessions = session;
-	pthread_mutex_unlock(&cache->lock);
 	atomic_store_explicit(&cache->role, (int)session->role, memory_order_relaxed);
-	/* All of the session. Partner: the acquire in handle_lane(). */
+	/*
+	 * All of the session. Partner: the acquire in handle_lane(). With the lock, since one that is
+	 * swept must not come into use after.
+	 */
 	atomic_store_explicit(&cache->serial, session->serial, memory_order_release);
+	pthread_mutex_unlock(&cache->lock);
+}
+
+/* With the lock. May this session go? */
+static bool session_may_go(struct shmc *cache, struct session *session)
+{
+	if (!session->is_dead)
+		return false;
+	/* Out of use for certain: it may have been lost before it was put to use. */
+	handle_session_lost(cache, session);
+	/*
+	 * First the marks: what a thread in a call leaves behind, a hold or a user, is there before
+	 * it takes its mark away.
+	 */
+	return !thread_any_uses(session->serial) && session_is_idle(session);
 }
 
 void handle_sweep(struct shmc *cache)
@@ -53,7 +70,7 @@ void handle_sweep(struct shmc *cache)
 
 	pthread_mutex_lock(&cache->lock);
 	for (link = &cache->sessions; (session = *link);) {
-		if (session->is_dead && session_is_idle(session)) {
+		if (session_may_go(cache, session)) {
 			*link = session->next;
 			session->next = idle;
 			idle = session;
@@ -330,22 +347,27 @@ int handle_lane_claim(struct shmc *cache, uint64_t owner, enum handle_patience p
 	r = session_lane_claim(session, owner, deadline, lane);
 	if (r == -ENOTCONN)
 		handle_session_lost(cache, session);
-	handle_session_unget(session);
+	if (r)
+		handle_session_unget(session);
 	return r;
 }
 
 int handle_lane_find(struct shmc *cache, enum handle_patience patience, uint64_t deadline,
 	struct lane **lane)
 {
-	struct thread_slot *slot;
-	uint64_t serial;
+	uint64_t number = thread_number(), serial;
+	bool is_in;
 	int r;
 
-	r = handle_lane_claim(cache, thread_number(), patience, deadline, lane);
+	if (!number)
+		return -ENOMEM;
+	r = handle_lane_claim(cache, number, patience, deadline, lane);
 	if (r)
 		return r;
-	serial = (*lane)->session->serial;
-	slot = &thread_local_state.slot[serial % THREAD_SLOTS];
-	*slot = (struct thread_slot){.serial = serial, .lane = *lane};
-	return 0;
+	serial = (*lane)->serial;
+	thread_local_state.slot[serial % THREAD_SLOTS] =
+		(struct thread_slot){.serial = serial, .lane = *lane};
+	is_in = handle_lane_enter(cache, serial);
+	handle_session_unget((*lane)->session);
+	return is_in ? 0 : -ENOTCONN;
 }

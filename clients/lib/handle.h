@@ -55,16 +55,47 @@ void handle_session_unget(struct session *session);
 
 /*
  * The calling thread's lane, the long way: re-attaches, asks for a lane. 0, -ECHILD, -ENOTCONN,
- * -ETIMEDOUT, -ENOMEM, SHMC_QUOTA.
+ * -ETIMEDOUT, -ENOMEM, SHMC_QUOTA. The thread has entered the lane, see handle_lane().
  */
 int handle_lane_find(struct shmc *cache, enum handle_patience patience, uint64_t deadline,
 	struct lane **lane);
 
-/* The same for an owner that is no thread; nothing is remembered by thread. */
+/*
+ * The same for an owner that is no thread: nobody enters, but the lane's session has one more user,
+ * until handle_session_unget().
+ */
 int handle_lane_claim(struct shmc *cache, uint64_t owner, enum handle_patience patience,
 	uint64_t deadline, struct lane **lane);
 
-/* The lane of the calling thread if it has one at hand, or NULL: a few instructions. */
+/* The calling thread leaves the lane that it has entered, and touches nothing of it after. */
+static hot_inline void handle_lane_exit(void)
+{
+	/* Partner: the acquire in thread_any_uses(). */
+	atomic_store_explicit(&thread_local_state.using, 0, memory_order_release);
+}
+
+/*
+ * Mark the calling thread as being in a call on the session @serial, of which it may touch nothing
+ * before. False when the session is out of use.
+ */
+static hot_inline bool handle_lane_enter(struct shmc *cache, uint64_t serial)
+{
+	atomic_store_explicit(&thread_local_state.using, serial, memory_order_relaxed);
+	/*
+	 * Keeps the store of the mark apart from the load of the serial. Partner: the membarrier in
+	 * thread_any_uses(), between the store of another serial and the look at the marks.
+	 */
+	shared_compiler_fence();
+	if (likely(atomic_load_explicit(&cache->serial, memory_order_relaxed) == serial))
+		return true;
+	handle_lane_exit();
+	return false;
+}
+
+/*
+ * The lane of the calling thread if it has one at hand, or NULL: a few instructions. With a lane, the
+ * thread has entered it; whoever asked sees to handle_lane_exit().
+ */
 static hot_inline struct lane *handle_lane(struct shmc *cache)
 {
 	/* Acquire: the session's memory. Partner: the release in handle.c where it is put to use. */
@@ -72,7 +103,8 @@ static hot_inline struct lane *handle_lane(struct shmc *cache)
 	struct thread_slot *slot = &thread_local_state.slot[serial % THREAD_SLOTS];
 
 	if (unlikely(slot->serial != serial) ||
-		unlikely(!atomic_load_explicit(cache->alive, memory_order_relaxed)))
+		unlikely(!atomic_load_explicit(cache->alive, memory_order_relaxed)) ||
+		unlikely(!handle_lane_enter(cache, serial)))
 		return NULL;
 	return slot->lane;
 }

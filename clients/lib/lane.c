@@ -180,25 +180,18 @@ static int lane_open(struct session *s, uint64_t owner, uint64_t deadline, struc
 int session_lane_claim(
 	struct session *session, uint64_t owner, uint64_t deadline, struct lane **lane)
 {
-	int r;
-
 	*lane = lane_of(session, owner);
 	if (*lane)
 		return 0;
 	*lane = lane_adopt(session, owner);
-	r = *lane ? 0 : lane_open(session, owner, deadline, lane);
-	if (!r)
-		atomic_fetch_add_explicit(&session->n_users, 1, memory_order_relaxed);
-	return r;
+	return *lane ? 0 : lane_open(session, owner, deadline, lane);
 }
 
 void session_lanes_release(struct session *session, uint64_t owner)
 {
 	struct lane *lane;
 
-	while ((lane = lane_of(session, owner))) {
+	while ((lane = lane_of(session, owner)))
 		/* Partners: the acquires in lane_adopt() and session_is_idle(). */
 		atomic_store_explicit(&lane->owner, 0, memory_order_release);
-		atomic_fetch_sub_explicit(&session->n_users, 1, memory_order_release);
-	}
 }

@@ -36,10 +36,14 @@ static void unwatch(struct shmc_queue *q, int fd)
 
 static void lane_leave(struct shmc_queue *q)
 {
+	struct session *session = q->lane->session;
+
 	unwatch(q, q->lane->ring.doorbell);
 	unwatch(q, q->lane->ring.socket);
 	q->lane = NULL;
-	handle_owner_gone(q->cache, q->owner);
+	session_lanes_release(session, q->owner);
+	handle_session_unget(session);
+	handle_sweep(q->cache);
 }
 
 /* The hang-up of the session's socket shows whatever the events. */

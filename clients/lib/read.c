@@ -62,11 +62,10 @@ int shmc_get(struct shmc *cache, const void *key, size_t key_size, struct shmc_v
 	if (unlikely(!lane))
 		return get_again(cache, key, key_size, view);
 	result = get(lane, key, key_size, reader_hash(&lane->reader, key, key_size), view);
-	if (unlikely(result == -ENOTCONN)) {
+	if (unlikely(result == -ENOTCONN))
 		handle_session_lost(cache, lane->session);
-		return get_again(cache, key, key_size, view);
-	}
-	return result;
+	handle_lane_exit();
+	return likely(result != -ENOTCONN) ? result : get_again(cache, key, key_size, view);
 }
 
 /*

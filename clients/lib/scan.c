@@ -114,8 +114,10 @@ int shmc_scan(struct shmc *cache, uint64_t *cursor, const void *prefix, size_t p
 		return r;
 	session = scan.lane->session;
 	atomic_fetch_add_explicit(&session->n_users, 1, memory_order_relaxed);
+	/* The visitor's calls take our mark away. */
 	r = scan_page(&scan, cursor, budget ? budget : BUDGET);
 	/* Release: all that we read. Partner: the acquire in session_is_idle(). */
 	atomic_fetch_sub_explicit(&session->n_users, 1, memory_order_release);
+	handle_lane_exit();
 	return r;
 }

@@ -15,8 +15,7 @@
  * predecessor's clients, so a session is never repaired: the handle makes a new one, with new maps,
  * and the old one stays behind until nobody can touch its memory any more. Who can is known without
  * counting on the hit path: a view's cell names its record until it is released, and whoever is in
- * the middle of a call owns a lane. A thread gives its lane of a dead session back when it calls next
- * or ends.
+ * the middle of a call has marked himself, see thread.c.
  *
  * No map is inherited by a child (the guard's page is, wiped): its descriptors are all it has of
  * them, and it closes these. It must not unmap, since something of its own may be in their place.
@@ -189,11 +188,16 @@ bool session_is_idle(struct session *session)
 	/* Acquire: what the users did. Partner: the release where one leaves. */
 	if (atomic_load_explicit(&session->n_users, memory_order_acquire))
 		return false;
-	/* No lane has an owner, so the tables stand still but for cells being cleared. */
-	for (i = 0; i < session->geometry.n_lanes; i++)
-		if (atomic_load_explicit(&session->lane[i].is_open, memory_order_acquire) &&
-			!hold_table_is_empty(&session->lane[i].reader.holds))
+	/* Nobody is in a call, so the tables stand still but for cells being cleared. */
+	for (i = 0; i < session->geometry.n_lanes; i++) {
+		if (!atomic_load_explicit(&session->lane[i].is_open, memory_order_acquire))
+			continue;
+		if (!thread_marks_count() &&
+			atomic_load_explicit(&session->lane[i].owner, memory_order_acquire))
 			return false;
+		if (!hold_table_is_empty(&session->lane[i].reader.holds))
+			return false;
+	}
 	return true;
 }
 

@@ -28,7 +28,8 @@ struct session_area {
 
 /*
  * A session outlives its broker: it is kept, dead, as long as somebody may touch its maps. Those are
- * the views, by their hold cells, and the users: owners of lanes and open reservations.
+ * the views, by their hold cells, the threads in the middle of a call, by their marks, and the users:
+ * queues, open reservations, scans.
  */
 struct session {
 	uint64_t serial; /* of this process, never 0, never used again */
@@ -63,7 +64,10 @@ int session_new(struct session **session, struct connection *connection,
 /* Unmap and free. @is_child: in a fork's child, which has no maps to undo. */
 void session_free(struct session *session, bool is_child);
 
-/* Is nobody left who may touch the maps of this dead session? */
+/*
+ * Is nobody left who may touch the maps of this dead session, but for threads whose marks are to be
+ * looked at before?
+ */
 bool session_is_idle(struct session *session);
 
 /* A reserved block, by what submission_location() made. */
@@ -74,8 +78,8 @@ bool session_is_current(const struct session *session);
 
 /*
  * A lane of @session for @owner: one that it has, or that nobody has, or a new one for which the
- * broker is asked, until @deadline. 0, SHMC_QUOTA, -ETIMEDOUT, -ENOTCONN, -ENOMEM. A lane that is
- * new to its owner counts as a user.
+ * broker is asked, until @deadline. 0, SHMC_QUOTA, -ETIMEDOUT, -ENOTCONN, -ENOMEM. The caller is a
+ * user of the session.
  */
 int session_lane_claim(
 	struct session *session, uint64_t owner, uint64_t deadline, struct lane **lane);

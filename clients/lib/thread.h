@@ -3,6 +3,8 @@
 #ifndef CLIENTS_LIB_THREAD_H
 #define CLIENTS_LIB_THREAD_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "clients/lib/compiler.h"
@@ -23,7 +25,10 @@ struct thread_slot {
  */
 struct thread_local_state {
 	struct thread_slot slot[THREAD_SLOTS];
+	/* The session that this thread is in the middle of a call on, or 0; see handle_lane(). */
+	_Atomic uint64_t using;
 	uint64_t number; /* this thread's, 0: not drawn yet */
+	struct thread_local_state *next, **link; /* of all that have a number */
 };
 
 /*
@@ -36,8 +41,19 @@ extern _Thread_local struct thread_local_state thread_local_state
 /* A number that nothing else in this process had before: of threads, queues, sessions. Never 0. */
 uint64_t thread_number_draw(void);
 
-/* This thread's number; sees to it that handle_owner_gone() is called when it ends. */
+/*
+ * This thread's number; sees to it that handle_owner_gone() is called when it ends. 0 when there is
+ * no memory for that.
+ */
 uint64_t thread_number(void);
+
+/*
+ * Is any thread in the middle of a call on the session @serial, or may be for all we know? The
+ * session must be out of use: a thread that marks itself after this sees that it is. Without
+ * thread_marks_count() nothing can be known.
+ */
+bool thread_any_uses(uint64_t serial);
+bool thread_marks_count(void);
 
 /* Handles are listed as long as they live, for the ends of threads and for forks. 0 or -errno. */
 int registry_add(struct shmc *cache);

@@ -440,7 +440,7 @@ static void a_late_reservation_is_given_back(void **state)
 		answer(f, &s[i], ABI_STATUS_OK);
 	}
 	assert_null(engine_pop(f->lane));
-	assert_int_equal(f->rig.session->n_users, 1);
+	assert_int_equal(f->rig.session->n_users, 0);
 }
 
 static void a_put_given_up_in_the_middle_is_aborted(void **state)

@@ -153,6 +153,18 @@ uint8_t *rig_staging(const struct rig *rig, unsigned lane)
 	return request_base(rig, lane) + rig->geometry.staging_off;
 }
 
+unsigned rig_n_sessions(struct rig *rig)
+{
+	const struct session *s;
+	unsigned n = 0;
+
+	pthread_mutex_lock(&rig->cache->lock);
+	for (s = rig->cache->sessions; s; s = s->next)
+		n++;
+	pthread_mutex_unlock(&rig->cache->lock);
+	return n;
+}
+
 unsigned rig_n_held(const struct rig *rig)
 {
 	unsigned lane, i, n = 0;

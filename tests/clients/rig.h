@@ -51,6 +51,8 @@ struct abi_lane_request *rig_request(const struct rig *rig, unsigned lane);
 struct abi_lane_response *rig_response(const struct rig *rig, unsigned lane);
 struct shared_u64 *rig_holds(const struct rig *rig, unsigned lane);
 uint8_t *rig_staging(const struct rig *rig, unsigned lane);
+/* How many sessions the handle has, those that linger included: 1, or 0 once it was lost and freed. */
+unsigned rig_n_sessions(struct rig *rig);
 /* How many hold cells of all lanes are set. */
 unsigned rig_n_held(const struct rig *rig);
 

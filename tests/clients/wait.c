@@ -216,6 +216,72 @@ static void the_last_answers_before_a_hang_up_count(void **state)
 	assert_int_equal(shmc_ping(f->rig.cache, 10000), -ENOTCONN);
 }
 
+/* --- whose maps may go ------------------------------------------------------------------------- */
+
+struct sleeper {
+	struct fixture *f;
+	pthread_barrier_t called, end;
+};
+
+static void *sleeper_main(void *arg)
+{
+	struct sleeper *s = arg;
+
+	(void)shmc_exists(s->f->rig.cache, "key", 3);
+	pthread_barrier_wait(&s->called);
+	pthread_barrier_wait(&s->end);
+	return NULL;
+}
+
+/* A thread that has called once and sleeps since does not keep the maps of a broker that is gone. */
+static void a_sleeping_thread_keeps_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct sleeper s = {.f = f};
+
+	if (!thread_marks_count())
+		skip();
+	pthread_barrier_init(&s.called, NULL, 2);
+	pthread_barrier_init(&s.end, NULL, 2);
+	assert_int_equal(pthread_create(&f->thread, NULL, sleeper_main, &s), 0);
+	pthread_barrier_wait(&s.called);
+	assert_int_equal(f->rig.session->lane[0].owner == 0, 0);
+	shared_u64_store_release(&f->rig.plane->epoch, RIG_EPOCH + 1);
+	assert_int_equal(shmc_exists(f->rig.cache, "key", 3), -ENOTCONN);
+	assert_int_equal(rig_n_sessions(&f->rig), 0);
+	pthread_barrier_wait(&s.end);
+	pthread_join(f->thread, NULL);
+}
+
+static void *waiter_main(void *arg)
+{
+	struct fixture *f = arg;
+
+	return (void *)(intptr_t)shmc_ping(f->rig.cache, SHMC_TIMEOUT_NEVER);
+}
+
+/* One in the middle of a call does. */
+static void a_waiting_thread_keeps_its_maps(void **state)
+{
+	struct fixture *f = *state;
+	struct submission s;
+	pthread_t thread;
+	void *result;
+
+	assert_int_equal(pthread_create(&thread, NULL, waiter_main, f), 0);
+	while (!rig_take(&f->rig, 0, &s))
+		usleep(100);
+	shared_u64_store_release(&f->rig.plane->epoch, RIG_EPOCH + 1);
+	assert_int_equal(shmc_exists(f->rig.cache, "key", 3), -ENOTCONN);
+	assert_int_equal(rig_n_sessions(&f->rig), 1);
+	close(f->rig.socket);
+	f->rig.socket = -1;
+	pthread_join(thread, &result);
+	assert_int_equal((int)(intptr_t)result, -ENOTCONN);
+	assert_int_equal(shmc_exists(f->rig.cache, "key", 3), -ENOTCONN);
+	assert_int_equal(rig_n_sessions(&f->rig), 0);
+}
+
 /* --- reservations ------------------------------------------------------------------------------ */
 
 static void a_reservation_lives_until_it_is_answered(void **state)
@@ -267,10 +333,10 @@ static void a_reservation_outlives_the_broker_harmlessly(void **state)
 	pthread_join(f->thread, NULL);
 	f->is_serving = false;
 	memset(r.data, 1, r.size);
-	assert_ptr_equal(f->rig.cache->sessions, f->rig.session);
+	assert_int_equal(rig_n_sessions(&f->rig), 1);
 	assert_int_equal(shmc_commit(f->rig.cache, &r, 100), -ENOTCONN);
 	assert_null(r.data);
-	assert_null(f->rig.cache->sessions);
+	assert_int_equal(rig_n_sessions(&f->rig), 0);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -284,6 +350,8 @@ int main(void)
 		T(an_execute_out_of_time_says_which),
 		T(a_hang_up_ends_the_wait),
 		T(the_last_answers_before_a_hang_up_count),
+		T(a_sleeping_thread_keeps_nothing),
+		T(a_waiting_thread_keeps_its_maps),
 		T(a_reservation_lives_until_it_is_answered),
 		T(a_commit_out_of_time_can_be_tried_again),
 		T(a_reservation_outlives_the_broker_harmlessly),
