@@ -40,7 +40,9 @@ extern "C" {
  * inherited handle frees its heap memory only.
  *
  * Broker gone. Calls find out by themselves, re-attach when a broker is back, and else answer
- * -ENOTCONN. Views of before stay readable, but a broker that was started again knows nothing of
+ * -ENOTCONN. Reads, which don't wait, may answer so while the way back is being found. What a broker
+ * that was killed has left stands still, and reads are served from it until a request has found the
+ * broker gone or another one has come. Views of before stay readable, but a broker that was started again knows nothing of
  * them and may put other values in their place: shmc_view_check() tells.
  *
  * Keys are 1 to SHMC_KEY_SIZE_MAX bytes of any content, values 1 byte to SHMC_VALUE_SIZE_MAX.
@@ -178,7 +180,8 @@ SHMC_PUBLIC const char *shmc_strerror(int result);
 
 /*
  * Look @key up and hold its value. 0 and a view, SHMC_MISS, or SHMC_QUOTA when this thread holds as
- * many views as a lane has cells. Errors: -EINVAL (key size), -ENOTCONN, -ECHILD.
+ * many views as a lane has cells, or has no lane since others have them all. Errors: -EINVAL (key
+ * size), -ENOTCONN, -ECHILD; from a thread's first call also -ETIMEDOUT and -ENOMEM.
  */
 SHMC_PUBLIC int shmc_get(
 	struct shmc *cache, const void *key, size_t key_size, struct shmc_view *view);
@@ -222,7 +225,8 @@ SHMC_PUBLIC int shmc_stat(
  * at the start and 0 again after the last page. @visit gets each entry, valid during the call; a
  * non-zero return ends the page early and is returned. A page looks at up to @budget buckets of the
  * index (0: 1024). An entry that is there from the first page to the last is seen at least once
- * (twice, when the index grows meanwhile).
+ * (twice, when the index grows meanwhile). @visit may call the library; when that finds the broker
+ * gone, the page ends with -ENOTCONN. 0, -EINVAL, and the errors of shmc_get().
  */
 typedef int shmc_visit_fn(void *context, const struct shmc_entry *entry);
 SHMC_PUBLIC int shmc_scan(struct shmc *cache, uint64_t *cursor, const void *prefix,
@@ -234,7 +238,9 @@ SHMC_PUBLIC int shmc_scan(struct shmc *cache, uint64_t *cursor, const void *pref
  * All of them: -ETIMEDOUT says that no answer came in time; the broker may still carry the request
  * out. -EACCES: the role does not allow it. -ENOTCONN: no broker; unknown whether it was carried
  * out when the broker went away in the middle. -EINVAL: key or option. -EFBIG: the value is larger
- * than SHMC_VALUE_SIZE_MAX or than the tier. -ECHILD.
+ * than SHMC_VALUE_SIZE_MAX or than the tier. -ENOMEM: the broker's own memory is exhausted, or this
+ * process's. -EIO: the memory of the tier was taken away. -ECHILD. SHMC_QUOTA: more threads of this
+ * process are at it than the session has lanes.
  */
 
 /* Store @value under @key. 0, SHMC_EXISTS (with SHMC_IF_ABSENT), SHMC_NOSPACE. */
@@ -251,12 +257,13 @@ SHMC_PUBLIC int shmc_reserve(struct shmc *cache, const void *key, size_t key_siz
 
 /*
  * Publish it, whole. 0, SHMC_EXISTS (with SHMC_IF_ABSENT: another came first, the block is given
- * back), SHMC_GONE. The reservation is cleared whatever the result but -ETIMEDOUT.
+ * back), SHMC_GONE. The reservation is cleared whatever the result but -ETIMEDOUT and SHMC_QUOTA,
+ * after which it may be tried again.
  */
 SHMC_PUBLIC int shmc_commit(
 	struct shmc *cache, struct shmc_reservation *reservation, int timeout_ms);
 
-/* Give it back unpublished; it is cleared. Aborting a cleared one does nothing. */
+/* Give it back unpublished. 0 or SHMC_GONE; cleared as above. Aborting a cleared one does nothing. */
 SHMC_PUBLIC int shmc_abort(
 	struct shmc *cache, struct shmc_reservation *reservation, int timeout_ms);
 
@@ -328,8 +335,9 @@ struct shmc_request {
 
 /*
  * Run @n requests of any kinds, pipelined, and wait for all. They are begun in order, and requests
- * on one key take effect in order. 0 when each has a result (look at each), or a negative errno
- * that concerns all; after -ETIMEDOUT the unfinished ones have the result -ETIMEDOUT.
+ * on one key take effect in order. 0 when each has its own result (look at each). Else all that were
+ * not finished have the result that is returned: -ETIMEDOUT, -ENOTCONN, -ECHILD, -ENOMEM, or
+ * SHMC_QUOTA (no lane for this thread). -EINVAL: nothing was looked at.
  */
 SHMC_PUBLIC int shmc_execute(
 	struct shmc *cache, struct shmc_request *requests, size_t n, int timeout_ms);
@@ -345,7 +353,9 @@ SHMC_PUBLIC void shmc_queue_close(struct shmc_queue *queue);
 /*
  * Begin up to @n requests in order. Returns how many were taken (less than @n when the ring or the
  * staging area is full: reap, then submit the rest) or a negative errno if none could be. A request
- * that is wrong in itself is taken, and done at once with its error as the result.
+ * that is wrong in itself is taken, and done at once with its error as the result. After -ENOTCONN
+ * reap what is left, and submit again once a broker is back; -EUSERS: one is, but others have all the
+ * lanes.
  */
 SHMC_PUBLIC int shmc_submit(
 	struct shmc_queue *queue, struct shmc_request *const *requests, size_t n);

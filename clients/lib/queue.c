@@ -195,8 +195,9 @@ int shmc_submit(struct shmc_queue *queue, struct shmc_request *const *requests, 
 		r = lane_enter(queue, HANDLE_READ,
 			handle_deadline(queue->cache, SHMC_TIMEOUT_DEFAULT));
 		event_set(queue, has_finished(queue));
+		/* A number that is positive would be one of requests. */
 		if (r)
-			return r;
+			return r == SHMC_QUOTA ? -EUSERS : r;
 	}
 	while (taken < n && !engine_begin(queue->lane, requests[taken], false))
 		taken++;

@@ -196,6 +196,16 @@ static int get_all(struct shmc *cache, struct lane *lane, const struct shmc_key 
 	return -ENOTCONN;
 }
 
+/* Without a lane: what shmc_get() would say of each. */
+static int get_none(const struct shmc_key *keys, size_t n, int *results, int result)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		results[i] = key_is_valid(keys[i].data, keys[i].size) ? result : -EINVAL;
+	return 0;
+}
+
 int shmc_get_many(struct shmc *cache, const struct shmc_key *keys, size_t n,
 	struct shmc_view *views, int *results)
 {
@@ -206,7 +216,7 @@ int shmc_get_many(struct shmc *cache, const struct shmc_key *keys, size_t n,
 		return -EINVAL;
 	lane = handle_lane(cache);
 	READ_RETRY(cache, lane, result, get_all(cache, lane, keys, n, views, results));
-	return result;
+	return lane || result < 0 ? result : get_none(keys, n, results, result);
 }
 
 void shmc_release_many(struct shmc *cache, struct shmc_view *views, size_t n)

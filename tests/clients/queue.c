@@ -226,13 +226,19 @@ static void a_closed_queue_leaves_its_lane_clean(void **state)
 static void lanes_run_out(void **state)
 {
 	struct fixture *f = *state;
+	struct shmc_key keys[5] = {{"a", 1}, {"b", 1}, {"c", 0}, {"d", 1}, {"e", 1}};
 	struct shmc_queue *more[RIG_LANES];
-	int i;
+	struct shmc_view views[5];
+	int results[5], i;
 
+	rig_store(&f->rig, "a", "value");
 	for (i = 1; i < RIG_LANES; i++)
 		assert_int_equal(shmc_queue_open(&more[i], f->rig.cache), 0);
 	assert_int_equal(shmc_queue_open(&more[0], f->rig.cache), SHMC_QUOTA);
 	assert_int_equal(shmc_exists(f->rig.cache, "key", 3), SHMC_QUOTA);
+	assert_int_equal(shmc_get_many(f->rig.cache, keys, 5, views, results), 0);
+	for (i = 0; i < 5; i++)
+		assert_int_equal(results[i], i == 2 ? -EINVAL : SHMC_QUOTA);
 	shmc_queue_close(more[1]);
 	assert_int_equal(shmc_exists(f->rig.cache, "key", 3), SHMC_MISS);
 	assert_int_equal(shmc_queue_open(&more[1], f->rig.cache), SHMC_QUOTA);
