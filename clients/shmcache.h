@@ -42,8 +42,8 @@ extern "C" {
  * Broker gone. Calls find out by themselves, re-attach when a broker is back, and else answer
  * -ENOTCONN. Reads, which don't wait, may answer so while the way back is being found. What a broker
  * that was killed has left stands still, and reads are served from it until a request has found the
- * broker gone or another one has come. Views of before stay readable, but a broker that was started again knows nothing of
- * them and may put other values in their place: shmc_view_check() tells.
+ * broker gone or another one has come. Views of before stay readable, but a broker that was started
+ * again knows nothing of them and may put other values in their place: shmc_view_check() tells.
  *
  * Keys are 1 to SHMC_KEY_SIZE_MAX bytes of any content, values 1 byte to SHMC_VALUE_SIZE_MAX.
  * Sizes are in bytes, times in milliseconds unless a name says otherwise.
@@ -54,6 +54,10 @@ extern "C" {
 #elif !defined(SHMC_PUBLIC)
 #define SHMC_PUBLIC
 #endif
+
+/* Of this header; the library keeps its binary interface while its soname stays. */
+#define SHMC_VERSION_MAJOR 0
+#define SHMC_VERSION_MINOR 1
 
 #define SHMC_KEY_SIZE_MAX 1024
 #define SHMC_VALUE_SIZE_MAX (UINT64_C(1) << 30)
@@ -144,7 +148,8 @@ struct shmc_entry {
 /* --- attach ------------------------------------------------------------------------------------ */
 
 struct shmc_attach_options {
-	int timeout_ms;	    /* for attach itself, and SHMC_TIMEOUT_DEFAULT; 0: 5000 */
+	int timeout_ms;	    /* for attach itself, and SHMC_TIMEOUT_DEFAULT; 0: 5000; may be
+			     * SHMC_TIMEOUT_NEVER */
 	enum shmc_role role; /* ask for no more than this; 0: all that the broker allows */
 	unsigned spin_us;   /* wait awake so long before sleeping; 0: 50; UINT_MAX: not at all */
 	char *why;	    /* on failure: a sentence for a person, or NULL */
@@ -223,10 +228,11 @@ SHMC_PUBLIC int shmc_stat(
 /*
  * Visit entries whose key begins with @prefix (prefix_size 0: all), a page at a time. *cursor is 0
  * at the start and 0 again after the last page. @visit gets each entry, valid during the call; a
- * non-zero return ends the page early and is returned. A page looks at up to @budget buckets of the
- * index (0: 1024). An entry that is there from the first page to the last is seen at least once
- * (twice, when the index grows meanwhile). @visit may call the library; when that finds the broker
- * gone, the page ends with -ENOTCONN. 0, -EINVAL, and the errors of shmc_get().
+ * non-zero return ends the page early and is returned, with *cursor behind that entry. A page looks
+ * at up to @budget buckets of the index (0: 1024). An entry that is there from the first page to the
+ * last is seen at least once (twice, when the index grows meanwhile). @visit may call the library;
+ * when that finds the broker gone, the page ends with -ENOTCONN. 0, -EINVAL, and the errors of
+ * shmc_get().
  */
 typedef int shmc_visit_fn(void *context, const struct shmc_entry *entry);
 SHMC_PUBLIC int shmc_scan(struct shmc *cache, uint64_t *cursor, const void *prefix,
