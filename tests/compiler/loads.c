@@ -9,10 +9,10 @@
 #include "tests/compiler/loads.h"
 
 /*
- * The page is protected. An instruction that touches it faults; the handler writes the address down,
- * lifts the protection and sets the processor's trap flag, so that this one instruction is carried
- * out and the next handler can protect the page again. No disassembler is needed, loops are counted
- * by their turns, and what is looked at is what the compiler made and the processor does.
+ * The page is protected. An instruction that touches it faults; the handler writes the address
+ * down, lifts the protection and sets the processor's trap flag, so that this one instruction is
+ * carried out and the next handler can protect the page again. No disassembler is needed, loops are
+ * counted by their turns, and what is looked at is what the compiler made and the processor does.
  */
 #define TRAP_FLAG 0x100
 
@@ -57,7 +57,8 @@ static void on_step(int signal_number, siginfo_t *info, void *context)
 void *loads_alloc(size_t size)
 {
 	watch.size = (size_t)sysconf(_SC_PAGESIZE);
-	watch.page = mmap(NULL, watch.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	watch.page = mmap(NULL, watch.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		-1, 0);
 	if (watch.page == MAP_FAILED || size > watch.size)
 		return NULL;
 	return watch.page;

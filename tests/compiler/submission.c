@@ -2,16 +2,16 @@
 /*
  * A submission's words are loaded once each, by the code that the compiler made.
  *
- * The broker validates a private copy of what a hostile client can change at any time. A word that is
- * loaded twice can pass the check with one value and be used with another, and plain C lets the
+ * The broker validates a private copy of what a hostile client can change at any time. A word that
+ * is loaded twice can pass the check with one value and be used with another, and plain C lets the
  * compiler load twice: gcc and clang both do it, for a switch or for a memcpy() that they see
  * through. submission_snapshot() loads through atomics for that reason. Here its machine code runs,
  * built at each level of optimisation, and each of its loads from the slot is counted.
  *
- * That the count finds what it should is shown with readers that do it wrong. Tried by hand with gcc
- * 12 and clang 14: a snapshot by plain loads of the words, or by one memcpy(), fails from -O2 on
- * with gcc and from -O1 or -O0 on with clang, which both load two words by one instruction; one that
- * looks at the slot in place fails everywhere.
+ * That the count finds what it should is shown with readers that do it wrong. Tried by hand with
+ * gcc 12 and clang 14: a snapshot by plain loads of the words, or by one memcpy(), fails from -O2
+ * on with gcc and from -O1 or -O0 on with clang, which both load two words by one instruction; one
+ * that looks at the slot in place fails everywhere.
  */
 #include <stdarg.h>
 #include <setjmp.h>

@@ -74,6 +74,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/support/broker-run.h"
 #include "tests/tsan/host.h"
 #include "tests/tsan/load.h"
 #include "tests/tsan/one-mapping.h"
@@ -157,8 +158,8 @@ static void check_counters(void)
 {
 	static const enum abi_counter wanted[] = {ABI_COUNTER_PUTS, ABI_COUNTER_REPLACES,
 		ABI_COUNTER_DELETES, ABI_COUNTER_EXPIRED, ABI_COUNTER_EVICTIONS,
-		ABI_COUNTER_COMMITS, ABI_COUNTER_ABORTS, ABI_COUNTER_RESERVES_DEAD, ABI_COUNTER_RECLAIM_ROUNDS,
-		ABI_COUNTER_RECLAIMED, ABI_COUNTER_RECLAIM_KEPT, ABI_COUNTER_LOG_HITS,
+		ABI_COUNTER_COMMITS, ABI_COUNTER_ABORTS, ABI_COUNTER_RESERVES_DEAD,
+		ABI_COUNTER_RECLAIM_ROUNDS, ABI_COUNTER_RECLAIMED, ABI_COUNTER_RECLAIM_KEPT, ABI_COUNTER_LOG_HITS,
 		ABI_COUNTER_WAKEUPS, ABI_COUNTER_WAKES_SENT, ABI_COUNTER_HITS, ABI_COUNTER_MISSES};
 	const struct abi_index *head = host.broker.store.index.head;
 	uint64_t n_buckets = shared_u64_load(&head->n_buckets);
@@ -263,10 +264,14 @@ int main(void)
 		cmocka_unit_test(sleeping),
 	};
 	const char *ops = getenv("SHMCACHE_TSAN_OPS"), *seed = getenv("SHMCACHE_SEED");
+	int r;
 
 	if (ops)
 		n_ops = (unsigned)strtoul(ops, NULL, 10);
 	run.seed = seed ? strtoull(seed, NULL, 10) : 1;
 	print_message("seed %llu, %u operations a thread\n", (unsigned long long)run.seed, n_ops);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	r = cmocka_run_group_tests(tests, NULL, NULL);
+	/* Of a broker that a failed test did not stop. */
+	(void)broker_run_unlink(host_name(&host));
+	return r;
 }
