@@ -456,6 +456,9 @@ static void finish(struct worker *worker)
 {
 	uint64_t until_ns = now_ns() + FINISH_NS;
 
+	/* A lane may have been opened, and used, since we looked. */
+	if (has_mail(worker))
+		read_mail(worker);
 	while (serve_all(worker) && now_ns() < until_ns)
 		;
 	worker->is_refusing = true;

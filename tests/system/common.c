@@ -51,6 +51,13 @@ static void shm_remove(struct cleanup *cleanup)
 	shm_unlink(lock);
 }
 
+static void forget(struct system_broker *b)
+{
+	cleanup_drop(&b->shm);
+	shm_remove(&b->shm);
+	b->is_started = false;
+}
+
 void system_start(struct system_broker *b, const char *dram_size, bool persist, const char *config)
 {
 	struct broker_run_options options = {
@@ -61,17 +68,15 @@ void system_start(struct system_broker *b, const char *dram_size, bool persist, 
 		.timeout_ms = PATIENCE_MS,
 	};
 
+	/* A test before may have failed on the way. */
+	if (b->is_started) {
+		broker_run_stop(&b->run);
+		forget(b);
+	}
 	memset(b, 0, sizeof(*b));
+	b->is_started = true;
 	cleanup_add(&b->shm, shm_remove);
 	assert_int_equal(broker_run_start(&b->run, &options, NULL, NULL), 0);
-	b->is_started = true;
-}
-
-static void forget(struct system_broker *b)
-{
-	cleanup_drop(&b->shm);
-	shm_remove(&b->shm);
-	b->is_started = false;
 }
 
 void system_stop(struct system_broker *b)
