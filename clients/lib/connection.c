@@ -36,7 +36,10 @@ void reason_set(struct reason *why, const char *format, ...)
 	va_end(args);
 }
 
-/* Is it a plane, ours, and served? Its words are checked in the order in which a broker dares them. */
+/*
+ * Is it a plane, ours, and served? Its words are checked in the order in which a broker dares
+ * them.
+ */
 static int plane_check(const struct abi_plane *plane, size_t size, const char *name,
 	struct reason *why)
 {
@@ -51,12 +54,14 @@ static int plane_check(const struct abi_plane *plane, size_t size, const char *n
 		return -EPROTONOSUPPORT;
 	}
 	if (plane->version != ABI_VERSION || plane->fingerprint != abi_fingerprint()) {
-		reason_set(why, "the broker of \"%s\" speaks version %u, this library version %u%s: "
+		reason_set(why,
+			"the broker of \"%s\" speaks version %u, this library version %u%s: "
 			"install both from one release", name, plane->version, ABI_VERSION,
 			plane->version == ABI_VERSION ? " of another build" : "");
 		return -EPROTONOSUPPORT;
 	}
-	if (plane->size > size || memchr(plane->socket_path, 0, sizeof(plane->socket_path)) == NULL) {
+	if (plane->size > size ||
+		!memchr(plane->socket_path, 0, sizeof(plane->socket_path))) {
 		reason_set(why, "the plane of \"%s\" is damaged: restart its broker", name);
 		return -EPROTONOSUPPORT;
 	}

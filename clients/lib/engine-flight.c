@@ -6,9 +6,9 @@
 #include "clients/lib/session.h"
 
 /*
- * A submission carries the number of its flight, and the completion brings it back. There are as many
- * flights as ring slots and each is used while its submission is unanswered, so one is free whenever
- * the ring has room.
+ * A submission carries the number of its flight, and the completion brings it back. There are as
+ * many flights as ring slots and each is used while its submission is unanswered, so one is free
+ * whenever the ring has room.
  *
  * The broker is trusted with our memory map but an id costs nothing to check: one that names no
  * flight is ignored.
@@ -64,7 +64,8 @@ int engine_result(uint32_t status)
 	}
 }
 
-static void land_reserve(struct lane *lane, struct shmc_request *request, const struct completion *c)
+static void land_reserve(
+	struct lane *lane, struct shmc_request *request, const struct completion *c)
 {
 	struct session *session = lane->session;
 

@@ -3,14 +3,14 @@
 #include "clients/lib/lane.h"
 
 /*
- * The broker takes the submissions of a lane in order, so two plain requests on one key need no care.
- * Order is lost in two places, both ours: a one-sided read is done before the write that was
- * submitted ahead of it has even been looked at, and a put in several steps takes effect at its last.
- * So a read waits for open writes on its key, and everything waits for an open put in several steps
- * on its key, and for whatever already waits. Requests on other keys go by.
+ * The broker takes the submissions of a lane in order, so two plain requests on one key need no
+ * care. Order is lost in two places, both ours: a one-sided read is done before the write that
+ * was submitted ahead of it has even been looked at, and a put in several steps takes effect at
+ * its last. So a read waits for open writes on its key, and everything waits for an open put in
+ * several steps on its key, and for whatever already waits. Requests on other keys go by.
  *
- * Keys are compared by their 64-bit hash: two that collide wait for each other in vain, and no worse.
- * Nearly always nobody has to wait, and a count by a few bits of the hash says so at once.
+ * Keys are compared by their 64-bit hash: two that collide wait for each other in vain, and no
+ * worse. Nearly always nobody has to wait, and a count by a few bits of the hash says so at once.
  */
 static bool same_key(struct shmc_request *open, struct shmc_request *request)
 {

@@ -12,9 +12,10 @@
  *	writer	RESERVE, copy into the block, COMMIT
  *	stager	RESERVE, WRITE, WRITE ..., COMMIT
  *
- * A writer has the tier mapped for writing and saves the broker the copy. A stager sends the value in
- * chunks through staging, several at a time, so that it copies in while the broker copies out. One put
- * at a time is sent in chunks, others wait for it to begin: they would only share the same staging.
+ * A writer has the tier mapped for writing and saves the broker the copy. A stager sends the
+ * value in chunks through staging, several at a time, so that it copies in while the broker
+ * copies out. One put at a time is sent in chunks, others wait for it to begin: they would only
+ * share the same staging.
  *
  * COMMIT waits for the answers to all WRITEs, as one of them may tell that the memory is damaged. A
  * put that fails half way gives its block back by itself.

@@ -9,8 +9,8 @@
 
 /*
  * The broker cuts off a session that sends nonsense, and it is right to: but the nonsense of one
- * caller must not cost the others of his process their session. So whatever the broker would take for
- * a fault is found here, and answered to him alone.
+ * caller must not cost the others of his process their session. So whatever the broker would take
+ * for a fault is found here, and answered to him alone.
  */
 bool engine_is_one_sided(const struct shmc_request *request)
 {

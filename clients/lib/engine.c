@@ -9,13 +9,14 @@
 
 /*
  * All ways to ask for something run through here: a blocking call is a batch of one, a batch is a
- * queue that is waited for. The engine knows no clock and never waits; it begins requests, is pumped,
- * and has finished ones to hand out.
+ * queue that is waited for. The engine knows no clock and never waits; it begins requests, is
+ * pumped, and has finished ones to hand out.
  *
- * A request of the caller may take several submissions, see engine-put.c; between two of them it is
- * in nobody's hands but ours, and what happens next is decided when an answer is taken. Room for
- * these next steps is always there: an answer frees the place that the next submission takes, and new
- * requests leave one place empty besides, for the reservation of somebody who ran out of time.
+ * A request of the caller may take several submissions, see engine-put.c; between two of them it
+ * is in nobody's hands but ours, and what happens next is decided when an answer is taken. Room
+ * for these next steps is always there: an answer frees the place that the next submission takes,
+ * and new requests leave one place empty besides, for the reservation of somebody who ran out of
+ * time.
  *
  * A request whose caller has given up is abandoned: its flights lose their pointer to it and run on
  * by themselves. They keep their staging until the broker has answered, since it may yet read it.
@@ -84,7 +85,9 @@ static void reservation_settle(struct shmc_request *request, int result)
 	if (result == -ETIMEDOUT || !session)
 		return;
 	memset(&request->reservation, 0, sizeof(request->reservation));
-	/* Release: the caller's stores into the block. Partner: the acquire in session_is_idle(). */
+	/*
+	 * Release: the caller's stores into the block. Partner: the acquire in session_is_idle().
+	 */
 	atomic_fetch_sub_explicit(&session->n_users, 1, memory_order_release);
 }
 

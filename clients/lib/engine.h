@@ -70,7 +70,7 @@ struct engine {
 	uint32_t n_open;	    /* requests begun and not finished */
 	struct engine_list done;    /* finished, not popped */
 	struct engine_list deferred;
-	struct shmc_request *chunked; /* the put that goes through staging piece by piece, or NULL */
+	struct shmc_request *chunked; /* the put that goes through staging in pieces, or NULL */
 	uint64_t orphan;	      /* a reservation to abort as soon as there is room, or 0 */
 	uint16_t filter[ENGINE_FILTER]; /* open tracked requests by their hash */
 };
@@ -94,12 +94,12 @@ unsigned engine_pump(struct lane *lane);
 struct shmc_request *engine_pop(struct lane *lane);
 
 /*
- * Finish whatever is not finished with @result. What is in flight is abandoned: the broker may carry
- * it out, its answer is waited for by nobody, and the caller's memory is not touched again.
+ * Finish whatever is not finished with @result. What is in flight is abandoned: the broker may
+ * carry it out, its answer is waited for by nobody, and the caller's memory is not touched again.
  */
 void engine_drop(struct lane *lane, int result);
 
-/* --- the parts of it --------------------------------------------------------------------------- */
+/* --- the parts of it -------------------------------------------------------------------------- */
 
 /* Would @request, of hash progress->hash, overtake an open one? (engine-order.c) */
 bool engine_must_wait(const struct lane *lane, struct shmc_request *request);

@@ -5,9 +5,9 @@
 #include "clients/lib/execute.h"
 
 /*
- * Requests are begun while there is room, answers taken while there are some, and only when there is
- * neither does the thread wait. One fence, and at most one wake-up of the broker, serves all that was
- * begun between two looks.
+ * Requests are begun while there is room, answers taken while there are some, and only when there
+ * is neither does the thread wait. One fence, and at most one wake-up of the broker, serves all
+ * that was begun between two looks.
  *
  * When time is up, what the broker has not answered is abandoned: from then on nothing of the
  * caller's is read or written, though the broker may still carry it out.

@@ -6,10 +6,11 @@
 #include "clients/lib/gate.h"
 
 /*
- * Who talks to the broker on a session's socket, or attaches anew, does so for as long as the broker
- * takes, and those behind him have deadlines of their own. A mutex can be waited for with a deadline,
- * but on the wall clock only, which somebody may set; that of glibc which takes another clock is not
- * known to other C libraries nor to the thread sanitizer. A condition can be told which clock to use.
+ * Who talks to the broker on a session's socket, or attaches anew, does so for as long as the
+ * broker takes, and those behind him have deadlines of their own. A mutex can be waited for with
+ * a deadline, but on the wall clock only, which somebody may set; that of glibc which takes
+ * another clock is not known to other C libraries nor to the thread sanitizer. A condition can be
+ * told which clock to use.
  */
 void gate_init(struct gate *g)
 {

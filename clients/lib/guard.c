@@ -8,9 +8,9 @@
 
 /*
  * A child must not use its parent's rings: two producers on one of them would wedge it. getpid()
- * costs a system call at each hit; a page that the kernel hands to children full of zeroes costs one
- * load, and knows of clone() too, of which pthread_atfork() does not hear. Kernels before 4.14 lack
- * it: there the handler in thread.c, which runs in any case, is what clears the word.
+ * costs a system call at each hit; a page that the kernel hands to children full of zeroes costs
+ * one load, and knows of clone() too, of which pthread_atfork() does not hear. Kernels before
+ * 4.14 lack it: there the handler in thread.c, which runs in any case, is what clears the word.
  */
 int guard_new(_Atomic uint32_t **word)
 {

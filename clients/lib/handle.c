@@ -24,7 +24,7 @@
 #define ATTACH_EVERY_NS UINT64_C(10000000) /* one attempt in 10 ms */
 #define SPIN_US 50
 
-/* --- sessions ---------------------------------------------------------------------------------- */
+/* --- sessions --------------------------------------------------------------------------------- */
 
 void handle_session_lost(struct shmc *cache, struct session *session)
 {
@@ -43,8 +43,8 @@ static void session_put_to_use(struct shmc *cache, struct session *session)
 	cache->sessions = session;
 	atomic_store_explicit(&cache->role, (int)session->role, memory_order_relaxed);
 	/*
-	 * All of the session. Partner: the acquire in handle_lane(). With the lock, since one that is
-	 * swept must not come into use after.
+	 * All of the session. Partner: the acquire in handle_lane(). With the lock, since one
+	 * that is swept must not come into use after.
 	 */
 	atomic_store_explicit(&cache->serial, session->serial, memory_order_release);
 	pthread_mutex_unlock(&cache->lock);
@@ -118,7 +118,7 @@ void handle_session_unget(struct session *session)
 	atomic_fetch_sub_explicit(&session->n_users, 1, memory_order_release);
 }
 
-/* --- attach ------------------------------------------------------------------------------------ */
+/* --- attach ----------------------------------------------------------------------------------- */
 
 /* Inside the attach_gate. -EAGAIN when the deadline passed and it is worth going on later. */
 static int attach_go_on(struct shmc *cache, uint64_t deadline, struct reason *why)
@@ -309,7 +309,7 @@ uint64_t handle_deadline(const struct shmc *cache, int timeout_ms)
 	return deadline_in(timeout_ms == SHMC_TIMEOUT_DEFAULT ? cache->timeout_ms : timeout_ms);
 }
 
-/* --- lanes ------------------------------------------------------------------------------------- */
+/* --- lanes ------------------------------------------------------------------------------------ */
 
 /* Lanes of sessions that are dead are of no more use to their owner. */
 static void lanes_leave(struct shmc *cache, uint64_t owner, bool all)

@@ -93,12 +93,14 @@ static hot_inline bool handle_lane_enter(struct shmc *cache, uint64_t serial)
 }
 
 /*
- * The lane of the calling thread if it has one at hand, or NULL: a few instructions. With a lane, the
- * thread has entered it; whoever asked sees to handle_lane_exit().
+ * The lane of the calling thread if it has one at hand, or NULL: a few instructions. With a lane,
+ * the thread has entered it; whoever asked sees to handle_lane_exit().
  */
 static hot_inline struct lane *handle_lane(struct shmc *cache)
 {
-	/* Acquire: the session's memory. Partner: the release in handle.c where it is put to use. */
+	/*
+	 * Acquire: the session's memory. Partner: the release in handle.c where it is put to use.
+	 */
 	uint64_t serial = atomic_load_explicit(&cache->serial, memory_order_acquire);
 	struct thread_slot *slot = &thread_local_state.slot[serial % THREAD_SLOTS];
 

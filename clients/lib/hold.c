@@ -3,14 +3,15 @@
 #include "clients/lib/hold.h"
 
 /*
- * The common pattern is get, use, release: the cell under the cursor is free again at each get, stays
- * in the cache, and this file is not reached. It is for those who keep views.
+ * The common pattern is get, use, release: the cell under the cursor is free again at each get,
+ * stays in the cache, and this file is not reached. It is for those who keep views.
  *
  * The broker scans all cells below @used in each reclaim round, so @used should not grow without
- * need. The cursor walks in circles below it and looks at a few cells at a time; only where all of
- * these are taken is one more cell put to use. A program that keeps k views, whatever the order in
- * which it lets go of them, thus settles at little more than k cells, and pays a constant price for
- * each. The full search is for a table whose every cell is in use, where the alternative is an error.
+ * need. The cursor walks in circles below it and looks at a few cells at a time; only where all
+ * of these are taken is one more cell put to use. A program that keeps k views, whatever the
+ * order in which it lets go of them, thus settles at little more than k cells, and pays a
+ * constant price for each. The full search is for a table whose every cell is in use, where the
+ * alternative is an error.
  */
 #define HOLD_LOOK 16
 
@@ -60,7 +61,10 @@ int hold_table_is_empty(const struct hold_table *t)
 	uint32_t i;
 
 	for (i = 0; i < t->used; i++)
-		/* acquire: what the holder read is read before the map goes; partner: hold_clear() */
+		/*
+		 * acquire: what the holder read is read before the map goes; partner:
+		 * hold_clear()
+		 */
 		if (shared_u64_load_acquire(&t->cell[i]))
 			return 0;
 	return 1;

@@ -9,8 +9,9 @@
 #include "clients/lib/session.h"
 
 /*
- * The maps hold all lanes of a session from the start; a lane is opened, which takes a message to the
- * broker and a doorbell from it, when a thread first needs one and none is left over from another.
+ * The maps hold all lanes of a session from the start; a lane is opened, which takes a message to
+ * the broker and a doorbell from it, when a thread first needs one and none is left over from
+ * another.
  *
  * A thread that gets no answer in time leaves its question behind: the broker will answer it, and
  * the lane is then there for whoever asks next. So there is never more than one question open, and
@@ -167,7 +168,9 @@ static int lane_open(struct session *s, uint64_t owner, uint64_t deadline, struc
 	r = gate_enter(&s->talk, deadline);
 	if (r)
 		return r;
-	/* Others may adopt what we asked for, or give up theirs meanwhile: ask until we have one. */
+	/*
+	 * Others may adopt what we asked for, or give up theirs meanwhile: ask until we have one.
+	 */
 	while (!(*lane = lane_adopt(s, owner))) {
 		r = lane_ask(s, deadline);
 		if (r)

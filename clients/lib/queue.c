@@ -10,14 +10,14 @@
 #include "clients/lib/queue.h"
 
 /*
- * Three things can make a queue worth reaping: an answer, for which the broker rings the doorbell; a
- * hang-up; and requests that were finished without the broker, for which an eventfd is set. One epoll
- * descriptor over the three is what the caller polls, and stays the same when the lane behind it is
- * replaced.
+ * Three things can make a queue worth reaping: an answer, for which the broker rings the
+ * doorbell; a hang-up; and requests that were finished without the broker, for which an eventfd
+ * is set. One epoll descriptor over the three is what the caller polls, and stays the same when
+ * the lane behind it is replaced.
  *
- * The broker rings only if it is asked to, and it is asked when a reap finds nothing: then, and not
- * before, does the caller wait. A bell that rang for what was already taken is silenced there too, so
- * that nothing but news makes the descriptor readable.
+ * The broker rings only if it is asked to, and it is asked when a reap finds nothing: then, and
+ * not before, does the caller wait. A bell that rang for what was already taken is silenced there
+ * too, so that nothing but news makes the descriptor readable.
  *
  * When the broker goes, the unfinished are finished with -ENOTCONN and the lane is left. The next
  * submit looks for another one.

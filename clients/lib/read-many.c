@@ -28,8 +28,8 @@ struct item {
 
 enum { ALONE = 200 }; /* the result of a key that is to be read by itself */
 
-static hot_inline void hash_all(
-	struct reader *r, const struct shmc_key *keys, size_t n, struct item *item, uint64_t n_buckets)
+static hot_inline void hash_all(struct reader *r, const struct shmc_key *keys, size_t n,
+	struct item *item, uint64_t n_buckets)
 {
 	size_t i;
 
@@ -57,14 +57,16 @@ static hot_inline void hold_all(struct reader *r, size_t n, struct item *item, i
 			continue;
 		mask = reader_match(item[i].bucket, item[i].hash);
 		if (!mask) {
-			results[i] = shared_u64_load_acquire(&item[i].bucket->link) ? ALONE : SHMC_MISS;
+			results[i] = shared_u64_load_acquire(&item[i].bucket->link) ?
+				ALONE : SHMC_MISS;
 			continue;
 		}
 		item[i].slot = &item[i].bucket->slot[__builtin_ctz(mask)];
 		/* Acquire; partner: the release in the broker's publish. */
 		item[i].word = shared_u64_load_acquire(item[i].slot);
 		item[i].hold = hold_table_free_cell(&r->holds);
-		if (unlikely((mask & (mask - 1)) || !abi_word_cell(item[i].word) || !item[i].hold)) {
+		if (unlikely((mask & (mask - 1)) || !abi_word_cell(item[i].word) ||
+				!item[i].hold)) {
 			item[i].hold = NULL;
 			results[i] = ALONE;
 			continue;

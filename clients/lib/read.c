@@ -69,8 +69,8 @@ int shmc_get(struct shmc *cache, const void *key, size_t key_size, struct shmc_v
 }
 
 /*
- * The cell is the view's until it is cleared, and its session stays mapped as long, so neither needs
- * looking up. A child has no maps: there the view is a memory only.
+ * The cell is the view's until it is cleared, and its session stays mapped as long, so neither
+ * needs looking up. A child has no maps: there the view is a memory only.
  */
 void shmc_release(struct shmc *cache, struct shmc_view *view)
 {
@@ -106,8 +106,8 @@ int read_copy(struct lane *lane, const void *key, size_t key_size, uint64_t hash
 		memcpy(buffer, reader_value(r, entry.record), size);
 	hold_clear(entry.hold);
 	/*
-	 * A broker that was started again meanwhile knew nothing of the hold: what was copied may be
-	 * another's bytes. The fence keeps the copy before the look at the epoch.
+	 * A broker that was started again meanwhile knew nothing of the hold: what was copied may
+	 * be another's bytes. The fence keeps the copy before the look at the epoch.
 	 */
 	atomic_thread_fence(memory_order_acquire);
 	if (unlikely(!reader_is_current(r)))

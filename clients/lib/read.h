@@ -30,8 +30,8 @@ void read_describe(const struct lane *lane, const struct abi_record *record, con
 
 /*
  * Run @call, a read on @lane (NULL: to be found first), and once more with another lane where it
- * finds that another broker is in charge of the memory. Once: there is no sense in following a broker
- * that comes and goes. The thread has left its lane after.
+ * finds that another broker is in charge of the memory. Once: there is no sense in following a
+ * broker that comes and goes. The thread has left its lane after.
  */
 #define READ_TRIES 2
 #define READ_RETRY(cache, lane, result, call)                                                      \

@@ -3,16 +3,17 @@
 #include "clients/lib/reader.h"
 
 /*
- * Records are immutable once published, and a slot word is all that ever changes. A reader thus needs
- * two things only: that the record is not freed under it, and that it notices when the word was
- * changed before it could make sure of that. The hold gives both: once the word is in a hold cell
- * *and then* the slot still has the word, any reclaim that could free the record has yet to unpublish
- * the word, and will find the cell. The order of the two, a store and a load, is the fence's.
+ * Records are immutable once published, and a slot word is all that ever changes. A reader thus
+ * needs two things only: that the record is not freed under it, and that it notices when the word
+ * was changed before it could make sure of that. The hold gives both: once the word is in a hold
+ * cell *and then* the slot still has the word, any reclaim that could free the record has yet to
+ * unpublish the word, and will find the cell. The order of the two, a store and a load, is the
+ * fence's.
  *
- * The word has a generation, so a cell that was freed and used anew has another word, unless 65,536
- * records came and went through it between two loads of ours; and even then the record that it names
- * is a live one, which the hold keeps and whose key is compared. Nothing is believed of a record
- * before it is held.
+ * The word has a generation, so a cell that was freed and used anew has another word, unless
+ * 65,536 records came and went through it between two loads of ours; and even then the record
+ * that it names is a live one, which the hold keeps and whose key is compared. Nothing is
+ * believed of a record before it is held.
  *
  * A miss is believed only if the bucket is still the one to look in, see reader_find_inline().
  *

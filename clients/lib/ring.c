@@ -10,12 +10,12 @@
 
 /*
  * Why it is enough to count. Each submission gets exactly one completion, and the broker consumes
- * submissions in order, though it may answer them in another. Let n_queue slots be given and let the
- * next position be p, with fewer than n_queue submissions unanswered: then more than p - n_queue
- * completions have been taken, so more than p - n_queue submissions were consumed, and as that goes
- * in order the one at position p - n_queue, whose slot p takes, is among them. The same count bounds
- * the completion ring, which therefore can't overflow while we behave; @reaped is for a broker that
- * doesn't rely on that.
+ * submissions in order, though it may answer them in another. Let n_queue slots be given and let
+ * the next position be p, with fewer than n_queue submissions unanswered: then more than p -
+ * n_queue completions have been taken, so more than p - n_queue submissions were consumed, and as
+ * that goes in order the one at position p - n_queue, whose slot p takes, is among them. The same
+ * count bounds the completion ring, which therefore can't overflow while we behave; @reaped is
+ * for a broker that doesn't rely on that.
  *
  * Sleep and wake go as in io_uring. Two pairs of store and load must not both miss each other:
  *
@@ -43,14 +43,15 @@ void ring_announce(struct ring *r)
 		return;
 	r->announced = r->submitted;
 	/*
-	 * What was taken is told before the broker is woken: it takes no submission for whose answer
-	 * it sees no room, may go to sleep over that, and is not woken by @reaped alone.
+	 * What was taken is told before the broker is woken: it takes no submission for whose
+	 * answer it sees no room, may go to sleep over that, and is not woken by @reaped alone.
 	 */
 	ring_settle(r);
 	shared_u64_store(&r->request->submitted, r->submitted);
 	/*
-	 * Keeps the store of the submissions' sequences apart from the load of need_wakeup. Partner:
-	 * the worker's fence between its store of need_wakeup and its last look at the rings.
+	 * Keeps the store of the submissions' sequences apart from the load of need_wakeup.
+	 * Partner: the worker's fence between its store of need_wakeup and its last look at the
+	 * rings.
 	 */
 	shared_fence();
 	worker = shared_u32_load(&r->response->worker) % ABI_WORKERS_MAX;
@@ -71,7 +72,10 @@ void ring_settle(struct ring *r)
 	if (r->settled == r->taken)
 		return;
 	r->settled = r->taken;
-	/* The loads of the completions come before. Partner: the broker's acquire when it is full. */
+	/*
+	 * The loads of the completions come before. Partner: the broker's acquire when it is
+	 * full.
+	 */
 	shared_u64_store_release(&r->request->reaped, r->taken);
 }
 
@@ -157,7 +161,10 @@ int ring_look(struct ring *r)
 {
 	int n = 0;
 
-	/* A bell that rang for what was taken before would ring on: 0 without news is asked again. */
+	/*
+	 * A bell that rang for what was taken before would ring on: 0 without news is asked
+	 * again.
+	 */
 	while (!n && ring_arm(r))
 		n = ring_sleep(r, DEADLINE_NOW);
 	if (n != -ETIMEDOUT)

@@ -56,14 +56,14 @@ bool ring_take(struct ring *r, struct completion *c);
 void ring_settle(struct ring *r);
 
 /*
- * Wait for a completion, spinning before it sleeps. 0; -ETIMEDOUT; -ENOTCONN when the broker hung up
- * and has left none.
+ * Wait for a completion, spinning before it sleeps. 0; -ETIMEDOUT; -ENOTCONN when the broker hung
+ * up and has left none.
  */
 int ring_wait(struct ring *r, uint64_t deadline);
 
 /*
- * For those who wait elsewhere, on the doorbell. As ring_wait() with a deadline that has passed, but
- * after -ETIMEDOUT the bell is silent, and rings for the next completion until ring_disarm().
+ * For those who wait elsewhere, on the doorbell. As ring_wait() with a deadline that has passed,
+ * but after -ETIMEDOUT the bell is silent, and rings for the next completion until ring_disarm().
  */
 int ring_look(struct ring *r);
 void ring_disarm(struct ring *r);

@@ -5,17 +5,19 @@
 #include "clients/lib/read.h"
 
 /*
- * The scan walks the buckets by number. Linear hashing moves an entry only to a bucket with a higher
- * number, one that was not there before; so an entry that was behind the cursor has been seen, and
- * one that a split carries away before it was seen is still to come. Words don't move within a
- * chain. Both together are the promise that what stays in the cache is seen at least once.
+ * The scan walks the buckets by number. Linear hashing moves an entry only to a bucket with a
+ * higher number, one that was not there before; so an entry that was behind the cursor has been
+ * seen, and one that a split carries away before it was seen is still to come. Words don't move
+ * within a chain. Both together are the promise that what stays in the cache is seen at least
+ * once.
  *
- * A cursor is a bucket and a place in its chain, so that a visitor who ends a page early is not shown
- * the same entry for ever. The first place of bucket 0, where a scan begins, is 0, and so is "no
- * more".
+ * A cursor is a bucket and a place in its chain, so that a visitor who ends a page early is not
+ * shown the same entry for ever. The first place of bucket 0, where a scan begins, is 0, and so
+ * is "no more".
  *
  * The visitor may call the library. If that finds another broker in charge, the lane that we walk
- * with has become another's by then; the session is kept mapped by one more user, and the page ends.
+ * with has become another's by then; the session is kept mapped by one more user, and the page
+ * ends.
  */
 #define PLACE_BITS 20
 #define BUDGET 1024

@@ -23,9 +23,10 @@
 #define HUGE_PAGE (UINT64_C(2) << 20)
 
 /*
- * Where the broker's memory is in huge pages, a process maps it in huge pages as well, and takes one
- * fault for 2 MiB instead of 512. The kernel does so only where address and offset agree in their low
- * bits, which mmap() does not see to: take more room than needed, and map over what is aligned of it.
+ * Where the broker's memory is in huge pages, a process maps it in huge pages as well, and takes
+ * one fault for 2 MiB instead of 512. The kernel does so only where address and offset agree in
+ * their low bits, which mmap() does not see to: take more room than needed, and map over what is
+ * aligned of it.
  */
 static void *aligned_map(uint64_t size, int protection, int fd)
 {
@@ -169,7 +170,10 @@ void session_free(struct session *session, bool is_child)
 	for (i = 0; session->lane && i < session->geometry.n_lanes; i++)
 		lane_deinit(&session->lane[i]);
 	free(session->lane);
-	/* A child may have a copy of the descriptor: the broker is to hear of our end all the same. */
+	/*
+	 * A child may have a copy of the descriptor: the broker is to hear of our end all the
+	 * same.
+	 */
 	if (!is_child)
 		(void)shutdown(session->socket, SHUT_RDWR);
 	close(session->socket);

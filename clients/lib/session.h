@@ -27,9 +27,9 @@ struct session_area {
 };
 
 /*
- * A session outlives its broker: it is kept, dead, as long as somebody may touch its maps. Those are
- * the views, by their hold cells, the threads in the middle of a call, by their marks, and the users:
- * queues, open reservations, scans.
+ * A session outlives its broker: it is kept, dead, as long as somebody may touch its maps. Those
+ * are the views, by their hold cells, the threads in the middle of a call, by their marks, and
+ * the users: queues, open reservations, scans.
  */
 struct session {
 	uint64_t serial; /* of this process, never 0, never used again */

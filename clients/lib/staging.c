@@ -6,11 +6,11 @@
 #include "clients/lib/staging.h"
 
 /*
- * Requests are answered nearly in the order in which they were made, so what staging needs is a ring
- * and not an allocator. A block that is freed early only marks its line in the books; the tail moves
- * when the oldest is done. Blocks don't wrap: where the rest of the area is too short, the head skips
- * it, and it comes back with the block before. When nothing is out both ends go to 0, so that the
- * largest possible block always fits an idle lane.
+ * Requests are answered nearly in the order in which they were made, so what staging needs is a
+ * ring and not an allocator. A block that is freed early only marks its line in the books; the
+ * tail moves when the oldest is done. Blocks don't wrap: where the rest of the area is too short,
+ * the head skips it, and it comes back with the block before. When nothing is out both ends go to
+ * 0, so that the largest possible block always fits an idle lane.
  *
  * Blocks begin on cache lines of their own: the broker reads one while we write the next.
  */

@@ -26,7 +26,8 @@ static void stat_value(const struct abi_plane *plane, unsigned i, struct shmc_st
 			.value = counter_sum(plane, i)};
 	else
 		*v = (struct shmc_stat_value){.name = abi_gauge_name(gauge),
-			.help = abi_gauge_help(gauge), .value = shared_u64_load(&plane->gauge[gauge])};
+			.help = abi_gauge_help(gauge),
+			.value = shared_u64_load(&plane->gauge[gauge])};
 }
 
 int shmc_stats(struct shmc *cache, struct shmc_stat_value *values, size_t max)

@@ -12,24 +12,25 @@
 #include "clients/lib/thread.h"
 
 /*
- * A library whose handles are used by threads that it did not make needs to hear of their end, and
- * that is the reason for the only globals in it: a key, whose destructor is that news, the list of
- * the handles to tell, the list of the threads, and a counter. One key serves all handles, as a process may have 1024 keys
- * and more handles than that.
+ * A library whose handles are used by threads that it did not make needs to hear of their end,
+ * and that is the reason for the only globals in it: a key, whose destructor is that news, the
+ * list of the handles to tell, the list of the threads, and a counter. One key serves all
+ * handles, as a process may have 1024 keys and more handles than that.
  *
  * Owners are numbers that are never used twice. A lane says in itself who owns it; a thread finds
- * its lane of a session by looking for its own number, once, and then in its slot. So a thread needs
- * no list of its lanes, and nothing in a slot can dangle: slots are matched by the session's serial,
- * and that is only ever compared with the serial of a session that is alive.
+ * its lane of a session by looking for its own number, once, and then in its slot. So a thread
+ * needs no list of its lanes, and nothing in a slot can dangle: slots are matched by the
+ * session's serial, and that is only ever compared with the serial of a session that is alive.
  *
- * A thread may sleep for days between two calls, and the maps of a session whose broker is gone, which
- * may be those of a whole tier, must not wait for it. So a thread marks itself while it is in a call,
- * with a plain store. Whoever wants to unmap has the kernel run a full fence on all threads of the
- * process (membarrier), and then reads the marks: the price is paid by the one who does it once in a
- * broker's life, and not by each read. Where the kernel has no such call, the maps do wait.
+ * A thread may sleep for days between two calls, and the maps of a session whose broker is gone,
+ * which may be those of a whole tier, must not wait for it. So a thread marks itself while it is
+ * in a call, with a plain store. Whoever wants to unmap has the kernel run a full fence on all
+ * threads of the process (membarrier), and then reads the marks: the price is paid by the one who
+ * does it once in a broker's life, and not by each read. Where the kernel has no such call, the
+ * maps do wait.
  *
- * At a fork the lists are locked, so that the child finds it whole, and empties it: the handles on it
- * are the parent's. The library must not be unloaded (-z nodelete), for the key's sake.
+ * At a fork the lists are locked, so that the child finds it whole, and empties it: the handles
+ * on it are the parent's. The library must not be unloaded (-z nodelete), for the key's sake.
  */
 _Thread_local struct thread_local_state thread_local_state;
 
@@ -150,7 +151,10 @@ bool thread_any_uses(uint64_t serial)
 		return true;
 	pthread_mutex_lock(&registry.threads_lock);
 	for (t = registry.threads; t; t = t->next)
-		/* Acquire: all that was done in the call. Partner: the release in handle_lane_exit(). */
+		/*
+		 * Acquire: all that was done in the call. Partner: the release in
+		 * handle_lane_exit().
+		 */
 		any |= atomic_load_explicit(&t->using, memory_order_acquire) == serial;
 	pthread_mutex_unlock(&registry.threads_lock);
 	return any;

@@ -55,8 +55,8 @@ int shmc_reserve(struct shmc *cache, const void *key, size_t key_size, size_t si
 }
 
 /*
- * COMMIT and ABORT settle the reservation themselves once they are begun. Where they could not be, it
- * stays what it is, but for a broker that is gone: then the reservation is gone with it.
+ * COMMIT and ABORT settle the reservation themselves once they are begun. Where they could not
+ * be, it stays what it is, but for a broker that is gone: then the reservation is gone with it.
  */
 static int run_on_reservation(struct shmc *cache, enum shmc_operation operation,
 	struct shmc_reservation *reservation, int timeout_ms)

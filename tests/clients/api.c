@@ -22,7 +22,8 @@ static struct broker_run broker;
 static int group_setup(void **state)
 {
 	(void)state;
-	return broker_run_start(&broker, &(struct broker_run_options){.cpu = PROC_CPU_ANY}, NULL, NULL);
+	return broker_run_start(
+		&broker, &(struct broker_run_options){.cpu = PROC_CPU_ANY}, NULL, NULL);
 }
 
 static int group_teardown(void **state)
@@ -103,7 +104,7 @@ static uint8_t *pattern(size_t size, unsigned seed)
 	return value;
 }
 
-/* --- attaching --------------------------------------------------------------------------------- */
+/* --- attaching -------------------------------------------------------------------------------- */
 
 static int attach_why(const char *name, struct shmc_attach_options options, char *why)
 {
@@ -137,18 +138,18 @@ static void an_attach_that_fails_says_why(void **state)
 	assert_non_null(strstr(why, "no-such-cache-anywhere"));
 	assert_int_equal(attach_why(broker.name, (struct shmc_attach_options){.role = 4}, why),
 		-EINVAL);
-	assert_int_equal(
-		attach_why(broker.name, (struct shmc_attach_options){.timeout_ms = -2}, why), -EINVAL);
+	assert_int_equal(attach_why(broker.name,
+		(struct shmc_attach_options){.timeout_ms = -2}, why), -EINVAL);
 	assert_int_equal(shmc_attach(NULL, broker.name, NULL), -EINVAL);
 	shmc_detach(NULL);
 }
 
-/* --- values ------------------------------------------------------------------------------------ */
+/* --- values ----------------------------------------------------------------------------------- */
 
 static void what_is_put_is_got(void **state)
 {
-	static const size_t sizes[] = {1, 2, 63, 64, 65, 1000, 4096, 31000, 65535, 65536, 65537, 100000,
-		524288, 600000, 1 << 20, (1 << 20) + 1, 5000000, 16 << 20};
+	static const size_t sizes[] = {1, 2, 63, 64, 65, 1000, 4096, 31000, 65535, 65536, 65537,
+		100000, 524288, 600000, 1 << 20, (1 << 20) + 1, 5000000, 16 << 20};
 	struct shmc *cache = *state;
 	char key[32];
 	uint8_t *value;
@@ -372,7 +373,7 @@ static void many_are_got_at_once(void **state)
 	shmc_release_many(cache, views, N);
 }
 
-/* --- roles ------------------------------------------------------------------------------------- */
+/* --- roles ------------------------------------------------------------------------------------ */
 
 static void a_reader_only_reads(void **state)
 {
@@ -401,7 +402,7 @@ static void a_stager_fills_no_blocks(void **state)
 	assert_value(cache, "key", "value", 5);
 }
 
-/* --- batches and queues ------------------------------------------------------------------------ */
+/* --- batches and queues ----------------------------------------------------------------------- */
 
 static void a_batch_has_a_result_for_each(void **state)
 {
@@ -552,7 +553,7 @@ static void a_detach_closes_queues_and_drops_what_is_open(void **state)
 	assert_value(cache, "key", "value", 5);
 }
 
-/* --- numbers ----------------------------------------------------------------------------------- */
+/* --- numbers ---------------------------------------------------------------------------------- */
 
 static void the_numbers_are_there(void **state)
 {

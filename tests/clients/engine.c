@@ -45,7 +45,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* --- what the two sides do --------------------------------------------------------------------- */
+/* --- what the two sides do -------------------------------------------------------------------- */
 
 static void begin(struct fixture *f, struct shmc_request *request)
 {
@@ -99,7 +99,7 @@ static struct shmc_request on_key(enum shmc_operation operation, const char *key
 		.operation = operation, .key = key, .key_size = strlen(key)};
 }
 
-/* --- plain requests ---------------------------------------------------------------------------- */
+/* --- plain requests --------------------------------------------------------------------------- */
 
 static void carries_all_that_a_put_says(void **state)
 {
@@ -267,7 +267,7 @@ static void one_place_is_left_empty(void **state)
 	begin(f, &q[i]);
 }
 
-/* --- puts in several steps --------------------------------------------------------------------- */
+/* --- puts in several steps -------------------------------------------------------------------- */
 
 static void fill(uint8_t *value, size_t size)
 {
@@ -388,7 +388,7 @@ static void commit_waits_for_every_write(void **state)
 	assert_int_equal(ring_in_flight(&f->lane->ring), 0);
 }
 
-/* --- giving up --------------------------------------------------------------------------------- */
+/* --- giving up -------------------------------------------------------------------------------- */
 
 static void staging_of_the_abandoned_stays_until_it_is_answered(void **state)
 {
@@ -476,13 +476,14 @@ static void a_put_given_up_in_the_middle_is_aborted(void **state)
 	assert_int_equal(f->lane->engine.n_open, 0);
 }
 
-/* --- order ------------------------------------------------------------------------------------- */
+/* --- order ------------------------------------------------------------------------------------ */
 
 static void a_read_waits_for_the_write_before_it(void **state)
 {
 	struct fixture *f = *state;
 	struct shmc_request put = put_of("key", "new", 3), get = on_key(SHMC_OP_GET, "key");
-	struct shmc_request again = put_of("key", "two", 3), other = on_key(SHMC_OP_EXISTS, "other");
+	struct shmc_request again = put_of("key", "two", 3);
+	struct shmc_request other = on_key(SHMC_OP_EXISTS, "other");
 	struct shmc_request last = on_key(SHMC_OP_GET, "key");
 	struct shared_u64 *slot;
 	struct submission s;

@@ -25,7 +25,8 @@ static struct broker_run broker;
 static int group_setup(void **state)
 {
 	(void)state;
-	return broker_run_start(&broker, &(struct broker_run_options){.cpu = PROC_CPU_ANY}, NULL, NULL);
+	return broker_run_start(
+		&broker, &(struct broker_run_options){.cpu = PROC_CPU_ANY}, NULL, NULL);
 }
 
 static int group_teardown(void **state)
@@ -45,7 +46,9 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Run @child in a child, with a system call that no handler of the C library hears of if @is_raw. */
+/*
+ * Run @child in a child, with a system call that no handler of the C library hears of if @is_raw.
+ */
 static int in_child(int (*child)(struct shmc *cache, void *arg), struct shmc *cache, void *arg,
 	bool is_raw)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* install-user.c: what a user of the installed library writes, with a few names that he may have too. */
+/* install-user.c: a user of the installed library, with a few names that ours has too. */
 #include <shmcache.h>
 
 int ring_push(void);

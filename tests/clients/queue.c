@@ -94,7 +94,9 @@ static void the_descriptor_tells_of_answers(void **state)
 	}
 }
 
-/* Whoever polls right after the first submit has asked for nothing yet, and is told all the same. */
+/*
+ * Whoever polls right after the first submit has asked for nothing yet, and is told all the same.
+ */
 static void the_descriptor_tells_of_the_first_answer(void **state)
 {
 	struct fixture *f = *state;

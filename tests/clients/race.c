@@ -14,11 +14,11 @@
 #include "tests/clients/rig.h"
 
 /*
- * One thread is the broker: it replaces values, and overwrites the old ones with rubbish the moment
- * that no hold cell names them. The others read. A key that is always there must always be found, and
- * what a view shows must be one value, whole, for as long as it is kept. A reader without the second
- * load of the slot fails here at every run, one without the fence, or that believes a miss during a
- * split, at most runs.
+ * One thread is the broker: it replaces values, and overwrites the old ones with rubbish the
+ * moment that no hold cell names them. The others read. A key that is always there must always be
+ * found, and what a view shows must be one value, whole, for as long as it is kept. A reader
+ * without the second load of the slot fails here at every run, one without the fence, or that
+ * believes a miss during a split, at most runs.
  */
 enum { N_READERS = 2, N_KEYS = 4, N_VERSIONS = 2, VALUE_SIZE = 64, N_TURNS = 10000000 };
 
@@ -91,7 +91,9 @@ static void replace(struct race *race, unsigned k, uint8_t number)
 		rig_hash(&race->rig, race->key[k], record->key_size));
 	shared_u64_store_release(race->slot[k], race->word[k][next]);
 	race->at[k] = next;
-	/* Keeps the store of the slot apart from the loads of the holds. Partner: reader_fence(). */
+	/*
+	 * Keeps the store of the slot apart from the loads of the holds. Partner: reader_fence().
+	 */
 	shared_fence();
 	if (!is_held(race, old))
 		spoil(race, &race->rig.cell[abi_word_cell(old)]);
@@ -193,7 +195,7 @@ static void views_stay_whole_while_values_are_replaced(void **state)
 	rig_close(&race.rig);
 }
 
-/* --- growth ------------------------------------------------------------------------------------ */
+/* --- growth ----------------------------------------------------------------------------------- */
 
 static void *grower_main(void *arg)
 {

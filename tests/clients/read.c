@@ -41,8 +41,8 @@ static void assert_value(struct shmc *cache, const void *key, size_t key_size, c
 
 static void finds_keys_of_all_sizes(void **state)
 {
-	static const size_t sizes[] = {1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 34, 56, 71, 72, 73,
-		87, 88, 89, 90, 110, 144, 145, 350, 1023, 1024};
+	static const size_t sizes[] = {1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 34, 56, 71, 72,
+		73, 87, 88, 89, 90, 110, 144, 145, 350, 1023, 1024};
 	const size_t n = sizeof(sizes) / sizeof(sizes[0]);
 	const struct abi_hints hints = {.group = 5, .position = 6, .priority = 7};
 	uint8_t key[SHMC_KEY_SIZE_MAX];
@@ -310,7 +310,10 @@ static void many_are_as_one_each(void **state)
 	assert_int_equal(rig_n_held(rig), 0);
 }
 
-/* With nobody to attach to, a read that finds the memory in other hands says so, and holds nothing. */
+/*
+ * With nobody to attach to, a read that finds the memory in other hands says so, and holds
+ * nothing.
+ */
 static void believes_nothing_of_another_broker(void **state)
 {
 	struct rig *rig = *state;

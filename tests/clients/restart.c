@@ -155,7 +155,9 @@ static void writes_find_their_way_back(void **state)
 	}
 }
 
-/* A call in the middle of which the broker dies, and one that finds nobody there, come back soon. */
+/*
+ * A call in the middle of which the broker dies, and one that finds nobody there, come back soon.
+ */
 static void nobody_waits_for_a_dead_broker(void **state)
 {
 	struct fixture *f = *state;
@@ -266,7 +268,7 @@ static void a_queue_finds_its_way_back(void **state)
 	shmc_queue_close(queue);
 }
 
-/* --- under load -------------------------------------------------------------------------------- */
+/* --- under load ------------------------------------------------------------------------------- */
 
 struct load {
 	struct shmc *cache;

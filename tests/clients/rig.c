@@ -13,9 +13,9 @@
 #include "ipc/hash.h"
 
 /*
- * With a real broker at the other end a test can't choose the moment at which a slot changes, nor the
- * order in which answers come. Here it can: all memory that the library takes for shared is the
- * test's own, and the library is handed a session as an attach would have made it.
+ * With a real broker at the other end a test can't choose the moment at which a slot changes, nor
+ * the order in which answers come. Here it can: all memory that the library takes for shared is
+ * the test's own, and the library is handed a session as an attach would have made it.
  */
 static void must(bool ok)
 {
@@ -175,7 +175,7 @@ unsigned rig_n_held(const struct rig *rig)
 	return n;
 }
 
-/* --- the index --------------------------------------------------------------------------------- */
+/* --- the index -------------------------------------------------------------------------------- */
 
 uint64_t rig_hash(const struct rig *rig, const void *key, size_t size)
 {
@@ -300,11 +300,12 @@ void rig_split(struct rig *rig)
 		shared_u64_store_release(moved[i], 0);
 }
 
-/* --- the rings --------------------------------------------------------------------------------- */
+/* --- the rings -------------------------------------------------------------------------------- */
 
 bool rig_take(struct rig *rig, unsigned lane, struct submission *s)
 {
-	struct abi_submission *ring = (void *)(request_base(rig, lane) + rig->geometry.submission_off);
+	struct abi_submission *ring =
+		(void *)(request_base(rig, lane) + rig->geometry.submission_off);
 	struct abi_submission *slot = &ring[rig->consumed[lane] % RIG_QUEUE];
 
 	if (!submission_is_there(slot, rig->consumed[lane]))

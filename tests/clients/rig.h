@@ -24,9 +24,9 @@ enum {
 };
 
 /*
- * The public functions work on @cache as on any other; there is no process at the other end, so what
- * they ask for is done only when the test does it: from another thread, or beforehand. The index is
- * written by rig_...(), with the orders of a broker.
+ * The public functions work on @cache as on any other; there is no process at the other end, so
+ * what they ask for is done only when the test does it: from another thread, or beforehand. The
+ * index is written by rig_...(), with the orders of a broker.
  */
 struct rig {
 	struct shmc *cache;
@@ -51,12 +51,15 @@ struct abi_lane_request *rig_request(const struct rig *rig, unsigned lane);
 struct abi_lane_response *rig_response(const struct rig *rig, unsigned lane);
 struct shared_u64 *rig_holds(const struct rig *rig, unsigned lane);
 uint8_t *rig_staging(const struct rig *rig, unsigned lane);
-/* How many sessions the handle has, those that linger included: 1, or 0 once it was lost and freed. */
+/*
+ * How many sessions the handle has, those that linger included: 1, or 0 once it was lost and
+ * freed.
+ */
 unsigned rig_n_sessions(struct rig *rig);
 /* How many hold cells of all lanes are set. */
 unsigned rig_n_held(const struct rig *rig);
 
-/* --- the index --------------------------------------------------------------------------------- */
+/* --- the index -------------------------------------------------------------------------------- */
 
 struct rig_entry {
 	const void *key;
@@ -77,7 +80,7 @@ struct shared_u64 *rig_store(struct rig *rig, const char *key, const char *value
 /* One bucket more, by linear hashing's split, in the order that readers rely on. */
 void rig_split(struct rig *rig);
 
-/* --- the rings --------------------------------------------------------------------------------- */
+/* --- the rings -------------------------------------------------------------------------------- */
 
 /* Take the next submission of a lane. Returns whether there was one. */
 bool rig_take(struct rig *rig, unsigned lane, struct submission *s);

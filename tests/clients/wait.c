@@ -216,7 +216,7 @@ static void the_last_answers_before_a_hang_up_count(void **state)
 	assert_int_equal(shmc_ping(f->rig.cache, 10000), -ENOTCONN);
 }
 
-/* --- whose maps may go ------------------------------------------------------------------------- */
+/* --- whose maps may go ------------------------------------------------------------------------ */
 
 struct sleeper {
 	struct fixture *f;
@@ -233,7 +233,9 @@ static void *sleeper_main(void *arg)
 	return NULL;
 }
 
-/* A thread that has called once and sleeps since does not keep the maps of a broker that is gone. */
+/*
+ * A thread that has called once and sleeps since does not keep the maps of a broker that is gone.
+ */
 static void a_sleeping_thread_keeps_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -282,7 +284,7 @@ static void a_waiting_thread_keeps_its_maps(void **state)
 	assert_int_equal(rig_n_sessions(&f->rig), 0);
 }
 
-/* --- reservations ------------------------------------------------------------------------------ */
+/* --- reservations ----------------------------------------------------------------------------- */
 
 static void a_reservation_lives_until_it_is_answered(void **state)
 {
@@ -319,7 +321,9 @@ static void a_commit_out_of_time_can_be_tried_again(void **state)
 	assert_null(r.data);
 }
 
-/* A block of a broker that is gone can be written to until it is given up, and then its map goes. */
+/*
+ * A block of a broker that is gone can be written to until it is given up, and then its map goes.
+ */
 static void a_reservation_outlives_the_broker_harmlessly(void **state)
 {
 	struct fixture *f = *state;
