@@ -262,6 +262,7 @@ static int open_store(struct broker *b, char *why, size_t why_size)
 		.reserve_threads = c->dram.reserve_threads,
 	};
 	struct store_opened opened;
+	bool is_left;
 	int r;
 
 	wire_object_name(c->cache.name, WIRE_OBJECT_INDEX, index, sizeof(index));
@@ -270,14 +271,18 @@ static int open_store(struct broker *b, char *why, size_t why_size)
 	 * Only if those who may still read there could be told that their broker is gone: else they
 	 * would go on reading, by holds that nobody honours.
 	 */
-	options.reuse = c->cache.persist && b->plane.is_succession &&
-		(object_exists(index) || object_exists(dram));
+	is_left = c->cache.persist && (object_exists(index) || object_exists(dram));
+	options.reuse = is_left && b->plane.is_succession;
 	b->store.sessions.scan_holds = scan_holds;
 	b->store.sessions.drain_logs = drain_logs;
 	b->store.sessions.context = b;
 	r = store_open(&b->store, &options, &opened, why, why_size);
 	if (r)
 		return r;
+	if (is_left && !options.reuse)
+		snprintf(opened.cold_why, sizeof(opened.cold_why), "%s",
+			"the plane of the broker that left it is gone or damaged: nobody who may "
+			"still read there could be told");
 	b->is_warm = opened.warm;
 	store_count(control, ABI_COUNTER_RECOVERED, opened.recovery.n_found);
 	store_count(control, ABI_COUNTER_RECOVER_DROPPED, opened.recovery.n_dropped);

@@ -120,7 +120,9 @@ static int ready_wait(struct broker_run *run, struct shmc **cache,
 		r = shmc_attach(cache, run->name, &options);
 		if (!r)
 			return 0;
-		if (r != -ENOENT && r != -ECONNREFUSED && r != -ETIMEDOUT)
+		/* The last: a plane of another version, which the broker is about to replace. */
+		if (r != -ENOENT && r != -ECONNREFUSED && r != -ETIMEDOUT &&
+			r != -EPROTONOSUPPORT)
 			break;
 		nanosleep(&pause, NULL);
 	}
