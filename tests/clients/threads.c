@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* threads.c: one handle, many threads; lanes that pass from one to the next. */
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -49,7 +51,7 @@ struct worker {
 	pthread_t thread;
 	struct shmc *cache;
 	unsigned number;
-	unsigned n_wrong, n_hits;
+	unsigned n_wrong, n_hits, n_slow;
 	const char *what;
 };
 
@@ -270,6 +272,47 @@ static void a_thread_may_end_after_its_handle(void **state)
 		run_all(*state, detach_then_end_main, w, 4);
 }
 
+enum { N_NAPS = 4000 };
+
+static void *napping_main(void *arg)
+{
+	struct worker *w = arg;
+	struct timespec a, b;
+	unsigned i;
+
+	for (i = 0; i < N_NAPS; i++) {
+		clock_gettime(CLOCK_MONOTONIC, &a);
+		CHECK(w, shmc_ping(w->cache, WAIT) == 0);
+		clock_gettime(CLOCK_MONOTONIC, &b);
+		w->n_slow += (b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000 > 400;
+	}
+	return NULL;
+}
+
+/*
+ * Neither side spins: every request and every answer has to wake somebody. An answer that doesn't
+ * lets a call run out of time; a request that doesn't waits for the broker's next round of upkeep,
+ * half a second, and that may happen on a busy machine, but not often.
+ */
+static void nobody_oversleeps(void **state)
+{
+	const struct shmc_attach_options options = {.spin_us = UINT_MAX};
+	const struct broker_run_options run = {
+		.cpu = PROC_CPU_ANY, .config = "[broker]\npoll = sleep\n"};
+	struct broker_run sleeper;
+	struct worker w[4];
+	struct shmc *cache;
+
+	(void)state;
+	assert_int_equal(broker_run_start(&sleeper, &run, &cache, &options), 0);
+	run_all(cache, napping_main, w, 4);
+	assert_in_range(w[0].n_slow + w[1].n_slow + w[2].n_slow + w[3].n_slow, 0, 4);
+	assert_true(broker_run_stat(cache, "shmcache_wakeups_total") > 0);
+	assert_true(broker_run_stat(cache, "shmcache_wakes_sent_total") > 0);
+	shmc_detach(cache);
+	assert_int_equal(broker_run_stop(&sleeper), 0);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -281,6 +324,7 @@ int main(void)
 		T(a_view_passes_between_threads),
 		T(a_thread_serves_many_handles),
 		T(a_thread_may_end_after_its_handle),
+		cmocka_unit_test(nobody_oversleeps),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
