@@ -492,7 +492,7 @@ static void a_queue_serves_an_event_loop(void **state)
 	enum { N = 5000 };
 	struct shmc *cache = *state;
 	struct shmc_request *q = calloc(N, sizeof(*q)), *all[N], *done[64];
-	int i, n, n_submitted = 0, n_done = 0, n_polls = 0;
+	int i, n, n_submitted = 0, n_done = 0;
 	char(*key)[16] = calloc(N, sizeof(*key));
 	struct shmc_queue *queue;
 	struct pollfd fd;
@@ -522,13 +522,16 @@ static void a_queue_serves_an_event_loop(void **state)
 			n_done += n;
 		}
 		assert_int_equal(n, 0);
-		if (n_done < n_submitted) {
+		if (n_done < n_submitted)
 			assert_int_equal(poll(&fd, 1, WAIT), 1);
-			n_polls++;
-		}
 	}
-	assert_true(n_polls > 0);
+	/* Perhaps the broker was so quick that we never had to wait: once more, and first of all. */
 	assert_int_equal(poll(&fd, 1, 0), 0);
+	q[0] = (struct shmc_request){.operation = SHMC_OP_PING};
+	assert_int_equal(shmc_submit(queue, all, 1), 1);
+	assert_int_equal(poll(&fd, 1, WAIT), 1);
+	assert_int_equal(shmc_reap(queue, done, 64, 0), 1);
+	assert_ptr_equal(done[0], &q[0]);
 	shmc_queue_close(queue);
 	free(key);
 	free(q);
