@@ -268,6 +268,56 @@ static void a_queue_finds_its_way_back(void **state)
 	shmc_queue_close(queue);
 }
 
+static void thaw_broker(struct fixture *f)
+{
+	assert_int_equal(kill(f->broker.proc.pid, SIGCONT), 0);
+}
+
+static void *ping_main(void *arg)
+{
+	return (void *)(intptr_t)shmc_ping(arg, 100);
+}
+
+static int ping_from_a_thread(struct shmc *cache)
+{
+	pthread_t thread;
+	void *result;
+
+	assert_int_equal(pthread_create(&thread, NULL, ping_main, cache), 0);
+	pthread_join(thread, &result);
+	return (int)(intptr_t)result;
+}
+
+/*
+ * An attach, and the first call of a thread, which needs a lane, wait for a broker that does not
+ * answer as long as they were told to. What it answers too late is put to use and not lost.
+ */
+static void a_frozen_broker_costs_the_timeout(void **state)
+{
+	const struct shmc_attach_options options = {.timeout_ms = 100};
+	struct fixture *f = *state;
+	struct shmc *other;
+	int i;
+
+	assert_int_equal(shmc_ping(f->cache, WAIT), 0);
+	freeze_broker(f);
+	assert_int_equal(shmc_attach(&other, f->broker.name, &options), -ETIMEDOUT);
+	for (i = 0; i < 5; i++)
+		assert_int_equal(ping_from_a_thread(f->cache), -ETIMEDOUT);
+	assert_int_equal(shmc_ping(f->cache, 10), -ETIMEDOUT);
+	thaw_broker(f);
+	assert_int_equal(shmc_ping(f->cache, WAIT), 0);
+	for (i = 0; i < WAIT / 100 && ping_from_a_thread(f->cache); i++)
+		;
+	assert_true(i < WAIT / 100);
+	/* The attach that was given up leaves no session. */
+	for (i = 0; i < WAIT && broker_run_stat(f->cache, "shmcache_sessions") != 1; i++)
+		pause_ms(1);
+	assert_true(i < WAIT);
+	assert_int_equal(shmc_attach(&other, f->broker.name, NULL), 0);
+	shmc_detach(other);
+}
+
 /* --- under load ------------------------------------------------------------------------------- */
 
 struct load {
@@ -348,6 +398,7 @@ int main(void)
 		T(a_view_of_before_is_told_from_one_of_now),
 		T(views_and_blocks_of_before_stay_mapped),
 		T(a_queue_finds_its_way_back),
+		T(a_frozen_broker_costs_the_timeout),
 		T(threads_survive_restarts),
 	};
 
