@@ -18,6 +18,10 @@
  * the input. A step is a connection, a message of the input's bytes or a good one with some of its
  * bytes changed, descriptors along with it, a hang-up, time running out. At the end of each input
  * all hang up, and the broker must be as it was: no session, no handshake, no descriptor more.
+ *
+ * Found within 25 seconds when they were put in by hand: descriptors beyond the five that stay
+ * open, descriptors of nonsense that stay open, a handshake that is not freed when its client hangs
+ * up.
  */
 #define N_CLIENTS 4
 #define N_FDS_MAX 20
