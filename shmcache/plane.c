@@ -231,13 +231,15 @@ struct abi_session *plane_session_slot(struct plane *p)
 	return NULL;
 }
 
-static bool object_exists(const char *object)
+static bool is_there_and_ours(const char *object)
 {
 	int fd = shm_open(object, O_RDONLY | O_CLOEXEC, 0);
+	struct stat st;
+	bool is_ours = fd >= 0 && !fstat(fd, &st) && st.st_uid == geteuid();
 
 	if (fd >= 0)
 		close(fd);
-	return fd >= 0 || errno != ENOENT;
+	return is_ours;
 }
 
 void plane_close(struct plane *p, bool unlink)
@@ -253,7 +255,7 @@ void plane_close(struct plane *p, bool unlink)
 	if (unlink)
 		shm_unlink(object);
 	/* The lock goes with the plane, also with one that could not be made. */
-	if (!object_exists(object)) {
+	if (!is_there_and_ours(object)) {
 		wire_object_name(p->name, WIRE_OBJECT_LOCK, object, sizeof(object));
 		shm_unlink(object);
 	}
