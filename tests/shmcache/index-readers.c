@@ -278,5 +278,6 @@ int main(void)
 		cmocka_unit_test(test_readers),
 	};
 
+	rig_begin();
 	return cmocka_run_group_tests(tests, NULL, teardown);
 }

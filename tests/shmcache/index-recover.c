@@ -724,5 +724,6 @@ int main(void)
 		UNIT(test_damaged_by_hand),
 	};
 
+	rig_begin();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -442,5 +442,6 @@ int main(void)
 		UNIT(test_chain_full),
 	};
 
+	rig_begin();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

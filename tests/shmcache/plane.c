@@ -302,5 +302,6 @@ int main(void)
 		UNIT(test_slots),
 	};
 
+	rig_begin();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

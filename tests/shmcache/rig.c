@@ -12,6 +12,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "tests/support/cleanup.h"
+
 static void scan_holds(void *context, struct index *ix, uint8_t round)
 {
 	struct rig *rig = context;
@@ -37,14 +39,6 @@ void rig_name(char *out, size_t size, const char *what)
 	snprintf(out, size, "/shmc-unit-%ld-%s", (long)getpid(), what);
 }
 
-static void undo(struct cleanup *cleanup)
-{
-	struct rig *rig = (struct rig *)cleanup; /* its first member */
-
-	shm_unlink(rig->index_name);
-	shm_unlink(rig->dram_name);
-}
-
 void rig_init(struct rig *rig, uint64_t dram_size, uint64_t index_size_max)
 {
 	memset(rig, 0, sizeof(*rig));
@@ -60,7 +54,6 @@ void rig_init(struct rig *rig, uint64_t dram_size, uint64_t index_size_max)
 		.reserve_threads = 1,
 	};
 	rig->store.sessions = (struct store_sessions){scan_holds, drain_logs, rig};
-	cleanup_add(&rig->cleanup, undo);
 }
 
 int rig_try_open(struct rig *rig, bool reuse)
@@ -92,13 +85,14 @@ void rig_close(struct rig *rig)
 void rig_remove(struct rig *rig)
 {
 	rig_close(rig);
-	undo(&rig->cleanup);
-	cleanup_drop(&rig->cleanup);
+	shm_unlink(rig->index_name);
+	shm_unlink(rig->dram_name);
 }
 
-unsigned rig_leftovers(void)
+/* Visit what is in /dev/shm under our names; returns how many there are. */
+static unsigned each_leftover(void (*visit)(const char *name))
 {
-	char prefix[64];
+	char prefix[64], name[300];
 	struct dirent *entry;
 	unsigned n = 0;
 	DIR *dir = opendir("/dev/shm");
@@ -107,12 +101,42 @@ unsigned rig_leftovers(void)
 	while (dir && (entry = readdir(dir))) {
 		if (strncmp(entry->d_name, prefix + 1, strlen(prefix + 1)))
 			continue;
-		print_error("left in /dev/shm: %s\n", entry->d_name);
+		snprintf(name, sizeof(name), "/%s", entry->d_name);
+		visit(name);
 		n++;
 	}
 	if (dir)
 		closedir(dir);
 	return n;
+}
+
+static void print_leftover(const char *name)
+{
+	print_error("left in /dev/shm: %s\n", name);
+}
+
+unsigned rig_leftovers(void)
+{
+	return each_leftover(print_leftover);
+}
+
+static void unlink_leftover(const char *name)
+{
+	(void)shm_unlink(name);
+}
+
+static void undo(struct cleanup *cleanup)
+{
+	(void)cleanup;
+	each_leftover(unlink_leftover);
+}
+
+void rig_begin(void)
+{
+	static struct cleanup cleanup;
+
+	cleanup_add(&cleanup, undo);
+	(void)cleanup_guard();
 }
 
 void rig_check(struct rig *rig)

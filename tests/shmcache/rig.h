@@ -7,7 +7,6 @@
 #include <stdint.h>
 
 #include "shmcache/store.h"
-#include "tests/support/cleanup.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define KIB (UINT64_C(1) << 10)
@@ -15,11 +14,16 @@
 #define RIG_HOLDS 64
 
 /*
+ * To be called by main() first: from here on whatever carries this process's names in /dev/shm is
+ * removed when it ends, be it by exit() or by a signal that a test runner or a person sends.
+ */
+void rig_begin(void);
+
+/*
  * What stands in for the clients: the cells in @held are held. They are set with release after the
  * cell was found, and cleared with release.
  */
 struct rig {
-	struct cleanup cleanup; /* removes the shared memory however the program ends */
 	struct store store;
 	struct store_options options;
 	struct store_opened opened;

@@ -343,6 +343,7 @@ int main(void)
 	};
 	int r;
 
+	rig_begin();
 	rcu_register_thread();
 	r = cmocka_run_group_tests(tests, NULL, NULL);
 	rcu_unregister_thread();
