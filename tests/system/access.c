@@ -367,5 +367,8 @@ int main(void)
 		fprintf(stderr, "needs root, to become other users\n");
 		return EXIT_SKIP;
 	}
+	/* Ended from outside, too, it leaves nothing behind. */
+	if (cleanup_guard())
+		return 1;
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -217,5 +217,8 @@ int main(void)
 		cmocka_unit_test(test_check_config),
 	};
 
+	/* Ended from outside, too, it leaves nothing behind. */
+	if (cleanup_guard())
+		return 1;
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -213,5 +213,8 @@ int main(void)
 		cmocka_unit_test(test_stagers_slots),
 	};
 
+	/* Ended from outside, too, it leaves nothing behind. */
+	if (cleanup_guard())
+		return 1;
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -294,5 +294,8 @@ int main(void)
 		cmocka_unit_test(test_socket_is_in_use),
 	};
 
+	/* Ended from outside, too, it leaves nothing behind. */
+	if (cleanup_guard())
+		return 1;
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

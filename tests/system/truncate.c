@@ -275,5 +275,8 @@ int main(void)
 		cmocka_unit_test(test_grown),
 	};
 
+	/* Ended from outside, too, it leaves nothing behind. */
+	if (cleanup_guard())
+		return 1;
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
