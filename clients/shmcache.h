@@ -376,8 +376,8 @@ SHMC_PUBLIC int shmc_reap(struct shmc_queue *queue, struct shmc_request **done, 
 
 /*
  * A descriptor that polls readable when shmc_reap() would return something, or when nothing is under
- * way and a submit that did not take all can be tried again. It stays the queue's: only poll it. Reap
- * with timeout 0 until it returns 0 before waiting on it.
+ * way and a submit that did not take all can be tried again; now and then for nothing. It stays the
+ * queue's: only poll it. Reap with timeout 0 until it returns 0 before waiting on it.
  */
 SHMC_PUBLIC int shmc_queue_fd(const struct shmc_queue *queue);
 

@@ -525,12 +525,17 @@ static void a_queue_serves_an_event_loop(void **state)
 		if (n_done < n_submitted)
 			assert_int_equal(poll(&fd, 1, WAIT), 1);
 	}
-	/* Perhaps the broker was so quick that we never had to wait: once more, and first of all. */
-	assert_int_equal(poll(&fd, 1, 0), 0);
+	/*
+	 * Perhaps the broker was so quick that we never had to wait: once more, and first of all. The
+	 * bell of an answer that we have reaped already may still come: a wake-up for nothing.
+	 */
 	q[0] = (struct shmc_request){.operation = SHMC_OP_PING};
 	assert_int_equal(shmc_submit(queue, all, 1), 1);
-	assert_int_equal(poll(&fd, 1, WAIT), 1);
-	assert_int_equal(shmc_reap(queue, done, 64, 0), 1);
+	do {
+		assert_int_equal(poll(&fd, 1, WAIT), 1);
+		n = shmc_reap(queue, done, 64, 0);
+	} while (!n);
+	assert_int_equal(n, 1);
 	assert_ptr_equal(done[0], &q[0]);
 	shmc_queue_close(queue);
 	free(key);
