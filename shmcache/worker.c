@@ -375,10 +375,15 @@ static void pay_gauges(struct worker *worker)
 	store_gauges(&worker->broker->store, worker->broker->plane.shared);
 }
 
-/* How long to sleep at most, in ms. Nobody attached: for ever. */
+/*
+ * How long to sleep at most, in ms. Nobody attached: for ever, once that is free which the last of
+ * them held to his end.
+ */
 static int sleep_time(const struct worker *worker)
 {
-	bool is_needed = worker->idx ? worker->n_lanes != 0 : broker_has_sessions(worker->broker);
+	const struct broker *b = worker->broker;
+	bool is_needed = worker->idx ? worker->n_lanes != 0
+				     : broker_has_sessions(b) || store_has_limbo(&b->store);
 
 	if (worker->owes_upkeep)
 		return UPKEEP_MS;
