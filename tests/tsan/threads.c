@@ -79,11 +79,11 @@
 #include "tests/tsan/load.h"
 #include "tests/tsan/one-mapping.h"
 
-enum { N_LOADS = 4, N_GENERATIONS = 3 };
+enum { N_LOADS = 4, N_GENERATIONS = 3, N_OPS = 20000 };
 
 static struct host host;
 static struct load_run run;
-static unsigned n_ops = 20000;
+static unsigned n_ops = N_OPS;
 
 static struct shmc *attach(enum shmc_role role)
 {
@@ -153,7 +153,7 @@ static void load_all(struct load loads[N_LOADS + 1])
 	pthread_join(releaser, NULL);
 }
 
-/* Did the load reach what it is there for? */
+/* Did the load reach what it is there for? A shorter one than the usual need not. */
 static void check_counters(void)
 {
 	static const enum abi_counter wanted[] = {ABI_COUNTER_PUTS, ABI_COUNTER_REPLACES,
@@ -169,11 +169,11 @@ static void check_counters(void)
 	for (i = 0; i < sizeof(wanted) / sizeof(*wanted); i++) {
 		print_message("%s %llu\n", abi_counter_name(wanted[i]),
 			(unsigned long long)host_counter(&host, wanted[i]));
-		assert_int_not_equal(host_counter(&host, wanted[i]), 0);
+		assert_true(host_counter(&host, wanted[i]) || n_ops < N_OPS);
 	}
 	print_message("%llu buckets, %lu maps shared\n", (unsigned long long)n_buckets,
 		one_mapping_n_shared());
-	assert_true(n_buckets > 1024);
+	assert_true(n_buckets > 1024 || n_ops < N_OPS);
 	assert_int_equal(host_counter(&host, ABI_COUNTER_SESSIONS_BROKEN), 0);
 }
 
@@ -202,7 +202,7 @@ static void check_rest(void)
 
 static void work(const char *poll)
 {
-	const char *options[] = {"dram.size=3MiB", "index.size_max=2MiB", "eviction.batch=8",
+	const char *options[] = {"dram.size=4MiB", "index.size_max=2MiB", "eviction.batch=8",
 		"broker.workers=2", "broker.spin=20us", poll, "session.lanes=8", "session.queue=16",
 		"session.holds=64", "session.staging=64KiB", "session.reservations=4", NULL};
 	static struct load loads[N_LOADS + 1]; /* the last is the releaser's */
