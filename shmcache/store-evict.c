@@ -8,7 +8,7 @@
  *
  *	1. what is in limbo anyway, if it would do;
  *	2. the policy's victims, until their bytes would do; small ones by the batch, so that one round
- *	   pays for many puts;
+ *	   pays for many puts. Again only if those bytes were held or taken by others;
  *	3. when those bytes do not lie together (the mix of sizes has shifted, or holds are in the
  *	   way): the cheapest window of neighbouring blocks around a victim, or anywhere, regardless
  *	   of the policy. A window with nothing held, pinned or reserved in it always comes free.
@@ -149,6 +149,15 @@ static int try_block(struct store *s, unsigned tier_idx, uint64_t size, uint64_t
 	return 0;
 }
 
+/* Is enough free, if only it lay together? Then more victims of the policy would not help. */
+static bool is_scattered(const struct tier *tier, uint64_t size)
+{
+	struct block_stats st;
+
+	block_stats_get(tier->blocks, &st);
+	return st.free >= size;
+}
+
 enum abi_status store_room_locked(struct store *s, struct abi_worker *w, unsigned tier_idx,
 	uint64_t size, uint32_t cell, const struct policy_entry *incoming)
 {
@@ -166,7 +175,7 @@ enum abi_status store_room_locked(struct store *s, struct abi_worker *w, unsigne
 	if (status == BLOCK_FULL)
 		drain_unlocked(s, w);
 	for (i = 0; i < TRIES_EVICT && status == BLOCK_FULL; i++) {
-		if (!evict_bytes(s, w, tier, size, incoming))
+		if ((i && is_scattered(tier, size)) || !evict_bytes(s, w, tier, size, incoming))
 			break;
 		reclaim_unlocked(s, w);
 		status = try_block(s, tier_idx, size, align, cell);

@@ -166,6 +166,51 @@ static void test_shift(void **state)
 	assert_int_equal(count(ABI_COUNTER_NOSPACE), 0);
 }
 
+/* Where sizes are equal nothing but the policy says who goes: here the one that was read longest ago. */
+static void test_order(void **state)
+{
+	const uint64_t tier = 4 * MIB, size = 64 * KIB;
+	uint64_t i, n = tier / size;
+	uint32_t cell;
+
+	(void)state;
+	open_with("lru", tier, 4 * MIB, 1);
+	for (i = 0; i < n; i++)
+		put(i, i, size);
+	for (i = 0; i < n; i += 2) {
+		cell = rig_cell(&rig, i);
+		assert_int_equal(store_hits(&rig.store, &cell, 1), 1);
+	}
+	for (i = 0; i < 10; i++)
+		put(1000 + i, i, size);
+	assert_int_equal(count(ABI_COUNTER_EVICTIONS), 10);
+	assert_int_equal(count(ABI_COUNTER_EVICTIONS_FIT), 0);
+	for (i = 0; i < n; i++)
+		assert_int_equal(rig_get(&rig, i, i, size), i % 2 && i < 20 ? 0 : size);
+}
+
+/* A quarter of the tier costs a quarter by the policy's order, and at most as much for the window. */
+static void test_cost_of_large(void **state)
+{
+	const uint64_t tier = 32 * MIB;
+	uint64_t i, random = 7, before;
+	uint32_t cell;
+
+	(void)state;
+	open_with("lru", tier, 32 * MIB, 32);
+	for (i = 0; i < 100000; i++)
+		assert_int_equal(rig_put(&rig, i, i, 1 + rig_random(&random) % 1000), ABI_STATUS_OK);
+	/* So that the order of eviction is not that of the places. */
+	for (i = 0; i < 300000; i++) {
+		cell = (uint32_t)(rig_random(&random) % rig.store.index.n_cells);
+		store_hits(&rig.store, &cell, 1);
+	}
+	before = count(ABI_COUNTER_EVICTED_BYTES);
+	assert_int_equal(rig_put(&rig, 1000000, 1, tier / 4), ABI_STATUS_OK);
+	assert_true(count(ABI_COUNTER_EVICTED_BYTES) - before <= tier / 2);
+	rig_check(&rig);
+}
+
 /* The tier full of pinned entries but for a few: those go, and NOSPACE comes only after them. */
 static void test_pinned(void **state)
 {
@@ -333,6 +378,8 @@ int main(void)
 		UNIT(test_mixed_s3fifo),
 		UNIT(test_mixed_arc),
 		UNIT(test_shift),
+		UNIT(test_order),
+		UNIT(test_cost_of_large),
 		UNIT(test_pinned),
 		UNIT(test_reserved),
 		UNIT(test_full_index),
