@@ -11,7 +11,10 @@
 
 static struct abi_geometry good(void)
 {
-	return (struct abi_geometry){.n_lanes = 8, .n_queue = 64, .n_holds = 256, .n_log = 4096,
+	return (struct abi_geometry){.n_lanes = 8,
+		.n_queue = 64,
+		.n_holds = 256,
+		.n_log = 4096,
 		.staging_size = 1 << 20};
 }
 
@@ -39,8 +42,8 @@ static void check_layout(const struct abi_geometry *g)
 static void test_geometry(void **state)
 {
 	static const uint32_t lanes[] = {1, 7, 256}, queues[] = {16, 64, 4096},
-		holds[] = {64, 80, 1024, 65536}, logs[] = {64, 4096, 1 << 20},
-		stagings[] = {64 << 10, 68 << 10, 64 << 20};
+			      holds[] = {64, 80, 1024, 65536}, logs[] = {64, 4096, 1 << 20},
+			      stagings[] = {64 << 10, 68 << 10, 64 << 20};
 	struct abi_geometry g;
 	unsigned a, b, c, e, f;
 
@@ -51,8 +54,8 @@ static void test_geometry(void **state)
 				for (e = 0; e < 3; e++)
 					for (f = 0; f < 3; f++) {
 						g = (struct abi_geometry){lanes[a], queues[b],
-							holds[c], logs[e], stagings[f],
-							0, 0, 0, 0, 0, 0, 0};
+							holds[c], logs[e], stagings[f], 0, 0, 0,
+							0, 0, 0, 0};
 						assert_int_equal(abi_geometry_init(&g), 0);
 						check_layout(&g);
 					}
@@ -65,13 +68,28 @@ static void test_geometry_bounds(void **state)
 		uint32_t value;
 	} bad[] = {
 #define BAD(field, value) {offsetof(struct abi_geometry, field), value}
-		BAD(n_lanes, 0), BAD(n_lanes, ABI_LANES_MAX + 1), BAD(n_lanes, UINT32_MAX),
-		BAD(n_queue, 0), BAD(n_queue, 8), BAD(n_queue, 63), BAD(n_queue, 96),
-		BAD(n_queue, 8192), BAD(n_queue, 1U << 31),
-		BAD(n_holds, 0), BAD(n_holds, 48), BAD(n_holds, 65), BAD(n_holds, 65536 + 16),
-		BAD(n_log, 0), BAD(n_log, 32), BAD(n_log, 65), BAD(n_log, 1 << 21),
-		BAD(staging_size, 0), BAD(staging_size, 60 << 10), BAD(staging_size, (64 << 10) + 1),
-		BAD(staging_size, (64 << 20) + 4096), BAD(staging_size, UINT32_MAX),
+		BAD(n_lanes, 0),
+		BAD(n_lanes, ABI_LANES_MAX + 1),
+		BAD(n_lanes, UINT32_MAX),
+		BAD(n_queue, 0),
+		BAD(n_queue, 8),
+		BAD(n_queue, 63),
+		BAD(n_queue, 96),
+		BAD(n_queue, 8192),
+		BAD(n_queue, 1U << 31),
+		BAD(n_holds, 0),
+		BAD(n_holds, 48),
+		BAD(n_holds, 65),
+		BAD(n_holds, 65536 + 16),
+		BAD(n_log, 0),
+		BAD(n_log, 32),
+		BAD(n_log, 65),
+		BAD(n_log, 1 << 21),
+		BAD(staging_size, 0),
+		BAD(staging_size, 60 << 10),
+		BAD(staging_size, (64 << 10) + 1),
+		BAD(staging_size, (64 << 20) + 4096),
+		BAD(staging_size, UINT32_MAX),
 	};
 	struct abi_geometry g;
 	unsigned i;

@@ -30,7 +30,8 @@ static void test_buckets(void **state)
 			hash = (i + n * 977) * UINT64_C(0x9e3779b97f4a7c15);
 			assert_int_equal(lookup_bucket_idx(hash, n), slow_bucket_idx(hash, n));
 		}
-		assert_int_equal(lookup_bucket_idx(UINT64_MAX, n), slow_bucket_idx(UINT64_MAX, n));
+		assert_int_equal(
+			lookup_bucket_idx(UINT64_MAX, n), slow_bucket_idx(UINT64_MAX, n));
 		assert_int_equal(lookup_bucket_idx(0, n), 0);
 	}
 	for (i = 0; i < 5; i++)
@@ -62,7 +63,7 @@ static void test_split(void **state)
 	}
 }
 
-/* --- records ------------------------------------------------------------------------------------------- */
+/* --- records ------------------------------------------------------------------------------ */
 
 #define N_CELLS 64
 
@@ -86,7 +87,8 @@ static int teardown(void **state)
 }
 
 /* A record in the last cell, its tails from the one before downward, laid out by the book. */
-static const struct abi_record *make(const uint8_t *key, size_t size, const struct abi_hints *hints)
+static const struct abi_record *make(
+	const uint8_t *key, size_t size, const struct abi_hints *hints)
 {
 	struct abi_record *r = &cells[N_CELLS - 1];
 	uint32_t at = N_CELLS - 1, *link = &r->tail;
@@ -119,7 +121,8 @@ static const struct abi_record *make(const uint8_t *key, size_t size, const stru
 
 static void test_records(void **state)
 {
-	const struct abi_hints hints = {.group = 0x1122334455667788, .position = 9, .priority = 3};
+	const struct abi_hints hints = {
+		.group = 0x1122334455667788, .position = 9, .priority = 3};
 	uint8_t *key, other[ABI_KEY_SIZE_MAX + 1], got[ABI_KEY_SIZE_MAX];
 	const struct abi_record *r;
 	struct abi_hints h;
@@ -142,7 +145,8 @@ static void test_records(void **state)
 			assert_int_equal(h.group, with ? hints.group : 0);
 			assert_int_equal(h.position, with ? 9 : 0);
 			assert_int_equal(h.priority, with ? 3 : 0);
-			/* One bit off at either end or at a seam, or another size: another key. */
+			/* One bit off at either end or at a seam, or another size: another key.
+			 */
 			memcpy(other, key, size);
 			other[size] = 0;
 			assert_false(lookup_record_matches(&l, r, other, size + 1));

@@ -10,10 +10,17 @@
 
 static struct submission of_ones(void)
 {
-	struct submission s = {.operation = ABI_OP_FLUSH, .flags = SUBMISSION_IF_ABSENT,
-		.tier = ABI_TIER_CXL, .priority = UINT8_MAX, .key_size = UINT16_MAX,
-		.id = UINT32_MAX, .position = UINT32_MAX, .staging_off = UINT32_MAX,
-		.value_size = UINT32_MAX, .argument = UINT64_MAX, .group = UINT64_MAX};
+	struct submission s = {.operation = ABI_OP_FLUSH,
+		.flags = SUBMISSION_IF_ABSENT,
+		.tier = ABI_TIER_CXL,
+		.priority = UINT8_MAX,
+		.key_size = UINT16_MAX,
+		.id = UINT32_MAX,
+		.position = UINT32_MAX,
+		.staging_off = UINT32_MAX,
+		.value_size = UINT32_MAX,
+		.argument = UINT64_MAX,
+		.group = UINT64_MAX};
 
 	return s;
 }
@@ -55,14 +62,14 @@ static void test_fields(void **state)
 	(void)state;
 	check_round_trip(&none);
 	check_round_trip(&ones);
-#define ONE_FIELD(field)                                                                           \
-	do {                                                                                       \
-		s = none;                                                                          \
-		s.field = ones.field;                                                              \
-		check_round_trip(&s);                                                              \
-		s = ones;                                                                          \
-		s.field = none.field;                                                              \
-		check_round_trip(&s);                                                              \
+#define ONE_FIELD(field)                                                                         \
+	do {                                                                                     \
+		s = none;                                                                        \
+		s.field = ones.field;                                                            \
+		check_round_trip(&s);                                                            \
+		s = ones;                                                                        \
+		s.field = none.field;                                                            \
+		check_round_trip(&s);                                                            \
 	} while (0)
 	ONE_FIELD(operation);
 	ONE_FIELD(flags);
@@ -111,17 +118,21 @@ static void test_hostile(void **state)
 			shared_u64_store(&slot.word[word],
 				shared_u64_load(&slot.word[word]) ^ UINT64_C(1) << bit);
 			fault = submission_snapshot(&slot, &got);
-			if (word >= 5 || (word == 0 && ((bit >= 8 && bit < 16) || (bit >= 40 && bit < 48))))
+			if (word >= 5 || (word == 0 && ((bit >= 8 && bit < 16) ||
+							       (bit >= 40 && bit < 48))))
 				assert_int_equal(fault, ABI_FAULT_FIELD);
 			else if (word == 0 && bit < 8)
 				assert_int_equal(fault,
-					(ABI_OP_PUT ^ 1U << bit) && (ABI_OP_PUT ^ 1U << bit) < ABI_N_OPERATIONS
+					(ABI_OP_PUT ^ 1U << bit) && (ABI_OP_PUT ^ 1U << bit) <
+									    ABI_N_OPERATIONS
 						? ABI_FAULT_NONE
 						: ABI_FAULT_OPERATION);
 			else if (word == 0 && bit >= 16 && bit < 24)
-				assert_int_equal(fault, bit == 16 ? ABI_FAULT_NONE : ABI_FAULT_FIELD);
+				assert_int_equal(
+					fault, bit == 16 ? ABI_FAULT_NONE : ABI_FAULT_FIELD);
 			else if (word == 0 && bit >= 24 && bit < 32)
-				assert_int_equal(fault, bit < 26 ? ABI_FAULT_NONE : ABI_FAULT_FIELD);
+				assert_int_equal(
+					fault, bit < 26 ? ABI_FAULT_NONE : ABI_FAULT_FIELD);
 			else
 				assert_int_equal(fault, ABI_FAULT_NONE);
 		}
@@ -158,8 +169,10 @@ static void test_value_off(void **state)
 static void test_completions(void **state)
 {
 	struct abi_completion slot = {0};
-	struct completion c = {.id = UINT32_MAX, .status = UINT32_MAX - 1,
-		.result = {UINT64_MAX, UINT64_MAX - 7}}, got = {0};
+	struct completion c = {.id = UINT32_MAX,
+				  .status = UINT32_MAX - 1,
+				  .result = {UINT64_MAX, UINT64_MAX - 7}},
+			  got = {0};
 
 	(void)state;
 	assert_false(completion_take(&slot, 0, &got));
@@ -172,7 +185,8 @@ static void test_completions(void **state)
 	assert_int_equal(got.status, c.status);
 	assert_int_equal(got.result[0], c.result[0]);
 	assert_int_equal(got.result[1], c.result[1]);
-	assert_int_equal(submission_location(ABI_TIER_CXL, 0x123456789a), UINT64_C(2) << 56 | 0x123456789a);
+	assert_int_equal(submission_location(ABI_TIER_CXL, 0x123456789a),
+		UINT64_C(2) << 56 | 0x123456789a);
 }
 
 int main(void)

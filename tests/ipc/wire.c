@@ -84,7 +84,8 @@ static int receive(union wire_message *m, int fds[WIRE_DESCRIPTORS_MAX], size_t 
 
 static void test_round_trip(void **state)
 {
-	struct wire_welcome w = {.session = 5, .epoch = UINT64_MAX, .n_descriptors = 4, .role = 2};
+	struct wire_welcome w = {
+		.session = 5, .epoch = UINT64_MAX, .n_descriptors = 4, .role = 2};
 	union wire_message m;
 	int fds[WIRE_DESCRIPTORS_MAX], send_fds[5] = {0, 1, 2, 0, 1};
 	size_t n, i, k;
@@ -214,7 +215,8 @@ static void test_full(void **state)
 
 	(void)state;
 	alarm(10);
-	for (i = 0; (r = wire_send(a, WIRE_REFUSED, &refused, sizeof(refused), NULL, 0)) == 0; i++)
+	for (i = 0; (r = wire_send(a, WIRE_REFUSED, &refused, sizeof(refused), NULL, 0)) == 0;
+		i++)
 		assert_true(i < 100000);
 	assert_int_equal(r, -EAGAIN);
 	assert_true(i > 1);
@@ -224,7 +226,7 @@ static void test_full(void **state)
 	alarm(0);
 }
 
-/* --- doorbells ---------------------------------------------------------------------------------------- */
+/* --- doorbells ---------------------------------------------------------------------------- */
 
 static void set_blocking(int fd)
 {
@@ -295,12 +297,12 @@ static void test_doorbell_closed(void **state)
 	assert_true(wire_ring_drain(b));
 }
 
-/* --- names -------------------------------------------------------------------------------------------- */
+/* --- names -------------------------------------------------------------------------------- */
 
 static void test_names(void **state)
 {
-	static const char *const bad[] = {"", ".", "..", "a/b", "/a", "a b", "a.b", "a\n", "\xc3\xa4",
-		"0123456789012345678901234567890123456789012345678"};
+	static const char *const bad[] = {"", ".", "..", "a/b", "/a", "a b", "a.b", "a\n",
+		"\xc3\xa4", "0123456789012345678901234567890123456789012345678"};
 	char longest[ABI_NAME_MAX + 1], out[64], path[ABI_SOCKET_PATH_MAX];
 	unsigned i;
 

@@ -80,8 +80,7 @@ enum request_outcome desk_run(struct desk *d, const struct submission *sub)
 	unsigned rounds = 0;
 
 	memset(&d->completion, 0xee, sizeof(d->completion));
-	outcome = request_run(
-		&d->rig.store, &d->rig.w, d->lane, sub, &d->completion, &d->fault);
+	outcome = request_run(&d->rig.store, &d->rig.w, d->lane, sub, &d->completion, &d->fault);
 	while (outcome == REQUEST_GOES_ON) {
 		assert_true(rounds++ < 100000);
 		outcome = request_flush_on(&d->rig.store, &d->rig.w, d->lane, &d->completion);
@@ -111,8 +110,8 @@ enum abi_fault desk_break(struct desk *d, const struct submission *sub)
 	return d->fault;
 }
 
-struct submission desk_make(
-	struct desk *d, enum abi_operation operation, const char *key, uint32_t size, uint64_t seed)
+struct submission desk_make(struct desk *d, enum abi_operation operation, const char *key,
+	uint32_t size, uint64_t seed)
 {
 	static uint32_t id;
 	struct submission sub = {.operation = (uint8_t)operation, .id = ++id, .value_size = size};

@@ -13,7 +13,7 @@ struct desk {
 	struct session_descriptors fds;
 	struct session *session;
 	struct lane *lane;
-	int client_end; /* of the lane's doorbell */
+	int client_end;			  /* of the lane's doorbell */
 	struct abi_lane_request *request; /* as the client maps it */
 	uint8_t *staging;
 	size_t staging_size;
@@ -22,8 +22,8 @@ struct desk {
 };
 
 /*
- * A store of @dram_size and a session of @role on it, with one lane open. The configuration is the
- * default but for what the caller has set since desk_init().
+ * A store of @dram_size and a session of @role on it, with one lane open. The configuration is
+ * the default but for what the caller has set since desk_init().
  */
 void desk_init(struct desk *d, uint64_t dram_size);
 void desk_open(struct desk *d, enum wire_role role);
@@ -41,9 +41,10 @@ enum abi_status desk_ask(struct desk *d, const struct submission *sub);
 /* Run it and expect the session to be cut off for it; returns the fault. */
 enum abi_fault desk_break(struct desk *d, const struct submission *sub);
 
-/* A submission of @operation with @key in the staging area at 0, and a value of @size behind it. */
-struct submission desk_make(
-	struct desk *d, enum abi_operation operation, const char *key, uint32_t size, uint64_t seed);
+/* A submission of @operation with @key in the staging area at 0, and a value of @size behind it.
+ */
+struct submission desk_make(struct desk *d, enum abi_operation operation, const char *key,
+	uint32_t size, uint64_t seed);
 
 /* The size of the entry of @key, 0 if there is none; its bytes must be made of @seed. */
 uint64_t desk_get(struct desk *d, const char *key, uint64_t seed);

@@ -14,11 +14,11 @@
 #include "tests/shmcache/rig.h"
 
 /*
- * The writer inserts, replaces and removes, so that buckets are split and cells used again; it frees
- * what no hold names. The readers look for keys that are always there, though their records are
- * replaced all the time, and for keys that come and go. What they promise: never a miss of the
- * former, never another key's record, never an older version than before, and nothing that changes
- * under a hold.
+ * The writer inserts, replaces and removes, so that buckets are split and cells used again; it
+ * frees what no hold names. The readers look for keys that are always there, though their records
+ * are replaced all the time, and for keys that come and go. What they promise: never a miss of
+ * the former, never another key's record, never an older version than before, and nothing that
+ * changes under a hold.
  */
 #define N_READERS 2
 #define N_ALWAYS 500
@@ -58,7 +58,7 @@ static int open_key(uint64_t i, uint32_t version, uint32_t *cell, struct index_k
 	return r;
 }
 
-/* --- readers ----------------------------------------------------------------------------------------- */
+/* --- readers ------------------------------------------------------------------------------ */
 
 #define FAILURE(...) snprintf(r->failure, sizeof(r->failure), __VA_ARGS__)
 
@@ -113,7 +113,7 @@ static void *reader_main(void *argument)
 	return NULL;
 }
 
-/* --- the writer --------------------------------------------------------------------------------------- */
+/* --- the writer --------------------------------------------------------------------------- */
 
 static uint32_t limbo[1024];
 static unsigned n_limbo;
@@ -262,12 +262,12 @@ static void test_readers(void **state)
 	assert_true(n_reads > 1000 && n_hits_churn > 100);
 }
 
-/* --- growth alone ------------------------------------------------------------------------------------- */
+/* --- growth alone ------------------------------------------------------------------------- */
 
 /*
- * A split moves a few words within a tenth of a microsecond: to be caught at one, readers must ask
- * for much of what is there while much is split. So small indexes that grow threefold, one after
- * another, of short keys that all stay.
+ * A split moves a few words within a tenth of a microsecond: to be caught at one, readers must
+ * ask for much of what is there while much is split. So small indexes that grow threefold, one
+ * after another, of short keys that all stay.
  */
 static struct shared_u64 n_there;
 

@@ -135,7 +135,8 @@ static void check_key(uint64_t i)
 		return;
 	}
 	if (!slot || cell != cell_of[i] || abi_word_cell(word) != cell)
-		fail_msg("key %llu: cell %u found, %u put", (unsigned long long)i, cell, cell_of[i]);
+		fail_msg("key %llu: cell %u found, %u put", (unsigned long long)i, cell,
+			cell_of[i]);
 	if (i % 3 == 0)
 		want = hints_of(i);
 	lookup_record_hints(&ix.lookup, &ix.cell[cell], &hints);
@@ -245,7 +246,8 @@ static void test_key_sizes(void **state)
 	memset(other, 0, sizeof(other));
 	for (size = 1; size <= ABI_KEY_SIZE_MAX; size++) {
 		for (with = 0; with < 2; with++) {
-			/* Empty but for the last byte, so that also the sizes must be compared. */
+			/* Empty but for the last byte, so that also the sizes must be compared.
+			 */
 			bytes[size - 1] = (uint8_t)(with + 1);
 			key = index_key(&ix, bytes, size);
 			assert_null(index_find(&ix, &key, &found));
@@ -262,8 +264,8 @@ static void test_key_sizes(void **state)
 			assert_int_equal(got.priority, with ? 3 : 0);
 			bytes[size - 1] = 0;
 			other[size - 1] = 9;
-			assert_false(lookup_record_matches(
-				&ix.lookup, &ix.cell[cell], other, size));
+			assert_false(
+				lookup_record_matches(&ix.lookup, &ix.cell[cell], other, size));
 			other[size - 1] = 0;
 		}
 	}
@@ -317,7 +319,8 @@ static void test_too_small(void **state)
 	/* One that is there already is not taken. */
 	create(1 * MIB);
 	struct index second;
-	assert_int_equal(index_create(&second, name, 1 * MIB, 1 * MIB, 0, why, sizeof(why)), -EEXIST);
+	assert_int_equal(
+		index_create(&second, name, 1 * MIB, 1 * MIB, 0, why, sizeof(why)), -EEXIST);
 	assert_int_equal(insert(1), 0);
 	check_key(1);
 }
@@ -368,7 +371,8 @@ static void test_chain(void **state)
 		collide(100, 1023, cells);
 		if (!round)
 			n = ix.n_overflow;
-		/* 100 words are 15 lines, the first is the bucket: and the next round's are the same. */
+		/* 100 words are 15 lines, the first is the bucket: and the next round's are the
+		 * same. */
 		assert_int_equal(ix.n_overflow, n);
 		assert_int_equal(n, 14);
 		for (k = 0; k < 100; k++) {
@@ -411,7 +415,8 @@ static void test_chain_full(void **state)
 	assert_true(n >= 7 * ABI_BUCKET_SLOTS);
 	/* The one whose slot another could have is of that chain. */
 	assert_int_not_equal(index_chain_cell(&ix, key.hash), 0);
-	assert_int_equal(hash_bytes(ix.lookup.seed, ix.cell[index_chain_cell(&ix, key.hash)].key, 4) %
+	assert_int_equal(
+		hash_bytes(ix.lookup.seed, ix.cell[index_chain_cell(&ix, key.hash)].key, 4) %
 			2048,
 		1024);
 	/* Who meets them in bucket 0, before it is split, finds it full; nobody else does. */

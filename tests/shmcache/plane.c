@@ -162,8 +162,8 @@ static void test_two_processes(void **state)
 /* Four processes that all want the name, take it and unlink it: never two at once. */
 static void test_race_for_the_lock(void **state)
 {
-	struct shared_u32 *inside = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
-		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct shared_u32 *inside =
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pid_t pid[4];
 	int i, k, status;
 

@@ -33,7 +33,8 @@ static struct submission make(
 	return desk_make(&d, operation, key, size, seed);
 }
 
-static enum abi_status ask(enum abi_operation operation, const char *key, uint32_t size, uint64_t seed)
+static enum abi_status ask(
+	enum abi_operation operation, const char *key, uint32_t size, uint64_t seed)
 {
 	struct submission sub = make(operation, key, size, seed);
 
@@ -49,15 +50,21 @@ static uint64_t reserve(const char *key, uint32_t size)
 
 static enum abi_status finish(enum abi_operation operation, uint64_t reservation)
 {
-	struct submission sub = {.operation = (uint8_t)operation, .id = 1, .argument = reservation};
+	struct submission sub = {
+		.operation = (uint8_t)operation, .id = 1, .argument = reservation};
 
 	return desk_ask(&d, &sub);
 }
 
-static struct submission write_at(uint64_t reservation, uint64_t off, uint32_t staging_off, uint32_t size)
+static struct submission write_at(
+	uint64_t reservation, uint64_t off, uint32_t staging_off, uint32_t size)
 {
-	return (struct submission){.operation = ABI_OP_WRITE, .id = 2, .argument = reservation,
-		.group = off, .staging_off = staging_off, .value_size = size};
+	return (struct submission){.operation = ABI_OP_WRITE,
+		.id = 2,
+		.argument = reservation,
+		.group = off,
+		.staging_off = staging_off,
+		.value_size = size};
 }
 
 static void test_put_delete(void **state)
@@ -189,8 +196,8 @@ static void test_reserve(void **state)
 	(void)state;
 	a = reserve("a", 10000);
 	assert_int_equal(d.completion.result[1] >> 56, ABI_TIER_DRAM);
-	assert_int_equal(d.completion.result[1] << 8 >> 8,
-		d.rig.store.index.cell[(uint32_t)a].value_off);
+	assert_int_equal(
+		d.completion.result[1] << 8 >> 8, d.rig.store.index.cell[(uint32_t)a].value_off);
 	b = reserve("b", 100);
 	assert_int_not_equal(a, b);
 	/* In two parts, the first written over once. */
@@ -253,11 +260,23 @@ static void test_write_ranges(void **state)
 		uint32_t staging_off, size;
 		bool good;
 	} cases[] = {
-		{0, 0, 1000, true}, {0, 0, 1001, false}, {1, 0, 1000, false}, {999, 0, 1, true},
-		{999, 0, 2, false}, {1000, 0, 0, true}, {1000, 0, 1, false}, {1001, 0, 0, false},
-		{UINT64_MAX, 0, 1, false}, {UINT64_MAX, 0, 0, false}, {UINT64_MAX - 999, 0, 1000, false},
-		{0, end - 1000, 1000, true}, {0, end - 999, 1000, false}, {0, end, 0, true},
-		{0, end, 1, false}, {0, end + 1, 0, false}, {0, UINT32_MAX, UINT32_MAX, false},
+		{0, 0, 1000, true},
+		{0, 0, 1001, false},
+		{1, 0, 1000, false},
+		{999, 0, 1, true},
+		{999, 0, 2, false},
+		{1000, 0, 0, true},
+		{1000, 0, 1, false},
+		{1001, 0, 0, false},
+		{UINT64_MAX, 0, 1, false},
+		{UINT64_MAX, 0, 0, false},
+		{UINT64_MAX - 999, 0, 1000, false},
+		{0, end - 1000, 1000, true},
+		{0, end - 999, 1000, false},
+		{0, end, 0, true},
+		{0, end, 1, false},
+		{0, end + 1, 0, false},
+		{0, UINT32_MAX, UINT32_MAX, false},
 		{0, 1, UINT32_MAX, false},
 	};
 	struct submission sub;
@@ -285,7 +304,7 @@ static void test_too_big(void **state)
 	assert_int_equal(d.session->n_reservations, 0);
 }
 
-/* --- roles ---------------------------------------------------------------------------------------------- */
+/* --- roles -------------------------------------------------------------------------------- */
 
 static void test_reader(void **state)
 {
@@ -319,7 +338,7 @@ static void test_stager(void **state)
 		assert_int_equal(ask(allowed[i], "key", 100, 2), ABI_STATUS_OK);
 }
 
-/* --- quotas --------------------------------------------------------------------------------------------- */
+/* --- quotas ------------------------------------------------------------------------------- */
 
 static void test_reservations_quota(void **state)
 {
@@ -337,7 +356,8 @@ static void test_reservations_quota(void **state)
 	assert_int_equal(finish(ABI_OP_ABORT, id[3]), ABI_STATUS_OK);
 	id[3] = reserve("more", 64);
 	for (i = 0; i < n; i++)
-		assert_int_equal(finish(i % 2 ? ABI_OP_ABORT : ABI_OP_COMMIT, id[i]), ABI_STATUS_OK);
+		assert_int_equal(
+			finish(i % 2 ? ABI_OP_ABORT : ABI_OP_COMMIT, id[i]), ABI_STATUS_OK);
 	assert_int_equal(d.session->reserved_size, 0);
 	assert_int_equal(shared_u64_load(&d.rig.w.counter[ABI_COUNTER_QUOTA]), 1);
 	/* By bytes: the last that fits, one more. The first may be of any size. */
@@ -433,7 +453,7 @@ static void test_pins_quota(void **state)
 	rig_check(&d.rig);
 }
 
-/* --- the rest ------------------------------------------------------------------------------------------- */
+/* --- the rest ----------------------------------------------------------------------------- */
 
 static void test_flush(void **state)
 {
@@ -495,11 +515,15 @@ static void test_any(void **state)
 	for (i = 0; i < 60000; i++) {
 		sub = (struct submission){
 			.operation = (uint8_t)(1 + rig_random(&random) % (ABI_N_OPERATIONS - 1)),
-			.flags = rig_random(&random) % 2, .tier = rig_random(&random) % ABI_TIERS,
+			.flags = rig_random(&random) % 2,
+			.tier = rig_random(&random) % ABI_TIERS,
 			.priority = (uint8_t)rig_random(&random),
-			.key_size = (uint16_t)(rig_random(&random) >> 48 >> rig_random(&random) % 16),
-			.staging_off = (uint32_t)(rig_random(&random) >> 32 >> rig_random(&random) % 32),
-			.value_size = (uint32_t)(rig_random(&random) >> 32 >> rig_random(&random) % 32),
+			.key_size =
+				(uint16_t)(rig_random(&random) >> 48 >> rig_random(&random) % 16),
+			.staging_off =
+				(uint32_t)(rig_random(&random) >> 32 >> rig_random(&random) % 32),
+			.value_size =
+				(uint32_t)(rig_random(&random) >> 32 >> rig_random(&random) % 32),
 			.argument = rig_random(&random) >> rig_random(&random) % 64,
 			.group = rig_random(&random) >> rig_random(&random) % 64};
 		if (rig_random(&random) % 4 == 0)

@@ -157,7 +157,7 @@ void rig_drain(struct rig *rig)
 	} while (rig->store.limbo.n && rig->store.limbo.n < before);
 }
 
-/* --- numbers, keys and values ---------------------------------------------------------------------- */
+/* --- numbers, keys and values ------------------------------------------------------------- */
 
 uint64_t rig_random(uint64_t *state)
 {
@@ -222,7 +222,7 @@ bool rig_is_filled(const void *bytes, size_t size, uint64_t seed)
 	return !memcmp(from, &word, size);
 }
 
-/* --- requests --------------------------------------------------------------------------------------- */
+/* --- requests ----------------------------------------------------------------------------- */
 
 enum abi_status rig_put_with(struct rig *rig, uint64_t i, uint64_t seed, uint64_t size,
 	const struct store_put_options *options)
@@ -280,7 +280,7 @@ uint64_t rig_get(struct rig *rig, uint64_t i, uint64_t seed, uint64_t size)
 	return size;
 }
 
-/* --- the reader -------------------------------------------------------------------------------------- */
+/* --- the reader --------------------------------------------------------------------------- */
 
 /* Hold what @slot names if it is @key's. */
 static uint64_t try_slot(const struct lookup *l, const struct shared_u64 *slot,

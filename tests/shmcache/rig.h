@@ -20,8 +20,8 @@
 void rig_begin(void);
 
 /*
- * What stands in for the clients: the cells in @held are held. They are set with release after the
- * cell was found, and cleared with release.
+ * What stands in for the clients: the cells in @held are held. They are set with release after
+ * the cell was found, and cleared with release.
  */
 struct rig {
 	struct store store;
@@ -35,12 +35,13 @@ struct rig {
 };
 
 /*
- * Set a rig up: names that contain the pid, defaults in @options that the caller may change before
- * rig_open(). The memory must stay where it is.
+ * Set a rig up: names that contain the pid, defaults in @options that the caller may change
+ * before rig_open(). The memory must stay where it is.
  */
 void rig_init(struct rig *rig, uint64_t dram_size, uint64_t index_size_max);
 
-/* store_open(), with or without what is there. Returns what it returned; fails the test unless 0. */
+/* store_open(), with or without what is there. Returns what it returned; fails the test unless 0.
+ */
 void rig_open(struct rig *rig, bool reuse);
 int rig_try_open(struct rig *rig, bool reuse);
 
@@ -62,7 +63,7 @@ void rig_check(struct rig *rig);
 /* One reclaim round after another until nothing is in limbo that can go. */
 void rig_drain(struct rig *rig);
 
-/* --- numbers, keys and values, all made from numbers ---------------------------------------------- */
+/* --- numbers, keys and values, all made from numbers -------------------------------------- */
 
 /* splitmix64: good enough, tiny, and the same on every machine. */
 uint64_t rig_random(uint64_t *state);
@@ -78,7 +79,7 @@ struct index_key rig_index_key(
 void rig_fill(void *bytes, size_t size, uint64_t seed);
 bool rig_is_filled(const void *bytes, size_t size, uint64_t seed);
 
-/* --- requests by key number ------------------------------------------------------------------------ */
+/* --- requests by key number --------------------------------------------------------------- */
 
 /* Put key @i with @size bytes made of @seed; by the main thread. */
 enum abi_status rig_put(struct rig *rig, uint64_t i, uint64_t seed, uint64_t size);
@@ -87,8 +88,8 @@ enum abi_status rig_put_with(struct rig *rig, uint64_t i, uint64_t seed, uint64_
 enum abi_status rig_delete(struct rig *rig, uint64_t i);
 
 /*
- * Look key @i up under the lock. Returns its size, 0 when it is not there; fails the test when what
- * is there is not @size bytes made of @seed.
+ * Look key @i up under the lock. Returns its size, 0 when it is not there; fails the test when
+ * what is there is not @size bytes made of @seed.
  */
 uint64_t rig_get(struct rig *rig, uint64_t i, uint64_t seed, uint64_t size);
 
@@ -96,7 +97,7 @@ uint64_t rig_get(struct rig *rig, uint64_t i, uint64_t seed, uint64_t size);
 uint32_t rig_cell(struct rig *rig, uint64_t i);
 char *rig_value(struct rig *rig, uint32_t cell);
 
-/* --- a reader of the design's kind ------------------------------------------------------------------ */
+/* --- a reader of the design's kind -------------------------------------------------------- */
 
 /*
  * Look @key up in a mapping as a client does: no lock, a hold in @hold. Returns the word that is

@@ -65,8 +65,8 @@ static void test_sealed(void **state)
 	assert_int_equal(errno, EPERM);
 	assert_int_equal(pwrite(d.fds.response, "x", 1, 0), -1);
 	assert_int_equal(errno, EPERM);
-	assert_int_equal(fallocate(d.fds.response, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-				 4096),
+	assert_int_equal(
+		fallocate(d.fds.response, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096),
 		-1);
 	assert_int_equal(errno, EPERM);
 	map = mmap(NULL, d.session->response_size, PROT_READ, MAP_SHARED, d.fds.response, 0);
@@ -85,9 +85,9 @@ static void test_sealed(void **state)
 	completion_publish(d.lane->completion, 0,
 		&(struct completion){.id = 5, .status = 3, .result = {1, 2}});
 	struct completion got;
-	assert_int_equal(completion_take((const void *)((char *)map +
-					 d.session->geometry.completion_off),
-				 0, &got),
+	assert_int_equal(
+		completion_take((const void *)((char *)map + d.session->geometry.completion_off),
+			0, &got),
 		1);
 	assert_int_equal(got.id, 5);
 	assert_int_equal(got.status, 3);
@@ -101,14 +101,16 @@ static void test_punched(void **state)
 	struct submission sub = desk_make(&d, ABI_OP_PUT, "key", 1000, 1), copy;
 
 	(void)state;
-	submission_publish((void *)((char *)d.request + d.session->geometry.submission_off), 0, &sub);
+	submission_publish(
+		(void *)((char *)d.request + d.session->geometry.submission_off), 0, &sub);
 	assert_true(submission_is_there(&d.lane->submission[0], 0));
 	assert_int_equal(fallocate(d.fds.request, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
 				 (off_t)d.session->request_size),
 		0);
 	assert_false(submission_is_there(&d.lane->submission[0], 0));
 	assert_int_equal(submission_snapshot(&d.lane->submission[0], &copy), ABI_FAULT_OPERATION);
-	/* The one that was taken before is carried out with what is there now: a key of zeroes. */
+	/* The one that was taken before is carried out with what is there now: a key of zeroes.
+	 */
 	assert_int_equal(desk_ask(&d, &sub), ABI_STATUS_OK);
 	assert_int_equal(desk_get(&d, "key", 1), 0);
 	assert_int_equal(d.rig.store.index.n_entries, 1);
@@ -241,8 +243,8 @@ static void test_cut_off(void **state)
 	assert_true(session_cut_off(d.session, ABI_FAULT_RANGE));
 	assert_false(session_cut_off(d.session, ABI_FAULT_KEY));
 	for (i = 0; i < d.config.session.lanes; i++)
-		assert_int_equal(shared_u32_load(&d.session->lane[i].response->fault),
-			ABI_FAULT_RANGE);
+		assert_int_equal(
+			shared_u32_load(&d.session->lane[i].response->fault), ABI_FAULT_RANGE);
 	assert_int_equal(shared_u32_load(&d.directory.broken), ABI_FAULT_RANGE);
 }
 

@@ -47,8 +47,8 @@ static void test_kept(void **state)
 	(void)state;
 	open_with(4 * MIB, 32);
 	for (i = 0; i < 5; i++) {
-		assert_int_equal(
-			rig_put_with(&rig, i, i, 100000, &(struct store_put_options){0}), ABI_STATUS_OK);
+		assert_int_equal(rig_put_with(&rig, i, i, 100000, &(struct store_put_options){0}),
+			ABI_STATUS_OK);
 		cell[i] = rig_cell(&rig, i);
 		hold((unsigned)i, cell[i]);
 	}
@@ -85,7 +85,8 @@ static void test_kept(void **state)
 	assert_int_equal(rig.store.limbo.size, 0);
 }
 
-/* All is held: NOSPACE after a bounded time, nothing lost that could be saved, and then all goes on. */
+/* All is held: NOSPACE after a bounded time, nothing lost that could be saved, and then all goes
+ * on. */
 static void test_all_held(void **state)
 {
 	const uint64_t size = 128 * KIB;
@@ -118,8 +119,8 @@ static void test_all_held(void **state)
 }
 
 /*
- * Under pressure of all sizes, with holds that are taken on anything and kept for a while: no byte
- * of what is held changes, and what is held is never found under another key.
+ * Under pressure of all sizes, with holds that are taken on anything and kept for a while: no
+ * byte of what is held changes, and what is held is never found under another key.
  */
 static void test_random(void **state)
 {
@@ -173,7 +174,8 @@ static void test_random(void **state)
 	rig_check(&rig);
 }
 
-/* Hold cells are a client's to write: whatever is in them does no harm, and delays no more than it names. */
+/* Hold cells are a client's to write: whatever is in them does no harm, and delays no more than
+ * it names. */
 static void test_nonsense(void **state)
 {
 	uint64_t random = 5, i;
@@ -183,8 +185,8 @@ static void test_nonsense(void **state)
 	open_with(4 * MIB, 32);
 	for (i = 0; i < 2000; i++) {
 		for (n = 0; n < RIG_HOLDS; n++)
-			shared_u64_store_release(&rig.held[n],
-				rig_random(&random) >> rig_random(&random) % 64);
+			shared_u64_store_release(
+				&rig.held[n], rig_random(&random) >> rig_random(&random) % 64);
 		assert_int_equal(rig_put(&rig, i, i, 1 + i), ABI_STATUS_OK);
 	}
 	for (n = 0; n < RIG_HOLDS; n++)
@@ -194,7 +196,8 @@ static void test_nonsense(void **state)
 	rig_check(&rig);
 }
 
-/* The number of the round is a byte and comes again: a mark of old must not keep anything for good. */
+/* The number of the round is a byte and comes again: a mark of old must not keep anything for
+ * good. */
 static void test_rounds_wrap(void **state)
 {
 	uint32_t cell;

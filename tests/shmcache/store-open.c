@@ -63,8 +63,8 @@ static void check_filled(void)
 
 static void test_warm(void **state)
 {
-	const struct store_put_options late = {.ttl_ms = 3600000,
-		.hints = {.group = 5, .position = 6, .priority = 2}};
+	const struct store_put_options late = {
+		.ttl_ms = 3600000, .hints = {.group = 5, .position = 6, .priority = 2}};
 	uint8_t bytes[ABI_KEY_SIZE_MAX];
 	struct index_key key;
 	struct abi_hints hints;
@@ -79,7 +79,8 @@ static void test_warm(void **state)
 	fill();
 	assert_int_equal(rig_put_with(&rig, 5000, 1, 100, &late), ABI_STATUS_OK);
 	for (round = 0; round < 3; round++) {
-		/* What is open, pinned or in limbo when it ends: the entry stays, the rest does not. */
+		/* What is open, pinned or in limbo when it ends: the entry stays, the rest does
+		 * not. */
 		key = rig_index_key(&rig, 6000, bytes);
 		assert_int_equal(store_reserve(&rig.store, &rig.w, &key,
 					 &(struct store_put_options){0}, 5000, &cell),
@@ -95,13 +96,13 @@ static void test_warm(void **state)
 		assert_int_equal(rig.opened.recovery.n_dropped, 0);
 		assert_int_equal(rig.opened.recovery.n_found, rig.store.index.n_entries);
 		assert_int_equal(rig.store.index.n_entries, N_KEYS - (N_KEYS + 2) / 3 + 1);
-		assert_int_equal(rig.store.tier[ABI_TIER_DRAM].n_entries, rig.store.index.n_entries);
+		assert_int_equal(
+			rig.store.tier[ABI_TIER_DRAM].n_entries, rig.store.index.n_entries);
 		assert_int_equal(rig.store.n_expiring, 1);
 		assert_int_equal(rig.store.pinned_size + rig.store.reserved_size, 0);
 		check_filled();
 		cell = rig_cell(&rig, 5000);
-		lookup_record_hints(
-			&rig.store.index.lookup, &rig.store.index.cell[cell], &hints);
+		lookup_record_hints(&rig.store.index.lookup, &rig.store.index.cell[cell], &hints);
 		assert_memory_equal(&hints, &late.hints, sizeof(hints));
 		assert_int_equal(rig_cell(&rig, 6000), 0);
 	}
@@ -258,7 +259,7 @@ static void test_damaged_at_random(void **state)
 	free(good);
 }
 
-/* --- a tier that is taken away ------------------------------------------------------------------------ */
+/* --- a tier that is taken away ------------------------------------------------------------ */
 
 static void truncate_dram(off_t size)
 {
@@ -354,7 +355,8 @@ static void test_truncated(void **state)
 	for (i = 0; i < N_KEYS; i++)
 		rig_get(&rig, i, i, size_of(i));
 	assert_true(rig.store.index.n_entries > 0 && mended.n_dropped > 0);
-	assert_int_equal(shared_u64_load(&rig.w.counter[ABI_COUNTER_TIER_DAMAGE]), mended.n_dropped);
+	assert_int_equal(
+		shared_u64_load(&rig.w.counter[ABI_COUNTER_TIER_DAMAGE]), mended.n_dropped);
 	fill();
 	check_filled();
 	rig_drain(&rig);

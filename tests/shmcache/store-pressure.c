@@ -64,7 +64,8 @@ static void put(uint64_t i, uint64_t seed, uint64_t size)
 	enum abi_status status = rig_put(&rig, i, seed, size);
 
 	if (status != ABI_STATUS_OK)
-		fail_msg("put of %llu bytes: %s", (unsigned long long)size, abi_status_name(status));
+		fail_msg("put of %llu bytes: %s", (unsigned long long)size,
+			abi_status_name(status));
 	model[i].seed = seed;
 	model[i].size = size;
 	assert_int_equal(rig_get(&rig, i, seed, size), size);
@@ -143,8 +144,8 @@ static void test_mixed_arc(void **state)
 }
 
 /*
- * From small to large: the tier is full to the brim with values of 64 bytes, of which every second
- * may go; then values of a quarter of the tier are put. And back again.
+ * From small to large: the tier is full to the brim with values of 64 bytes, of which every
+ * second may go; then values of a quarter of the tier are put. And back again.
  */
 static void test_shift(void **state)
 {
@@ -166,7 +167,8 @@ static void test_shift(void **state)
 	assert_int_equal(count(ABI_COUNTER_NOSPACE), 0);
 }
 
-/* Where sizes are equal nothing but the policy says who goes: here the one that was read longest ago. */
+/* Where sizes are equal nothing but the policy says who goes: here the one that was read longest
+ * ago. */
 static void test_order(void **state)
 {
 	const uint64_t tier = 4 * MIB, size = 64 * KIB;
@@ -189,7 +191,8 @@ static void test_order(void **state)
 		assert_int_equal(rig_get(&rig, i, i, size), i % 2 && i < 20 ? 0 : size);
 }
 
-/* A quarter of the tier costs a quarter by the policy's order, and at most as much for the window. */
+/* A quarter of the tier costs a quarter by the policy's order, and at most as much for the
+ * window. */
 static void test_cost_of_large(void **state)
 {
 	const uint64_t tier = 32 * MIB;
@@ -199,7 +202,8 @@ static void test_cost_of_large(void **state)
 	(void)state;
 	open_with("lru", tier, 32 * MIB, 32);
 	for (i = 0; i < 100000; i++)
-		assert_int_equal(rig_put(&rig, i, i, 1 + rig_random(&random) % 1000), ABI_STATUS_OK);
+		assert_int_equal(
+			rig_put(&rig, i, i, 1 + rig_random(&random) % 1000), ABI_STATUS_OK);
 	/* So that the order of eviction is not that of the places. */
 	for (i = 0; i < 300000; i++) {
 		cell = (uint32_t)(rig_random(&random) % rig.store.index.n_cells);
@@ -275,7 +279,8 @@ static void test_reserved(void **state)
 		n++;
 		rig_check(&rig);
 	}
-	/* What the alignment and the first entries' places leave free between them is less than half. */
+	/* What the alignment and the first entries' places leave free between them is less than
+	 * half. */
 	assert_true(n > 32);
 	assert_int_equal(rig.store.reserved_size, n * (tier / 64 + 64));
 	store_abort(&rig.store, cell[5]);
@@ -283,8 +288,8 @@ static void test_reserved(void **state)
 	/* A commit never wants for room in the tier. */
 	for (i = 0; i < n; i++)
 		if (i != 5)
-			assert_int_equal(store_commit(&rig.store, &rig.w, cell[i], false),
-				ABI_STATUS_OK);
+			assert_int_equal(
+				store_commit(&rig.store, &rig.w, cell[i], false), ABI_STATUS_OK);
 	assert_int_equal(rig.store.reserved_size, 0);
 	rig_check(&rig);
 }
@@ -307,7 +312,8 @@ static void full_index(uint64_t index_size, unsigned batch, bool long_keys)
 		memcpy(bytes, &key.hash, sizeof(key.hash));
 		key = index_key(&rig.store.index, bytes,
 			long_keys && i % 64 == 0 ? ABI_KEY_SIZE_MAX : 16);
-		status = store_put(&rig.store, &rig.w, &key, &(struct store_put_options){0}, "v", 1);
+		status = store_put(
+			&rig.store, &rig.w, &key, &(struct store_put_options){0}, "v", 1);
 		if (status != ABI_STATUS_OK)
 			fail_msg("put %llu with %llu entries in the index: %s",
 				(unsigned long long)i,
@@ -365,7 +371,8 @@ static void test_churn_of_buckets(void **state)
 	rig_check(&rig);
 	if (rig.store.index.n_overflow > before + before / 4)
 		fail_msg("overflow buckets: %llu after the filling, %llu after the churn",
-			(unsigned long long)before, (unsigned long long)rig.store.index.n_overflow);
+			(unsigned long long)before,
+			(unsigned long long)rig.store.index.n_overflow);
 }
 
 int main(void)

@@ -13,9 +13,9 @@
 #include "tests/shmcache/rig.h"
 
 /*
- * Each value is made from the hints of its record, so that whoever finds an entry can tell whether
- * it is whole and the key's own. The tier is a good deal smaller than what is put: evictions,
- * windows and reclaim rounds happen all the time, from all workers at once.
+ * Each value is made from the hints of its record, so that whoever finds an entry can tell
+ * whether it is whole and the key's own. The tier is a good deal smaller than what is put:
+ * evictions, windows and reclaim rounds happen all the time, from all workers at once.
  */
 #define N_WORKERS 3
 #define N_READERS 1
@@ -45,7 +45,7 @@ static uint64_t value_seed(uint64_t i, uint32_t version)
 	return i << 32 | version;
 }
 
-/* --- workers ----------------------------------------------------------------------------------------- */
+/* --- workers ------------------------------------------------------------------------------ */
 
 static void expect(struct thread *t, const char *what, enum abi_status status, bool also)
 {
@@ -86,7 +86,8 @@ static void reserve(struct thread *t, uint64_t i, const struct index_key *key)
 		return;
 	}
 	expect(t, "write",
-		store_write(&rig.store, cell, size / 2, t->value + size / 2, size - size / 2), false);
+		store_write(&rig.store, cell, size / 2, t->value + size / 2, size - size / 2),
+		false);
 	expect(t, "commit", store_commit(&rig.store, &t->w, cell, false), false);
 }
 
@@ -173,7 +174,7 @@ static void *worker_main(void *argument)
 	return NULL;
 }
 
-/* --- readers ----------------------------------------------------------------------------------------- */
+/* --- readers ------------------------------------------------------------------------------ */
 
 static void check_value(struct thread *t, uint64_t i, uint32_t cell)
 {
@@ -184,7 +185,8 @@ static void check_value(struct thread *t, uint64_t i, uint32_t cell)
 	lookup_record_hints(&rig.store.index.lookup, r, &hints);
 	if (hints.group != i + 1)
 		FAILURE("key %llu: another's record", (unsigned long long)i);
-	else if (!rig_is_filled(base + r->value_off, r->value_size, value_seed(i, hints.position)))
+	else if (!rig_is_filled(
+			 base + r->value_off, r->value_size, value_seed(i, hints.position)))
 		FAILURE("key %llu: not the %u bytes that were put", (unsigned long long)i,
 			r->value_size);
 }
@@ -215,7 +217,7 @@ static void *reader_main(void *argument)
 	return NULL;
 }
 
-/* --- all together ------------------------------------------------------------------------------------ */
+/* --- all together ------------------------------------------------------------------------- */
 
 static void join(void)
 {

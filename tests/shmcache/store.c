@@ -93,8 +93,8 @@ static uint64_t flush(const char *prefix, unsigned n_buckets)
 
 static void test_put_get(void **state)
 {
-	static const uint64_t sizes[] = {1, 7, 63, 64, 65, 4095, 4096, 4097, 65535, 65536, 65537,
-		1048576, 4194304};
+	static const uint64_t sizes[] = {
+		1, 7, 63, 64, 65, 4095, 4096, 4097, 65535, 65536, 65537, 1048576, 4194304};
 	uint64_t i, n = sizeof(sizes) / sizeof(sizes[0]);
 	uint32_t cell;
 
@@ -105,7 +105,8 @@ static void test_put_get(void **state)
 		assert_int_equal(rig_get(&rig, i, i + 100, sizes[i]), sizes[i]);
 		cell = rig_cell(&rig, i);
 		assert_int_equal(rig.store.index.cell[cell].value_off %
-				(sizes[i] >= ABI_VALUE_LARGE ? ABI_VALUE_ALIGN_LARGE : ABI_VALUE_ALIGN),
+					 (sizes[i] >= ABI_VALUE_LARGE ? ABI_VALUE_ALIGN_LARGE
+								      : ABI_VALUE_ALIGN),
 			0);
 		assert_int_equal(rig.store.index.cell[cell].tier, ABI_TIER_DRAM);
 	}
@@ -147,11 +148,12 @@ static void test_if_absent(void **state)
 	(void)state;
 	assert_int_equal(rig_put_with(&rig, 1, 1, 100, &absent), ABI_STATUS_OK);
 	assert_int_equal(rig_put_with(&rig, 1, 2, 200, &absent), ABI_STATUS_EXISTS);
-	assert_int_equal(store_reserve(&rig.store, &rig.w, &key, &absent, 100, &cell),
-		ABI_STATUS_EXISTS);
+	assert_int_equal(
+		store_reserve(&rig.store, &rig.w, &key, &absent, 100, &cell), ABI_STATUS_EXISTS);
 	assert_int_equal(rig_get(&rig, 1, 1, 100), 100);
 	assert_int_equal(rig_delete(&rig, 1), ABI_STATUS_OK);
-	/* Two reserve while it is absent: the first commit wins, the second gives its block back. */
+	/* Two reserve while it is absent: the first commit wins, the second gives its block back.
+	 */
 	assert_int_equal(
 		store_reserve(&rig.store, &rig.w, &key, &absent, 300, &cell), ABI_STATUS_OK);
 	assert_int_equal(
@@ -174,8 +176,8 @@ static void test_reserve(void **state)
 
 	(void)state;
 	assert_int_equal(rig_put(&rig, 1, 1, 10), ABI_STATUS_OK);
-	assert_int_equal(
-		store_reserve(&rig.store, &rig.w, &key, &none, sizeof(value), &cell), ABI_STATUS_OK);
+	assert_int_equal(store_reserve(&rig.store, &rig.w, &key, &none, sizeof(value), &cell),
+		ABI_STATUS_OK);
 	assert_int_equal(rig.store.reserved_size, 1024);
 	/* Nobody sees it before the commit. */
 	assert_int_equal(rig_get(&rig, 1, 1, 10), 10);
@@ -206,8 +208,8 @@ static void test_too_big(void **state)
 	uint32_t cell;
 
 	(void)state;
-	assert_int_equal(
-		store_reserve(&rig.store, &rig.w, &key, &none, 16 * MIB + 1, &cell), ABI_STATUS_TOO_BIG);
+	assert_int_equal(store_reserve(&rig.store, &rig.w, &key, &none, 16 * MIB + 1, &cell),
+		ABI_STATUS_TOO_BIG);
 	assert_int_equal(store_reserve(&rig.store, &rig.w, &key, &none, UINT32_MAX, &cell),
 		ABI_STATUS_TOO_BIG);
 	/* The whole tier, when it is empty. */
@@ -224,13 +226,15 @@ static void test_too_big(void **state)
 static void test_ttl(void **state)
 {
 	const struct store_put_options soon = {.ttl_ms = 40}, late = {.ttl_ms = 3600000},
-		never = {.ttl_ms = UINT64_MAX};
+				       never = {.ttl_ms = UINT64_MAX};
 	uint64_t i;
 
 	(void)state;
 	for (i = 0; i < 100; i++)
 		assert_int_equal(rig_put_with(&rig, i, i, 100,
-					 i < 50 ? &soon : i < 75 ? &late : &never),
+					 i < 50	  ? &soon
+					 : i < 75 ? &late
+						  : &never),
 			ABI_STATUS_OK);
 	assert_int_equal(rig.store.n_expiring, 75);
 	/* A put without one takes the old one's time to live with it; a touch gives another. */
@@ -248,8 +252,8 @@ static void test_ttl(void **state)
 	assert_int_equal(rig_delete(&rig, 3), ABI_STATUS_MISS);
 	key = rig_index_key(&rig, 4, bytes);
 	assert_int_equal(store_touch(&rig.store, &key, 0), ABI_STATUS_MISS);
-	assert_int_equal(rig_put_with(&rig, 5, 55, 100,
-				 &(struct store_put_options){.if_absent = true}),
+	assert_int_equal(
+		rig_put_with(&rig, 5, 55, 100, &(struct store_put_options){.if_absent = true}),
 		ABI_STATUS_OK);
 	for (i = 0; i < 2; i++)
 		store_sweep(&rig.store, &rig.w, 100000);
@@ -341,8 +345,8 @@ static void test_pin_of_reused_cell(void **state)
 	for (i = 0; i < sizeof(evil); i += 4)
 		memcpy(evil + i, &generation, 4);
 	other = index_key(&rig.store.index, evil, sizeof(evil));
-	assert_int_equal(store_put(&rig.store, &rig.w, &other,
-				 &(struct store_put_options){0}, "", 1),
+	assert_int_equal(
+		store_put(&rig.store, &rig.w, &other, &(struct store_put_options){0}, "", 1),
 		ABI_STATUS_OK);
 	assert_int_equal(rig.store.index.meta[(uint32_t)pin].state, INDEX_TAIL);
 	assert_int_equal(store_delete(&rig.store, &rig.w, &other), ABI_STATUS_OK);
