@@ -219,13 +219,6 @@ static void raise_descriptor_limit(void)
 	}
 }
 
-static bool has_membarrier(void)
-{
-	long got = syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0);
-
-	return got > 0 && (got & MEMBARRIER_CMD_GLOBAL_EXPEDITED);
-}
-
 static void log_opened(struct broker *b, const struct store_opened *o)
 {
 	if (o->lacks[0])
@@ -322,7 +315,7 @@ static int start_workers(struct broker *b, char *why, size_t why_size)
 static int open_plane(struct broker *b, const char *socket, char *why, size_t why_size)
 {
 	const struct config *c = b->config;
-	bool fence_needed = !has_membarrier();
+	bool fence_needed = !store_can_membarrier();
 	int r;
 
 	r = plane_open(&b->plane, socket, c->session.n_max, c->broker.workers, fence_needed, why,

@@ -48,6 +48,13 @@ static bool barrier_in_clients(const struct store *s)
 	return true;
 }
 
+bool store_can_membarrier(void)
+{
+	long got = syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0);
+
+	return got > 0 && (got & MEMBARRIER_CMD_GLOBAL_EXPEDITED);
+}
+
 /* Free the first @n of limbo but for the held. The rest moves up. Returns how many were kept. */
 static uint64_t free_unheld(struct store *s, uint64_t n)
 {

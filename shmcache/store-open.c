@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store-open.c: starting with what a former broker left, or with nothing. */
 #include <errno.h>
-#include <linux/membarrier.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "shmcache/store.h"
@@ -184,13 +182,6 @@ static int open_cold(struct store *s, const struct store_options *o, struct stor
 	return r;
 }
 
-static bool can_membarrier(void)
-{
-	long got = syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0);
-
-	return got > 0 && (got & MEMBARRIER_CMD_GLOBAL_EXPEDITED);
-}
-
 int store_open(struct store *s, const struct store_options *o, struct store_opened *opened, char *why,
 	size_t why_size)
 {
@@ -203,7 +194,7 @@ int store_open(struct store *s, const struct store_options *o, struct store_open
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_mutex_init(&s->reclaim_lock, NULL);
 	s->batch = o->batch ? o->batch : 1;
-	s->has_membarrier = can_membarrier();
+	s->has_membarrier = store_can_membarrier();
 	s->pinned_size = s->reserved_size = s->n_expiring = s->sweep_cell = 0;
 	s->policy_books = 0;
 	s->round = 0;

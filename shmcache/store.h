@@ -152,6 +152,12 @@ unsigned store_hits(struct store *s, const uint32_t *cells, unsigned n);
 /* One reclaim round over all that is in limbo; see reclaim.c. */
 void store_reclaim(struct store *s, struct abi_worker *w);
 
+/*
+ * Can the broker fence for its clients? What it tells them in the plane (fence_needed) and what reclaim
+ * relies on must be one answer. Any thread.
+ */
+bool store_can_membarrier(void);
+
 /* Is there something in limbo? Without the lock: a hint. */
 bool store_has_limbo(const struct store *s);
 
