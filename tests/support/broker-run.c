@@ -19,20 +19,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #define LOG_TAIL_SIZE 4096
 
-/* Looks upwards from this program for a build tree with the broker in it. */
-static void program_find(const char *given, char *path)
+void broker_run_program(char path[PATH_MAX])
 {
 	char self[PATH_MAX] = "";
 	const char *env = getenv("SHMCACHED");
 	char *dir = self;
 
-	if (given || (env && env[0])) {
-		snprintf(path, PATH_MAX, "%s", given ? given : env);
+	if (env && env[0]) {
+		snprintf(path, PATH_MAX, "%s", env);
 		return;
 	}
 	if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
@@ -44,6 +45,30 @@ static void program_find(const char *given, char *path)
 			return;
 	}
 	snprintf(path, PATH_MAX, "shmcached");
+}
+
+int broker_run_program_share(const struct scratch *scratch)
+{
+	char from[PATH_MAX], to[PATH_MAX];
+	ssize_t n = 0;
+	struct stat st;
+	int in, out, r = 0;
+
+	broker_run_program(from);
+	in = open(from, O_RDONLY | O_CLOEXEC);
+	out = open(scratch_file(scratch, "shmcached", to), O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+	if (in < 0 || out < 0 || fstat(in, &st) || fchmod(out, 0755) ||
+		chmod(scratch->path, 0755) || setenv("SHMCACHED", to, 1))
+		r = -errno;
+	while (!r && (n = sendfile(out, in, NULL, (size_t)st.st_size)) > 0)
+		;
+	if (n < 0)
+		r = -errno;
+	if (in >= 0)
+		close(in);
+	if (out >= 0)
+		close(out);
+	return r;
 }
 
 static int config_write(
@@ -144,7 +169,10 @@ int broker_run_start(struct broker_run *run, const struct broker_run_options *op
 	memset(run, 0, sizeof(*run));
 	snprintf(run->name, sizeof(run->name), "test-%d-%u", getpid(),
 		__atomic_add_fetch(&n_started, 1, __ATOMIC_RELAXED));
-	program_find(options->program, run->program);
+	if (options->program)
+		snprintf(run->program, sizeof(run->program), "%s", options->program);
+	else
+		broker_run_program(run->program);
 	r = scratch_make(&run->scratch, NULL);
 	if (r)
 		return r;

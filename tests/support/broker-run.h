@@ -10,9 +10,7 @@
 #include "tests/support/scratch.h"
 
 struct broker_run_options {
-	/* The program; NULL: $SHMCACHED, or else the one in the build tree that this
-	 * program is in, or else the one in $PATH. */
-	const char *program;
+	const char *program; /* NULL: what broker_run_program() finds */
 	const char *dram_size; /* NULL: 64MiB */
 	bool persist; /* then the caller removes what is in /dev/shm, see below */
 	/* Whole lines of the configuration, sections and all, after those that the above
@@ -38,6 +36,17 @@ struct broker_run {
  */
 int broker_run_start(struct broker_run *run, const struct broker_run_options *options,
 	struct shmc **cache, const struct shmc_attach_options *attach);
+
+/* $SHMCACHED, or else the broker in the build tree that this program is in, or else the one
+ * in $PATH. */
+void broker_run_program(char path[PATH_MAX]);
+
+/*
+ * Copy that program into @scratch, open the directory to all users, and name the copy in
+ * $SHMCACHED: for a test that starts brokers as other users, to whom the build tree may be
+ * closed. 0 or a negative errno.
+ */
+int broker_run_program_share(const struct scratch *scratch);
 
 /* Start it again, under the same name with the same configuration, after its process was
  * ended with proc_stop() or kill() and proc_wait(). */

@@ -11,6 +11,7 @@
 #include <grp.h>
 #include <linux/falloc.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -316,10 +317,13 @@ static int serve_body(void *context)
 static void test_squatted_name(void **state)
 {
 	static const char *const suffixes[] = {"", ".index", ".dram", ".lock"};
+	static struct scratch shared;
 	char object[64], name[48];
 	unsigned i;
 
 	(void)state;
+	assert_int_equal(scratch_make(&shared, NULL), 0);
+	assert_int_equal(broker_run_program_share(&shared), 0);
 	snprintf(name, sizeof(name), "/squat-%d", getpid());
 	for (i = 0; i < 4; i++) {
 		snprintf(object, sizeof(object), "%s%s", name, suffixes[i]);
@@ -328,6 +332,8 @@ static void test_squatted_name(void **state)
 		assert_int_equal(shm_unlink(object), 0);
 		assert_int_equal(system_shm_count(name + 1), 0);
 	}
+	scratch_remove(&shared);
+	unsetenv("SHMCACHED");
 }
 
 static int setup(void **state)

@@ -150,26 +150,6 @@ unsigned system_log_count(const struct system_broker *b, const char *text)
 
 /* --- programs and children ------------------------------------------------------------------------- */
 
-/* The broker's program, as broker-run.c finds it: beside this test in the build tree. */
-static void program_find(char path[PATH_MAX])
-{
-	const char *env = getenv("SHMCACHED");
-	char self[PATH_MAX] = "", *slash;
-
-	if (env && *env) {
-		snprintf(path, PATH_MAX, "%s", env);
-		return;
-	}
-	assert_true(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0);
-	while ((slash = strrchr(self, '/'))) {
-		*slash = '\0';
-		assert_true(snprintf(path, PATH_MAX, "%s/shmcache/shmcached", self) < PATH_MAX);
-		if (!access(path, X_OK))
-			return;
-	}
-	snprintf(path, PATH_MAX, "shmcached");
-}
-
 void system_run(struct system_output *o, const char *const *args)
 {
 	char program[PATH_MAX];
@@ -180,7 +160,7 @@ void system_run(struct system_output *o, const char *const *args)
 	ssize_t n;
 	int fds[2], i;
 
-	program_find(program);
+	broker_run_program(program);
 	for (i = 0; i < 30 && args[i]; i++)
 		argv[i + 1] = args[i];
 	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
