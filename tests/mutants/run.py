@@ -18,7 +18,7 @@ several lines, indented below the first; how lines are indented in the file does
 "test" is the name of a meson test. "build" is gcc unless given, or asan, tsan, clang: the trees of
 tools/test.sh. A line that begins with # in the first column is a comment.
 
-Without options: the committed and the changed files are copied to a scratch directory (--scratch keeps
+Without options: the files that git has or would add are copied to a scratch directory (--scratch keeps
 it for the next time), each test is seen to pass there, then each mutant in turn is built and its test
 must fail, and must not merely run out of time. The exit status is 0 if all did.
 
@@ -155,7 +155,7 @@ def table(mutants):
 
 def copy_tree(to):
     """What git knows of the tree. Files that are as they were keep their times, for the next build."""
-    names = subprocess.run(["git", "-C", SOURCE, "ls-files", "-z"], check=True,
+    names = subprocess.run(["git", "-C", SOURCE, "ls-files", "-coz", "--exclude-standard"], check=True,
                            capture_output=True, text=True).stdout.split("\0")
     for name in filter(None, names):
         source, target = os.path.join(SOURCE, name), os.path.join(to, name)

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "clients/shmcache.h"
-#include "tests/tsan/value.h"
+#include "tests/support/value.h"
 
 #define LOAD_KEYS 14000 /* that all threads share */
 #define LOAD_OWN_KEYS 64 /* that only one thread writes */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Keys and values that tell whether they are what was put. */
-#ifndef TESTS_TSAN_VALUE_H
-#define TESTS_TSAN_VALUE_H
+#ifndef SUPPORT_VALUE_H
+#define SUPPORT_VALUE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tests/tsan/value.h"
+#include "tests/support/value.h"
 
 /*
  * A value names its key, its version and its size, and goes on with a sequence that follows from

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * watch.c: a broker under load, seen from outside.
+ *
+ * What the broker says of itself (gauges) and what the kernel says of it (/proc) are looked at both:
+ * a session that was forgotten may be missing from the first and still cost a descriptor.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "tests/soak/watch.h"
+
+#define PATIENCE_MS 60000
+#define PAUSE_MS 5
+
+static unsigned entries_count(const char *path, const char *prefix)
+{
+	struct dirent *entry;
+	unsigned n = 0;
+	DIR *dir = opendir(path);
+
+	while (dir && (entry = readdir(dir)))
+		n += entry->d_name[0] != '.' && !strncmp(entry->d_name, prefix, strlen(prefix));
+	if (dir)
+		closedir(dir);
+	return n;
+}
+
+static struct watch_footprint footprint(const struct watch *w)
+{
+	struct watch_footprint f;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)w->broker.proc.pid);
+	f.n_fds = entries_count(path, "");
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)w->broker.proc.pid);
+	f.n_threads = entries_count(path, "");
+	f.n_shm = entries_count("/dev/shm", w->broker.name);
+	return f;
+}
+
+static void shm_remove(struct cleanup *cleanup)
+{
+	struct watch *w = (struct watch *)cleanup; /* its first member */
+
+	broker_run_unlink(w->broker.name);
+}
+
+int watch_open(struct watch *w, const struct broker_run_options *options)
+{
+	int r;
+
+	cleanup_add(&w->shm, shm_remove);
+	w->persists = options->persist;
+	r = broker_run_start(&w->broker, options, &w->cache, NULL);
+	if (r)
+		return r;
+	/* The lane that asking takes is there from here on. */
+	r = shmc_ping(w->cache, PATIENCE_MS);
+	w->before = footprint(w);
+	return r;
+}
+
+uint64_t watch_stat(struct watch *w, const char *name)
+{
+	return broker_run_stat(w->cache, name);
+}
+
+int watch_kill(struct watch *w)
+{
+	int status;
+
+	if (!proc_running(&w->broker.proc))
+		return -ESRCH;
+	kill(w->broker.proc.pid, SIGKILL);
+	status = proc_wait(&w->broker.proc);
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL ? 0 : -ECHILD;
+}
+
+int watch_again(struct watch *w)
+{
+	int r = broker_run_again(&w->broker);
+
+	return r ? r : shmc_ping(w->cache, PATIENCE_MS);
+}
+
+static unsigned differ(struct watch *w, bool says)
+{
+	static const struct {
+		const char *name;
+		uint64_t value;
+	} gauges[] = {{"shmcache_sessions", 1}, {"shmcache_reserved_bytes", 0},
+		{"shmcache_pinned_bytes", 0}, {"shmcache_limbo_bytes", 0}};
+	struct watch_footprint f = footprint(w);
+	unsigned i, n = 0;
+	uint64_t value;
+
+	for (i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++) {
+		value = watch_stat(w, gauges[i].name);
+		if (value == gauges[i].value)
+			continue;
+		n++;
+		if (says)
+			printf("%s is %llu and not %llu\n", gauges[i].name,
+				(unsigned long long)value, (unsigned long long)gauges[i].value);
+	}
+	if (f.n_fds != w->before.n_fds || f.n_threads != w->before.n_threads ||
+		f.n_shm != w->before.n_shm) {
+		n++;
+		if (says)
+			printf("descriptors %u, threads %u, objects in /dev/shm %u; at first %u, %u, "
+			       "%u\n", f.n_fds, f.n_threads, f.n_shm, w->before.n_fds,
+				w->before.n_threads, w->before.n_shm);
+	}
+	return n;
+}
+
+unsigned watch_all_given_back(struct watch *w)
+{
+	unsigned waited;
+
+	for (waited = 0; waited < PATIENCE_MS && differ(w, false); waited += PAUSE_MS) {
+		/* Gauges are written while there is work. */
+		(void)shmc_ping(w->cache, PATIENCE_MS);
+		nanosleep(&(struct timespec){.tv_nsec = PAUSE_MS * 1000000}, NULL);
+	}
+	return differ(w, true);
+}
+
+unsigned watch_close(struct watch *w)
+{
+	unsigned n = 0;
+	int status;
+
+	shmc_detach(w->cache);
+	status = broker_run_stop(&w->broker);
+	if (status) {
+		printf("the broker ended with status 0x%x\n", (unsigned)status);
+		n++;
+	}
+	if (!w->persists && entries_count("/dev/shm", w->broker.name)) {
+		printf("something is left in /dev/shm\n");
+		n++;
+	}
+	cleanup_drop(&w->shm);
+	shm_remove(&w->shm);
+	return n;
+}
