@@ -11,6 +11,10 @@ struct replay_options {
 	bool by_bytes;
 	bool hints;    /* hand group and position to the policy */
 	uint64_t salt; /* of the keys' hash */
+	/* For two tiers; a policy of each. Percents of the upper one's size. */
+	unsigned upper_percent; /* of the whole size */
+	unsigned demote_at, demote_to;
+	unsigned promote_after; /* hits; 0: never */
 };
 
 struct replay_result {
@@ -23,6 +27,8 @@ struct replay_result {
 	uint64_t n_usable;
 	double ns_per_read;	/* the policy's calls and the loop around them */
 	double books_per_entry; /* bytes, at the end */
+	/* Of two tiers: hits in the lower one, and moves. */
+	uint64_t n_hits_below, n_demotions, n_promotions, n_refused;
 };
 
 /*
@@ -31,6 +37,10 @@ struct replay_result {
  * when it was put, and one larger than the cache is read past it.
  */
 int replay_run(
+	struct replay_result *out, const struct trace *t, const struct replay_options *o);
+
+/* The same in two tiers that make up one cache of the size. */
+int replay_run_tiers(
 	struct replay_result *out, const struct trace *t, const struct replay_options *o);
 
 /*

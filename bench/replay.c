@@ -3,12 +3,17 @@
  * replay.c - hit ratios of eviction policies on a trace.
  *
  *	replay [--policy NAME,...] [--size N,...] [--bytes] [--hints]
+ *	       [--tiers PERCENT [--promote-after N]]
  *	       [--format jsonl|oracle] [--seed N] [TRACE | KIND[:...]]
  *
  * TRACE is a file; a name that is none but starts with a made-up kind (see
  * trace.h) is made up, and with neither all the kinds are.  Sizes are entries,
  * or with --bytes bytes (KiB, MiB, GiB are understood).  --hints tells the
  * policies the group and position of each block, in a second run of each.
+ *
+ * --tiers replays each also in two tiers, the upper one of PERCENT of the size;
+ * what the whole then hits less than one tier does, in points, is to stay within
+ * TIERS_POINTS_MAX.
  *
  * LRU and ARC always run too: a row's "theirs" is the better of the two at
  * that size.  The goal of the default policy is to be no worse on a trace, and
@@ -28,9 +33,12 @@
 
 static const char *const args_text =
 	"[--policy NAME[,NAME...]] [--size N[,N...]] [--bytes] [--hints] "
+	"[--tiers PERCENT [--promote-after N]] "
 	"[--format jsonl|oracle] [--seed N] [TRACE|KIND[:NAME=N,...]]";
 
 enum { LIST_MAX = 16, QUICK_READS = 150000 };
+enum { DEMOTE_AT = 95, DEMOTE_TO = 90, PROMOTE_AFTER = 2 }; /* as the broker's defaults */
+#define TIERS_POINTS_MAX 2.0
 
 struct replay {
 	struct report rep;
@@ -38,6 +46,7 @@ struct replay {
 	uint64_t sizes[LIST_MAX];
 	unsigned n_sizes;
 	bool by_bytes, hints;
+	unsigned upper_percent, promote_after; /* 0: one tier alone */
 	enum trace_format format;
 	uint64_t seed;
 	const char *trace;
@@ -132,6 +141,24 @@ static void parse_format(struct replay *rp, const char *name)
 		usage("no such format:", name);
 }
 
+static unsigned parse_percent(const char *text)
+{
+	uint64_t percent = parse_number(text);
+
+	if (percent < 1 || percent > 99)
+		usage("a percentage from 1 to 99 is wanted, not", text);
+	return (unsigned)percent;
+}
+
+static unsigned parse_hits(const char *text)
+{
+	uint64_t n = parse_number(text);
+
+	if (n > 255)
+		usage("from 0 to 255 hits are wanted, not", text);
+	return (unsigned)n;
+}
+
 static void parse(struct replay *rp, char **argv)
 {
 	for (int i = 1; argv[i]; i++) {
@@ -143,6 +170,10 @@ static void parse(struct replay *rp, char **argv)
 			rp->by_bytes = true;
 		else if (!strcmp(argv[i], "--hints"))
 			rp->hints = true;
+		else if (!strcmp(argv[i], "--tiers"))
+			rp->upper_percent = parse_percent(value_of(argv, &i));
+		else if (!strcmp(argv[i], "--promote-after"))
+			rp->promote_after = parse_hits(value_of(argv, &i));
 		else if (!strcmp(argv[i], "--format"))
 			parse_format(rp, value_of(argv, &i));
 		else if (!strcmp(argv[i], "--seed"))
@@ -206,6 +237,45 @@ static void tell(struct replay *rp, const char *policy, bool hints, uint64_t siz
 	report_row(&rp->rep, &row);
 }
 
+/* The same in two tiers, against what one tier of the size had. */
+static void replay_tiers(struct replay *rp, const struct trace *t, const char *policy,
+	bool hints, uint64_t size, const struct replay_result *one)
+{
+	struct replay_options o = {.policy = policy,
+		.size = size,
+		.by_bytes = rp->by_bytes,
+		.hints = hints,
+		.upper_percent = rp->upper_percent,
+		.demote_at = DEMOTE_AT,
+		.demote_to = DEMOTE_TO,
+		.promote_after = rp->promote_after};
+	struct replay_result res;
+	char name[128], note[200];
+	struct report_row row = {.name = name,
+		.theirs = NAN,
+		.unit = "points",
+		.bound = strcmp(policy, policy_names(0)) ? REPORT_FIGURE : REPORT_AT_MOST,
+		.goal = TIERS_POINTS_MAX,
+		.note = note};
+	int r = replay_run_tiers(&res, t, &o);
+
+	if (r)
+		report_fatal(&rp->rep, "%s in two tiers at %" PRIu64 ": %s", policy, size,
+			strerror(-r));
+	row.ours = 100 * (score(rp, one) - score(rp, &res));
+	snprintf(name, sizeof(name), "%s/%s%s@%" PRIu64 "-tiers-lose", rp->label, policy,
+		hints ? "+hints" : "", size);
+	snprintf(note, sizeof(note),
+		"hits %.4f in two, %.4f in one; usable %.4f, %.4f; %.4f above, moves a read: "
+		"%.4f down, %.4f up, %.4f refused",
+		share(res.n_hits, res.n_reads), share(one->n_hits, one->n_reads),
+		share(res.n_usable, res.n_reads), share(one->n_usable, one->n_reads),
+		share(res.n_hits - res.n_hits_below, res.n_reads),
+		share(res.n_demotions, res.n_reads), share(res.n_promotions, res.n_reads),
+		share(res.n_refused, res.n_reads));
+	report_row(&rp->rep, &row);
+}
+
 static void tell_bound(struct replay *rp, const struct trace *t, uint64_t size)
 {
 	struct report_row row = {.unit = "hits", .theirs = NAN, .bound = REPORT_FIGURE};
@@ -239,10 +309,14 @@ static void replay_size(struct replay *rp, const struct trace *t, uint64_t size)
 		else
 			res = run(rp, t, policy, size, false);
 		tell(rp, policy, false, size, &res, theirs);
-		if (rp->hints && t->chained) {
-			res = run(rp, t, policy, size, true);
-			tell(rp, policy, true, size, &res, theirs);
-		}
+		if (rp->upper_percent)
+			replay_tiers(rp, t, policy, false, size, &res);
+		if (!rp->hints || !t->chained)
+			continue;
+		res = run(rp, t, policy, size, true);
+		tell(rp, policy, true, size, &res, theirs);
+		if (rp->upper_percent)
+			replay_tiers(rp, t, policy, true, size, &res);
 	}
 	tell_bound(rp, t, size);
 }
@@ -311,6 +385,7 @@ int main(int argc, char **argv)
 		.sizes = {1000, 3000, 10000, 30000, 50000},
 		.n_sizes = 5,
 		.seed = 1,
+		.promote_after = PROMOTE_AFTER,
 	};
 
 	for (unsigned i = 0; i < LIST_MAX && policy_names(i); i++)

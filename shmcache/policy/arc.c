@@ -130,6 +130,15 @@ static void arc_insert(struct policy *p, uint32_t id, const struct policy_entry 
 	arc_trim(a);
 }
 
+/* To the same list; no miss, so p stays what it is. */
+static void arc_give(struct policy *p, uint32_t id, const struct policy_entry *e,
+	const struct policy_carried *carried)
+{
+	(void)e;
+	arc_push((struct arc *)p, carried->queue, id);
+	arc_trim((struct arc *)p);
+}
+
 /* REPLACE of the paper, up to the choice of the list. */
 static unsigned arc_side(const struct arc *a, const struct arc_plan *plan)
 {
@@ -179,6 +188,7 @@ const struct policy_ops policy_arc_ops = {
 	.init = arc_init,
 	.deinit = arc_deinit,
 	.insert = arc_insert,
+	.give = arc_give,
 	.hit = arc_hit,
 	.remove = arc_remove,
 	.victim = arc_victim,

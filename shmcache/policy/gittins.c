@@ -48,7 +48,16 @@
  * start at the entry whose turn it is, even from the nursery.  The walk along
  * them ends after GITTINS_CHAIN_MAX.  Links cost 12 bytes an entry, in an array
  * that is not touched before the first hint.
+ *
+ * Two tiers have queues of their own and share all that is learned, the clock
+ * and the links.  An entry keeps its class and age when it moves, so the worth
+ * of what is above and of what is below are one scale: what is worth least
+ * above goes down, what is worth least below leaves, and the two together keep
+ * what one tier of the sum would.
  */
+#include <errno.h>
+#include <stdlib.h>
+
 #include "shmcache/policy/impl.h"
 #include "shmcache/policy/memo.h"
 #include "shmcache/policy/reuse.h"
@@ -60,6 +69,7 @@ enum {
 	GITTINS_N_PRIORITIES = NODES_SPARE_MAX + 1,
 	GITTINS_PRIORITY_FACTOR = 4,
 	GITTINS_CHAIN_MAX = 256,
+	GITTINS_PLACE_MAX = 64,
 };
 
 /* What hints told of an entry; all zero: nothing. */
@@ -70,14 +80,15 @@ struct chained {
 				so a link is one only if the other side has it too */
 };
 
-struct gittins {
-	struct policy policy;
-	struct queue aged[GITTINS_N_PRIORITIES][REUSE_N_CLASSES];
-	struct queue nursery;
+/* What is known of the traffic, the same for all tiers that share it. */
+struct learned {
+	unsigned n_users; /* policies */
+	uint64_t capacity; /* of all of them */
 	struct chained *chain; /* by id */
-	bool has_chains;       /* else no page of it was touched yet */
-	uint32_t last;	       /* who was used last, 0: it is gone */
-	uint64_t clock;	       /* bytes read and put */
+	size_t chain_size;
+	bool has_chains; /* else no page of it was touched yet */
+	uint32_t last;	 /* who was used last, 0: it is gone */
+	uint64_t clock;	 /* bytes read and put */
 	unsigned tick_shift;
 	uint32_t n_resident;
 	uint32_t random;
@@ -85,59 +96,95 @@ struct gittins {
 	struct reuse reuse;
 };
 
-static size_t gittins_chain_size(const struct gittins *g)
+struct gittins {
+	struct policy policy;
+	struct queue aged[GITTINS_N_PRIORITIES][REUSE_N_CLASSES];
+	struct queue nursery;
+	struct learned *learned;
+};
+
+static int learned_new(struct learned **out, uint32_t n_ids_max)
 {
-	return (size_t)g->policy.nodes.n_ids_max * sizeof(*g->chain);
+	struct learned *l = calloc(1, sizeof(*l));
+	void *map;
+	int r = -ENOMEM;
+
+	if (!l)
+		return r;
+	l->random = 1;
+	l->chain_size = (size_t)n_ids_max * sizeof(*l->chain);
+	r = nodes_map(&map, l->chain_size);
+	if (r)
+		goto err_free;
+	l->chain = map;
+	r = memo_init(&l->memo, n_ids_max);
+	if (r)
+		goto err_chain;
+	r = reuse_init(&l->reuse);
+	if (r)
+		goto err_memo;
+	*out = l;
+	return 0;
+
+err_memo:
+	memo_deinit(&l->memo);
+err_chain:
+	nodes_unmap(l->chain, l->chain_size);
+err_free:
+	free(l);
+	return r;
+}
+
+static void learned_unref(struct learned *l)
+{
+	if (--l->n_users)
+		return;
+	nodes_unmap(l->chain, l->chain_size);
+	memo_deinit(&l->memo);
+	reuse_deinit(&l->reuse);
+	free(l);
 }
 
 static int gittins_init(struct policy *p)
 {
 	struct gittins *g = (struct gittins *)p;
-	unsigned log2 = 63 - (unsigned)__builtin_clzll(p->capacity);
-	void *map;
+	unsigned log2;
 	int r;
 
-	g->tick_shift = log2 > GITTINS_TICKS_LOG2 ? log2 - GITTINS_TICKS_LOG2 : 0;
-	g->random = 1;
-	r = nodes_map(&map, gittins_chain_size(g));
-	if (r)
-		return r;
-	g->chain = map;
-	r = memo_init(&g->memo, p->nodes.n_ids_max);
-	if (r)
-		goto err_chain;
-	r = reuse_init(&g->reuse);
-	if (r)
-		goto err_memo;
+	if (p->upper) {
+		g->learned = ((struct gittins *)p->upper)->learned;
+	} else {
+		r = learned_new(&g->learned, p->nodes.n_ids_max);
+		if (r)
+			return r;
+	}
+	g->learned->n_users++;
+	g->learned->capacity += p->capacity;
+	/* Nothing was put yet, so the clock may still change its step. */
+	log2 = 63 - (unsigned)__builtin_clzll(g->learned->capacity);
+	g->learned->tick_shift =
+		log2 > GITTINS_TICKS_LOG2 ? log2 - GITTINS_TICKS_LOG2 : 0;
 	return 0;
-
-err_memo:
-	memo_deinit(&g->memo);
-err_chain:
-	nodes_unmap(g->chain, gittins_chain_size(g));
-	return r;
 }
 
 static void gittins_deinit(struct policy *p)
 {
-	struct gittins *g = (struct gittins *)p;
-
-	nodes_unmap(g->chain, gittins_chain_size(g));
-	memo_deinit(&g->memo);
-	reuse_deinit(&g->reuse);
+	learned_unref(((struct gittins *)p)->learned);
 }
 
+/* Each of those that share it has its share. */
 static uint64_t gittins_books_size(const struct policy *p)
 {
-	const struct gittins *g = (const struct gittins *)p;
+	const struct learned *l = ((const struct gittins *)p)->learned;
 
-	return nodes_map_used(g->chain, gittins_chain_size(g)) +
-	       memo_books_size(&g->memo) + reuse_books_size(&g->reuse);
+	return (nodes_map_used(l->chain, l->chain_size) + memo_books_size(&l->memo) +
+		       reuse_books_size(&l->reuse) + sizeof(*l)) /
+	       l->n_users;
 }
 
 static uint32_t gittins_now(const struct gittins *g)
 {
-	return (uint32_t)(g->clock >> g->tick_shift);
+	return (uint32_t)(g->learned->clock >> g->learned->tick_shift);
 }
 
 /*
@@ -150,19 +197,19 @@ static uint32_t gittins_age(const struct gittins *g, uint32_t id)
 }
 
 /* G. Marsaglia, "Xorshift RNGs", 2003; the same run gives the same numbers. */
-static uint32_t gittins_random(struct gittins *g)
+static uint32_t gittins_random(struct learned *l)
 {
-	g->random ^= g->random << 13;
-	g->random ^= g->random >> 17;
-	g->random ^= g->random << 5;
-	return g->random;
+	l->random ^= l->random << 13;
+	l->random ^= l->random >> 17;
+	l->random ^= l->random << 5;
+	return l->random;
 }
 
 static unsigned gittins_class_next(struct gittins *g, unsigned class)
 {
 	if (class + 1 == REUSE_N_CLASSES)
 		return class;
-	if (class > 2 && gittins_random(g) & ((1u << (class - 2)) - 1))
+	if (class > 2 && gittins_random(g->learned) & ((1u << (class - 2)) - 1))
 		return class;
 	return class + 1;
 }
@@ -185,35 +232,52 @@ static void gittins_chain_set(
 	struct gittins *g, uint32_t id, const struct policy_entry *e)
 {
 	uint32_t position = e->position < UINT32_MAX ? e->position : UINT32_MAX - 1;
+	struct learned *l = g->learned;
 
 	if (e->group)
-		g->has_chains = true;
-	if (g->has_chains)
-		g->chain[id] =
+		l->has_chains = true;
+	if (l->has_chains)
+		l->chain[id] =
 			(struct chained){.position_1 = e->group ? position + 1 : 0};
 }
 
 /* Chains are told from the order of use, which is all that a hit tells. */
 static void gittins_chain_use(struct gittins *g, uint32_t id)
 {
-	struct chained *x = &g->chain[id], *last = &g->chain[g->last];
+	struct learned *l = g->learned;
+	struct chained *x = &l->chain[id], *last = &l->chain[l->last];
 
-	if (g->has_chains && g->last && last->position_1 &&
+	if (l->has_chains && l->last && last->position_1 &&
 		x->position_1 == last->position_1 + 1) {
-		x->prev = g->last;
+		x->prev = l->last;
 		last->next = id;
 	}
-	g->last = id;
+	l->last = id;
 }
 
-/* The end of the chain that goes on from this entry, or the entry. */
+/* What stands in a chain stays in it under another id, in whichever tier. */
+static void gittins_chain_rename(struct learned *l, uint32_t from, uint32_t to)
+{
+	struct chained *x = &l->chain[to];
+
+	if (!l->has_chains || from == to)
+		return;
+	*x = l->chain[from];
+	if (x->prev && l->chain[x->prev].next == from)
+		l->chain[x->prev].next = to;
+	if (x->next && l->chain[x->next].prev == from)
+		l->chain[x->next].prev = to;
+}
+
+/* The end of the chain that goes on from this entry in this tier, or the entry. */
 static uint32_t gittins_chain_tail(const struct gittins *g, uint32_t id)
 {
+	const struct learned *l = g->learned;
 	uint32_t next;
 
-	for (unsigned i = 0; g->has_chains && i < GITTINS_CHAIN_MAX; i++) {
-		next = g->chain[id].next;
-		if (!next || g->chain[next].prev != id ||
+	for (unsigned i = 0; l->has_chains && i < GITTINS_CHAIN_MAX; i++) {
+		next = l->chain[id].next;
+		if (!next || l->chain[next].prev != id ||
 			!nodes_queue(&g->policy.nodes, next))
 			break;
 		id = next;
@@ -225,11 +289,12 @@ static uint32_t gittins_chain_tail(const struct gittins *g, uint32_t id)
 static void gittins_touch(struct gittins *g, uint32_t id, unsigned class)
 {
 	struct node *x = &g->policy.nodes.node[id];
+	struct learned *l = g->learned;
 
-	g->clock += x->size;
+	l->clock += x->size;
 	x->stamp = gittins_now(g) & NODES_STAMP_MASK;
 	x->freq = class & (REUSE_N_CLASSES - 1);
-	reuse_note(&g->reuse, x->hash, class, gittins_now(g), g->n_resident);
+	reuse_note(&l->reuse, x->hash, class, gittins_now(g), l->n_resident);
 }
 
 static void gittins_remove(struct policy *p, uint32_t id)
@@ -237,9 +302,9 @@ static void gittins_remove(struct policy *p, uint32_t id)
 	struct gittins *g = (struct gittins *)p;
 
 	nodes_take(&p->nodes, gittins_queue(g, id), id);
-	if (g->last == id)
-		g->last = 0;
-	g->n_resident--;
+	if (g->learned->last == id)
+		g->learned->last = 0;
+	g->learned->n_resident--;
 }
 
 static void gittins_insert(struct policy *p, uint32_t id, const struct policy_entry *e)
@@ -249,8 +314,8 @@ static void gittins_insert(struct policy *p, uint32_t id, const struct policy_en
 
 	gittins_chain_set(g, id, e);
 	gittins_chain_use(g, id);
-	g->n_resident++;
-	gittins_touch(g, id, memo_take(&g->memo, p->nodes.node[id].hash));
+	g->learned->n_resident++;
+	gittins_touch(g, id, memo_take(&g->learned->memo, p->nodes.node[id].hash));
 	nodes_push_back(&p->nodes, &g->nursery, GITTINS_NURSERY, id);
 	while (g->nursery.n_bytes > p->capacity / GITTINS_NURSERY_SHARE) {
 		grown = g->nursery.front;
@@ -269,21 +334,60 @@ static void gittins_hit(struct policy *p, uint32_t id)
 	gittins_push(g, id);
 }
 
+/*
+ * It goes on at the age that it has.  The queues are by time of last use, near
+ * enough: what comes is mostly older than what is there at the back (it was the
+ * longest rested above) or younger (it is hot, or was taken from the newest end
+ * above), so its place is looked for among the last few.
+ */
+static void gittins_give(struct policy *p, uint32_t id, const struct policy_entry *e,
+	const struct policy_carried *carried)
+{
+	struct gittins *g = (struct gittins *)p;
+	struct node *x = &p->nodes.node[id];
+	uint32_t at = 0, before;
+
+	(void)e;
+	x->stamp = carried->stamp & NODES_STAMP_MASK;
+	g->learned->n_resident++;
+	gittins_chain_rename(g->learned, carried->id, id);
+	before = g->aged[x->spare][x->freq].back;
+	for (unsigned i = 0; i < GITTINS_PLACE_MAX && before; i++) {
+		if (gittins_age(g, before) >= gittins_age(g, id))
+			break;
+		at = before;
+		before = p->nodes.node[before].prev;
+	}
+	if (at)
+		nodes_push_before(
+			&p->nodes, &g->aged[x->spare][x->freq], GITTINS_AGED, id, at);
+	else
+		gittins_push(g, id);
+}
+
 struct choice {
 	uint32_t id;
 	uint32_t age;
 	float worth;
 };
 
-/* Of two that are worth the same, the one that rested longer goes. */
-static void consider(struct gittins *g, struct choice *best, uint32_t id)
+static float gittins_worth(const struct policy *p, uint32_t id)
 {
-	const struct node *x = &g->policy.nodes.node[id];
-	uint32_t age = gittins_age(g, id);
-	float worth = reuse_worth(&g->reuse, x->freq, age);
+	const struct gittins *g = (const struct gittins *)p;
+	const struct node *x = &p->nodes.node[id];
+	float worth = reuse_worth(&g->learned->reuse, x->freq, gittins_age(g, id));
 
 	for (unsigned i = 0; i < x->spare; i++)
 		worth *= GITTINS_PRIORITY_FACTOR;
+	return worth;
+}
+
+/* Of two that are worth the same, the one that rested longer goes. */
+static void consider(struct gittins *g, struct choice *best, uint32_t id)
+{
+	uint32_t age = gittins_age(g, id);
+	float worth = gittins_worth(&g->policy, id);
+
 	if (best->id &&
 		(worth > best->worth || (worth == best->worth && age <= best->age)))
 		return;
@@ -313,9 +417,9 @@ static void gittins_evict(struct policy *p, uint32_t id)
 	struct gittins *g = (struct gittins *)p;
 	unsigned class = p->nodes.node[id].freq;
 
-	memo_fit(&g->memo, g->n_resident);
+	memo_fit(&g->learned->memo, g->learned->n_resident);
 	/* coming back is one more read */
-	memo_put(&g->memo, p->nodes.node[id].hash,
+	memo_put(&g->learned->memo, p->nodes.node[id].hash,
 		class < MEMO_VALUE_MAX ? class + 1 : MEMO_VALUE_MAX);
 	gittins_remove(p, id);
 }
@@ -330,5 +434,7 @@ const struct policy_ops policy_gittins_ops = {
 	.remove = gittins_remove,
 	.victim = gittins_victim,
 	.evict = gittins_evict,
+	.give = gittins_give,
+	.worth = gittins_worth,
 	.books_size = gittins_books_size,
 };

@@ -12,7 +12,9 @@
  * hit, remove and evict see a resident one.  evict and remove leave it in no
  * queue.
  *
- * The struct arrives at init zeroed but for ops, nodes and capacity.
+ * give sees what insert does, with freq and spare as they were.
+ *
+ * The struct arrives at init zeroed but for ops, nodes, capacity and upper.
  */
 struct policy_ops {
 	const char *name;
@@ -23,6 +25,11 @@ struct policy_ops {
 	void (*hit)(struct policy *p, uint32_t id);
 	void (*remove)(struct policy *p, uint32_t id);
 	uint32_t (*victim)(struct policy *p, const struct policy_entry *incoming);
+	/* insert what was taken from one of this kind; NULL: as insert */
+	void (*give)(struct policy *p, uint32_t id, const struct policy_entry *e,
+		const struct policy_carried *carried);
+	/* what keeping a resident entry is worth; NULL: it can't tell */
+	float (*worth)(const struct policy *p, uint32_t id);
 	void (*evict)(struct policy *p, uint32_t id);
 	/* beyond the struct and the nodes; NULL: nothing */
 	uint64_t (*books_size)(const struct policy *p);
@@ -33,6 +40,8 @@ struct policy {
 	const struct policy_ops *ops;
 	struct nodes nodes;
 	uint64_t capacity;
+	/* At init: the one above, if it is of this kind; else NULL. */
+	struct policy *upper;
 };
 
 extern const struct policy_ops policy_arc_ops;

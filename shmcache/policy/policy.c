@@ -38,8 +38,8 @@ static const struct policy_ops *policy_find(const char *name)
 	return NULL;
 }
 
-int policy_new(
-	struct policy **out, const char *name, uint64_t capacity, uint32_t n_ids_max)
+static int policy_make(struct policy **out, const char *name, struct policy *upper,
+	uint64_t capacity, uint32_t n_ids_max)
 {
 	const struct policy_ops *ops = policy_find(name);
 	struct policy *p;
@@ -54,12 +54,15 @@ int policy_new(
 		return -ENOMEM;
 	p->ops = ops;
 	p->capacity = capacity;
+	p->upper = upper && upper->ops == ops ? upper : NULL;
 	r = nodes_init(&p->nodes, n_ids_max);
 	if (r)
 		goto err_free;
 	r = ops->init ? ops->init(p) : 0;
 	if (r)
 		goto err_nodes;
+	/* It may be freed before us. */
+	p->upper = NULL;
 	*out = p;
 	return 0;
 
@@ -68,6 +71,18 @@ err_nodes:
 err_free:
 	free(p);
 	return r;
+}
+
+int policy_new(
+	struct policy **out, const char *name, uint64_t capacity, uint32_t n_ids_max)
+{
+	return policy_make(out, name, NULL, capacity, n_ids_max);
+}
+
+int policy_new_below(struct policy **out, const char *name, struct policy *upper,
+	uint64_t capacity)
+{
+	return policy_make(out, name, upper, capacity, upper->nodes.n_ids_max);
 }
 
 void policy_free(struct policy *p)
@@ -126,6 +141,52 @@ void policy_evict(struct policy *p, uint32_t id)
 {
 	if (policy_resident(p, id))
 		p->ops->evict(p, id);
+}
+
+void policy_take(struct policy *p, uint32_t id, struct policy_carried *out)
+{
+	const struct node *x;
+
+	*out = (struct policy_carried){0};
+	if (!policy_resident(p, id))
+		return;
+	x = &p->nodes.node[id];
+	*out = (struct policy_carried){.ops = p->ops,
+		.id = id,
+		.stamp = x->stamp,
+		.queue = x->queue,
+		.freq = x->freq,
+		.spare = x->spare};
+	p->ops->remove(p, id);
+}
+
+void policy_give(struct policy *p, uint32_t id, const struct policy_entry *e,
+	const struct policy_carried *carried)
+{
+	if (carried->ops != p->ops) {
+		policy_insert(p, id, e);
+		return;
+	}
+	if (!id || id >= p->nodes.n_ids_max)
+		return;
+	if (nodes_queue(&p->nodes, id))
+		p->ops->remove(p, id);
+	nodes_set(&p->nodes, id, e);
+	p->nodes.node[id].freq = carried->freq & NODES_FREQ_MAX;
+	p->nodes.node[id].spare = carried->spare & NODES_SPARE_MAX;
+	if (p->ops->give)
+		p->ops->give(p, id, e, carried);
+	else
+		p->ops->insert(p, id, e);
+}
+
+bool policy_is_colder(
+	const struct policy *p, uint32_t a, const struct policy *q, uint32_t b)
+{
+	if (p->ops != q->ops || !p->ops->worth || !policy_resident(p, a) ||
+		!policy_resident(q, b))
+		return true;
+	return p->ops->worth(p, a) < q->ops->worth(q, b);
 }
 
 uint64_t policy_books_size(const struct policy *p)

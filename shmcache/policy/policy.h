@@ -57,6 +57,17 @@ int policy_new(
 	struct policy **out, const char *name, uint64_t capacity, uint32_t n_ids_max);
 void policy_free(struct policy *p);
 
+/*
+ * A policy for the memory below: what `upper` gives up is moved there by its
+ * caller (policy_take(), policy_give()), and leaves the cache from there.  Of
+ * the same kind as `upper` it shares what that learns, so that the two decide
+ * like one policy of both capacities.  `name` as above, and the ids are those
+ * of `upper`.  To be made before anything was inserted; both may be freed in
+ * any order, and calls on the two have to be serialised from then on.
+ */
+int policy_new_below(struct policy **out, const char *name, struct policy *upper,
+	uint64_t capacity);
+
 /* The name of this policy, and all names, the default first, NULL at the end. */
 const char *policy_name(const struct policy *p);
 const char *policy_names(unsigned i);
@@ -90,6 +101,28 @@ uint32_t policy_victim(struct policy *p, const struct policy_entry *incoming);
  * evicted, the victim or not; harmless for one that is not resident.
  */
 void policy_evict(struct policy *p, uint32_t id);
+
+/*
+ * It moves to another tier.  policy_take() removes it and tells what its policy
+ * made of it so far; policy_give() has it go on from there in the policy of the
+ * other tier, or in its own again, under the same id or another one.  An entry
+ * that is not resident is taken as one that nothing is known of.
+ */
+struct policy_carried {
+	const struct policy_ops *ops; /* whose notion the rest is; NULL: nothing */
+	uint32_t id, stamp;
+	uint8_t queue, freq, spare;
+};
+void policy_take(struct policy *p, uint32_t id, struct policy_carried *out);
+void policy_give(struct policy *p, uint32_t id, const struct policy_entry *e,
+	const struct policy_carried *carried);
+
+/*
+ * Would `a`, resident in `p`, leave before `b`, resident in `q`, if both were in
+ * one?  Where the two are not of one kind, or their kind can't tell: true.
+ */
+bool policy_is_colder(
+	const struct policy *p, uint32_t a, const struct policy *q, uint32_t b);
 
 bool policy_resident(const struct policy *p, uint32_t id);
 

@@ -78,6 +78,14 @@ static void s3fifo_insert(struct policy *p, uint32_t id, const struct policy_ent
 	s3fifo_push(s, ghost ? S3_MAIN : S3_SMALL, id);
 }
 
+/* The same queue: what M kept has earned it, what S gave up has not. */
+static void s3fifo_give(struct policy *p, uint32_t id, const struct policy_entry *e,
+	const struct policy_carried *carried)
+{
+	(void)e;
+	s3fifo_push((struct s3fifo *)p, carried->queue, id);
+}
+
 static void s3fifo_hit(struct policy *p, uint32_t id)
 {
 	if (p->nodes.node[id].freq < S3_FREQ_MAX)
@@ -149,6 +157,7 @@ const struct policy_ops policy_s3fifo_ops = {
 	.init = s3fifo_init,
 	.deinit = s3fifo_deinit,
 	.insert = s3fifo_insert,
+	.give = s3fifo_give,
 	.hit = s3fifo_hit,
 	.remove = s3fifo_remove,
 	.victim = s3fifo_victim,

@@ -351,6 +351,65 @@ static void test_bytes(void **state)
 	trace_free(&t);
 }
 
+/* Points of the hit ratio that the default loses in two tiers. */
+static double points_lost(const struct trace *t, uint64_t size, unsigned upper_percent)
+{
+	struct replay_options o = {.size = size,
+		.upper_percent = upper_percent,
+		.demote_at = 95,
+		.demote_to = 90,
+		.promote_after = 2};
+	struct replay_result one, two;
+
+	assert_int_equal(replay_run(&one, t, &o), 0);
+	assert_int_equal(replay_run_tiers(&two, t, &o), 0);
+	assert_true(two.n_hits_below > 0 && two.n_hits_below < two.n_hits);
+	assert_true(two.n_demotions > 0 && two.n_promotions > 0);
+	return 100 * ((double)one.n_hits - (double)two.n_hits) / (double)t->n_reads;
+}
+
+/* Two tiers are as good as one of both sizes, whatever the policy finds in the traffic. */
+static void test_tiers(void **state)
+{
+	static const char *const specs[] = {"zipf:keys=20000,reads=100000",
+		"zipf-loop:keys=12000,reads=100000", "shift:keys=6000,reads=100000"};
+	struct trace_error error;
+	struct trace t;
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
+		assert_int_equal(trace_make(&t, specs[i], 3, &error), 0);
+		for (unsigned percent = 25; percent <= 75; percent += 25)
+			assert_true(points_lost(&t, 2000, percent) < 2);
+		trace_free(&t);
+	}
+}
+
+/* Every policy in every mix of sizes, some larger than a tier: the books hold. */
+static void test_tiers_bytes(void **state)
+{
+	struct replay_options o = {.by_bytes = true,
+		.demote_at = 95,
+		.demote_to = 90,
+		.promote_after = 1};
+	struct replay_result res;
+	struct trace_error error;
+	struct trace t;
+
+	(void)state;
+	assert_int_equal(
+		trace_make(&t, "zipf:keys=2000,reads=30000,mixed=1", 3, &error), 0);
+	for (unsigned i = 0; (o.policy = policy_names(i)); i++) {
+		for (o.upper_percent = 10; o.upper_percent < 100; o.upper_percent += 40) {
+			o.size = 32 << 20;
+			assert_int_equal(replay_run_tiers(&res, &t, &o), 0);
+			assert_true(res.n_hits > 0 && res.n_hits < 30000 - t.n_keys);
+			assert_true(res.n_demotions > 0 && res.n_promotions > 0);
+		}
+	}
+	trace_free(&t);
+}
+
 /* Blocks 1 2 3, then 1 9 3: the last 3 is a hit that nobody can use. */
 static void test_usable(void **state)
 {
@@ -406,6 +465,7 @@ static void test_conversation(void **state)
 			(double)arc.n_hits / (double)t.n_reads, known[i].arc, 5e-5);
 		assert_true(ours.n_hits >= lru.n_hits);
 		assert_true(ours.n_hits >= arc.n_hits);
+		assert_true(points_lost(&t, known[i].size, 50) < 2);
 	}
 	trace_free(&t);
 }
@@ -423,6 +483,8 @@ int main(void)
 		cmocka_unit_test(test_belady),
 		cmocka_unit_test(test_lru),
 		cmocka_unit_test(test_bytes),
+		cmocka_unit_test(test_tiers),
+		cmocka_unit_test(test_tiers_bytes),
 		cmocka_unit_test(test_usable),
 		cmocka_unit_test(test_conversation),
 	};
