@@ -30,6 +30,9 @@ uint64_t abi_fingerprint(void)
 		offsetof(struct abi_index, bucket_off),
 		offsetof(struct abi_index, dram_size),
 		SHAPE(abi_worker, counter),
+		SHAPE(abi_histogram, sum_ns),
+		offsetof(struct abi_worker, request),
+		offsetof(struct abi_worker, operation_time),
 		ABI_N_COUNTERS,
 		ABI_N_GAUGES,
 		SHAPE(abi_session, attached_ms),
@@ -43,11 +46,15 @@ uint64_t abi_fingerprint(void)
 		SHAPE(abi_lane_request, need_wakeup),
 		offsetof(struct abi_lane_request, logged),
 		offsetof(struct abi_lane_request, holds_used),
+		offsetof(struct abi_lane_request, miss),
+		offsetof(struct abi_lane_request, wait),
 		SHAPE(abi_lane_response, consumed),
 		SHAPE(abi_geometry, response_stride),
 		ABI_N_OPERATIONS,
 		ABI_N_STATUSES,
 		ABI_N_FAULTS,
+		ABI_N_STAGES,
+		ABI_N_MISSES,
 	};
 
 	return hash_bytes(ABI_MAGIC, shapes, sizeof(shapes));
@@ -156,6 +163,17 @@ const char *abi_fault_name(unsigned fault)
 	return name_of(names, ABI_N_FAULTS, fault);
 }
 
+const char *abi_miss_name(unsigned miss)
+{
+	static const char *const names[ABI_N_MISSES] = {
+		[ABI_MISS_ABSENT] = "absent",
+		[ABI_MISS_EXPIRED] = "expired",
+		[ABI_MISS_HOLDS] = "no hold cell",
+	};
+
+	return name_of(names, ABI_N_MISSES, miss);
+}
+
 #define TEXT_NAME(name, text, help) text,
 #define TEXT_HELP(name, text, help) help,
 
@@ -185,4 +203,18 @@ const char *abi_gauge_help(unsigned gauge)
 	static const char *const names[] = {ABI_GAUGES(TEXT_HELP)};
 
 	return name_of(names, ABI_N_GAUGES, gauge);
+}
+
+const char *abi_stage_name(unsigned stage)
+{
+	static const char *const names[] = {ABI_STAGES(TEXT_NAME)};
+
+	return name_of(names, ABI_N_STAGES, stage);
+}
+
+const char *abi_stage_help(unsigned stage)
+{
+	static const char *const names[] = {ABI_STAGES(TEXT_HELP)};
+
+	return name_of(names, ABI_N_STAGES, stage);
 }

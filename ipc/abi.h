@@ -212,6 +212,44 @@ enum abi_gauge {
 	ABI_N_GAUGES
 };
 
+/*
+ * How long something took, by orders of magnitude: two buckets for each power of two nanoseconds, as
+ * histogram.h fills them. The number of times is the sum of the buckets.
+ */
+#define ABI_HISTOGRAM_BUCKETS 62
+struct abi_histogram {
+	struct shared_u64 bucket[ABI_HISTOGRAM_BUCKETS];
+	struct shared_u64 sum_ns, max_ns;
+};
+
+/* What a worker does besides, or as a part of, carrying out requests; its times are kept apart. */
+#define ABI_STAGES(X)                                                                              \
+	X(COPY, "copy", "a value of more than 4 KiB into its block")                               \
+	X(ROOM, "room", "making room for a block: evicting, and the reclaim rounds for it")        \
+	X(RECLAIM, "reclaim", "a reclaim round, all of it")                                        \
+	X(GRACE, "grace", "in it, waiting for the broker's own readers, and the membarrier")       \
+	X(SCAN, "scan", "in it, the scan of all hold cells")                                       \
+	X(UPKEEP, "upkeep", "access logs, expiry, reclaim and gauges, every 10 ms")                \
+	X(WAIT, "wait", "clients waiting for an answer, as they tell")
+
+enum abi_stage {
+#define X(name, text, help) ABI_STAGE_##name,
+	ABI_STAGES(X)
+#undef X
+	ABI_N_STAGES
+};
+
+/* Why a read found nothing, or could not look. */
+enum abi_miss {
+	ABI_MISS_ABSENT = 0,  /* no such key */
+	ABI_MISS_EXPIRED = 1, /* its time is over */
+	ABI_MISS_HOLDS = 2,   /* no hold cell was free: answered with SHMC_QUOTA */
+	ABI_N_MISSES = 3,
+};
+
+#define ABI_KINDS_MAX 16 /* operations, statuses, faults, stages: places for each */
+#define ABI_REASONS_MAX 8 /* refusals, misses */
+
 /* What a worker thread tells; one writer each. */
 struct abi_worker {
 	/*
@@ -222,9 +260,19 @@ struct abi_worker {
 	struct shared_u32 need_wakeup;
 	uint8_t pad0[ABI_APART - 4];
 	struct shared_u64 counter[64];
+	/* By kind: requests by operation, answers that were not OK by status, and so on. */
+	struct shared_u64 request[ABI_KINDS_MAX]; /* enum abi_operation */
+	struct shared_u64 answer[ABI_KINDS_MAX];  /* enum abi_status */
+	struct shared_u64 fault[ABI_KINDS_MAX];	  /* enum abi_fault: sessions cut off */
+	struct shared_u64 refusal[ABI_REASONS_MAX]; /* enum wire_refusal: attach attempts */
+	struct shared_u64 miss[ABI_REASONS_MAX];    /* enum abi_miss: what clients counted */
+	/* From a request's taking to its answer; sampled, see worker.c. */
+	struct abi_histogram operation_time[ABI_KINDS_MAX];
+	struct abi_histogram stage_time[ABI_KINDS_MAX];
 };
 
-_Static_assert(ABI_N_COUNTERS <= 64, "counters fit");
+_Static_assert(ABI_N_COUNTERS <= 64 && ABI_N_STAGES <= ABI_KINDS_MAX &&
+		ABI_N_MISSES <= ABI_REASONS_MAX, "all have a place");
 
 /* One line of the session directory: who is attached, for inspectors and for a restarted broker. */
 struct abi_session {
@@ -345,7 +393,10 @@ struct abi_lane_request {
 	struct shared_u64 logged; /* entries ever written to the access log; release */
 	struct shared_u64 hits, misses;
 	struct shared_u64 holds_used; /* all hold cells from this number on are 0 */
-	uint8_t pad2[ABI_APART - 32];
+	struct shared_u64 miss[4];    /* by reason, enum abi_miss */
+	uint8_t pad2[ABI_APART - 64];
+	/* How long its thread waited for answers; sampled, see clients/lib/ring.c. */
+	struct abi_histogram wait;
 };
 
 /* A lane's part of the response region; the completions follow. */
@@ -373,7 +424,10 @@ _Static_assert(sizeof(struct abi_bucket) == ABI_CELL && sizeof(struct abi_record
 	"one cache line each");
 _Static_assert(sizeof(struct abi_completion) == 32, "two a cache line");
 _Static_assert(sizeof(struct abi_hints) == 16, "no padding");
-_Static_assert(sizeof(struct abi_lane_request) == 3 * ABI_APART &&
+_Static_assert(sizeof(struct abi_histogram) == 512 && sizeof(struct abi_worker) % ABI_APART == 0 &&
+		ABI_N_OPERATIONS <= ABI_KINDS_MAX && ABI_N_STATUSES <= ABI_KINDS_MAX &&
+		ABI_N_FAULTS <= ABI_KINDS_MAX && ABI_N_MISSES <= 4, "all have a place");
+_Static_assert(sizeof(struct abi_lane_request) == 7 * ABI_APART &&
 		sizeof(struct abi_lane_response) == ABI_APART &&
 		sizeof(struct abi_session) == ABI_APART && sizeof(struct abi_index) == 2 * ABI_APART,
 	"words with different writers or pollers stand apart");
@@ -400,5 +454,8 @@ const char *abi_counter_name(unsigned counter);
 const char *abi_counter_help(unsigned counter);
 const char *abi_gauge_name(unsigned gauge);
 const char *abi_gauge_help(unsigned gauge);
+const char *abi_stage_name(unsigned stage);
+const char *abi_stage_help(unsigned stage);
+const char *abi_miss_name(unsigned miss);
 
 #endif

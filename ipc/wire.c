@@ -31,6 +31,20 @@ static size_t wire_type_size(uint32_t type)
 	}
 }
 
+const char *wire_refusal_name(unsigned refusal)
+{
+	static const char *const names[WIRE_N_REFUSALS] = {
+		[WIRE_REFUSAL_NONE] = "none",
+		[WIRE_REFUSAL_VERSION] = "version",
+		[WIRE_REFUSAL_ACCESS] = "access",
+		[WIRE_REFUSAL_FULL] = "full",
+		[WIRE_REFUSAL_RESOURCES] = "resources",
+		[WIRE_REFUSAL_STOPPING] = "stopping",
+	};
+
+	return refusal < WIRE_N_REFUSALS ? names[refusal] : "?";
+}
+
 int wire_send(int fd, enum wire_type type, void *message, size_t size, const int *descriptors,
 	size_t n)
 {

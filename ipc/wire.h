@@ -41,7 +41,11 @@ enum wire_refusal {
 	WIRE_REFUSAL_FULL = 3,
 	WIRE_REFUSAL_RESOURCES = 4,
 	WIRE_REFUSAL_STOPPING = 5,
+	WIRE_N_REFUSALS = 6,
 };
+
+/* A static name, "?" for what there is none. */
+const char *wire_refusal_name(unsigned refusal);
 
 #define WIRE_HELLO_MEMBARRIER (1U << 0) /* registered: its readers need no fence */
 

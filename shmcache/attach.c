@@ -141,9 +141,8 @@ static void session_ready(struct watch *watch, uint32_t events)
 		session_end(b, s);
 		return;
 	}
-	if (!session_cut_off(s, ABI_FAULT_PROTOCOL))
+	if (!session_cut_off(s, own_counters(b), ABI_FAULT_PROTOCOL))
 		return;
-	store_count(own_counters(b), ABI_COUNTER_SESSIONS_BROKEN, 1);
 	log_warning(b->log, "session-cut-off", LOG_U64("session", s->id), LOG_I64("pid", s->pid),
 		LOG_U64("uid", s->uid), LOG_STR("why", abi_fault_name(ABI_FAULT_PROTOCOL)));
 	session_shut(b, s, ABI_FAULT_PROTOCOL);
@@ -171,6 +170,7 @@ static void refuse(
 	snprintf(message.why, sizeof(message.why), "%s", why);
 	wire_send(h->watch.fd, WIRE_REFUSED, &message, sizeof(message), NULL, 0);
 	store_count(own_counters(b), ABI_COUNTER_SESSIONS_REFUSED, 1);
+	shared_u64_add(&own_counters(b)->refusal[refusal], 1);
 	log_warning(b->log, "attach-refused", LOG_I64("pid", h->peer.pid),
 		LOG_U64("uid", h->peer.uid), LOG_STR("why", why));
 }
@@ -378,6 +378,7 @@ static void turn_away(struct broker *b)
 		close(fd);
 	b->attach.spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	store_count(own_counters(b), ABI_COUNTER_SESSIONS_REFUSED, 1);
+	shared_u64_add(&own_counters(b)->refusal[WIRE_REFUSAL_RESOURCES], 1);
 	log_warning(b->log, "attach-refused", LOG_STR("why", "out of descriptors"));
 }
 

@@ -172,9 +172,8 @@ void broker_check_holds(struct broker *b, struct abi_worker *w)
 	pthread_mutex_lock(&b->sessions_lock);
 	for (s = b->sessions; s; s = s->next) {
 		if (session_held_size(s, &b->store) <= quota ||
-			!session_cut_off(s, ABI_FAULT_HOLDS))
+			!session_cut_off(s, w, ABI_FAULT_HOLDS))
 			continue;
-		store_count(w, ABI_COUNTER_SESSIONS_BROKEN, 1);
 		log_warning(b->log, "session-cut-off", LOG_U64("session", s->id),
 			LOG_I64("pid", s->pid), LOG_U64("uid", s->uid),
 			LOG_STR("why", abi_fault_name(ABI_FAULT_HOLDS)));

@@ -93,7 +93,8 @@ uint64_t store_limbo_size(struct store *s)
 
 void store_reclaim(struct store *s, struct abi_worker *w)
 {
-	uint64_t n, kept;
+	uint64_t n, kept, begin_ns, scan_ns;
+	bool is_proved;
 
 	pthread_mutex_lock(&s->reclaim_lock);
 	pthread_mutex_lock(&s->lock);
@@ -107,11 +108,16 @@ void store_reclaim(struct store *s, struct abi_worker *w)
 		return;
 	}
 
+	begin_ns = store_now_ns();
 	synchronize_rcu();
 	/* A grace period is just that; liburcu as it is installed does not tell the sanitizer. */
 	shared_happens_after(&s->limbo);
-	if (barrier_in_clients(s)) {
+	is_proved = barrier_in_clients(s);
+	store_time(w, ABI_STAGE_GRACE, begin_ns);
+	if (is_proved) {
+		scan_ns = store_now_ns();
 		s->sessions.scan_holds(s->sessions.context, &s->index, s->round);
+		store_time(w, ABI_STAGE_SCAN, scan_ns);
 		pthread_mutex_lock(&s->lock);
 		kept = free_unheld(s, n);
 		pthread_mutex_unlock(&s->lock);
@@ -121,6 +127,7 @@ void store_reclaim(struct store *s, struct abi_worker *w)
 	}
 	pthread_mutex_unlock(&s->reclaim_lock);
 
+	store_time(w, ABI_STAGE_RECLAIM, begin_ns);
 	store_count(w, ABI_COUNTER_RECLAIM_ROUNDS, 1);
 	store_count(w, ABI_COUNTER_RECLAIMED, n - kept);
 	store_count(w, ABI_COUNTER_RECLAIM_KEPT, kept);

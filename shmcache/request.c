@@ -332,6 +332,7 @@ static enum abi_fault do_flush(struct request *q)
 		return ABI_FAULT_NONE;
 	}
 	flush->id = q->sub->id;
+	flush->begin_ns = store_now_ns();
 	flush->prefix_size = q->sub->key_size;
 	memcpy(flush->prefix, q->key_bytes, flush->prefix_size);
 	q->lane->flush = flush;
@@ -347,6 +348,8 @@ enum request_outcome request_flush_on(
 		FLUSH_BUCKETS);
 	if (flush->bucket != UINT64_MAX)
 		return REQUEST_GOES_ON;
+	histogram_add(
+		&w->operation_time[ABI_OP_FLUSH], store_now_ns() - flush->begin_ns, 1);
 	completion->id = flush->id;
 	completion->status = ABI_STATUS_OK;
 	completion->result[0] = flush->n_deleted;

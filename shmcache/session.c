@@ -227,6 +227,48 @@ uint64_t session_held_size(const struct session *s, struct store *store)
 	return size;
 }
 
+/* Numbers that run backward are a lie: start over from where they are, count nothing. */
+static uint64_t taken(uint64_t *last, const struct shared_u64 *word)
+{
+	uint64_t raw_now = shared_u64_load(word), n = raw_now - *last;
+
+	*last = raw_now;
+	return n < UINT64_C(1) << 62 ? n : 0;
+}
+
+static void drain_counters(struct lane *lane, struct abi_worker *w)
+{
+	unsigned i;
+
+	store_count(w, ABI_COUNTER_HITS, taken(&lane->hits, &lane->request->hits));
+	store_count(w, ABI_COUNTER_MISSES, taken(&lane->misses, &lane->request->misses));
+	for (i = 0; i < ABI_N_MISSES; i++)
+		shared_u64_add(&w->miss[i], taken(&lane->miss[i], &lane->request->miss[i]));
+}
+
+/* A client may tell what it likes of its waits; it spoils a number that says "as they tell". */
+void session_drain_waits(struct session *s, struct abi_worker *w)
+{
+	unsigned n_lanes = atomic_load_explicit(&s->n_lanes, memory_order_acquire), i, j;
+	struct abi_histogram *sum = &w->stage_time[ABI_STAGE_WAIT];
+	const struct abi_histogram *raw;
+	struct histogram *last;
+
+	for (i = 0; i < n_lanes; i++) {
+		raw = &s->lane[i].request->wait;
+		last = &s->lane[i].wait;
+		/* The least wait takes a nanosecond: where the sum stands still, there was none. */
+		if (shared_u64_load(&raw->sum_ns) == last->sum_ns)
+			continue;
+		shared_u64_add(&sum->sum_ns, taken(&last->sum_ns, &raw->sum_ns));
+		for (j = 0; j < ABI_HISTOGRAM_BUCKETS; j++)
+			shared_u64_add(&sum->bucket[j], taken(&last->bucket[j], &raw->bucket[j]));
+		last->max_ns = shared_u64_load(&raw->max_ns);
+		if (last->max_ns > shared_u64_load(&sum->max_ns))
+			shared_u64_store(&sum->max_ns, last->max_ns);
+	}
+}
+
 /*
  * Take what is new in one lane's log, up to @budget entries; what was overwritten meanwhile is lost,
  * and counted. Returns how many were taken.
@@ -239,19 +281,11 @@ static unsigned drain_lane(
 		(const void *)((const uint8_t *)lane->request + g->log_off);
 	/* partner: the client's release of its log position */
 	uint64_t raw_logged = shared_u64_load_acquire(&lane->request->logged);
-	uint64_t raw_hits = shared_u64_load(&lane->request->hits);
-	uint64_t raw_misses = shared_u64_load(&lane->request->misses);
 	uint64_t n = raw_logged - lane->logged;
 	unsigned i, n_taken = 0;
 	uint32_t cells[256];
 
-	/* Numbers that run backward are a lie: start over from where they are, count nothing. */
-	if (raw_hits - lane->hits < UINT64_C(1) << 62)
-		store_count(w, ABI_COUNTER_HITS, raw_hits - lane->hits);
-	if (raw_misses - lane->misses < UINT64_C(1) << 62)
-		store_count(w, ABI_COUNTER_MISSES, raw_misses - lane->misses);
-	lane->hits = raw_hits;
-	lane->misses = raw_misses;
+	drain_counters(lane, w);
 	if (budget > g->n_log)
 		budget = g->n_log;
 	if (n > budget) {
@@ -288,7 +322,7 @@ void session_drain_logs(struct session *s, struct store *store, struct abi_worke
  * trusts none of its holds, as we would see no new ones once the session is gone; those that it has
  * are honoured until it hangs up, which its library does when its last view is released.
  */
-bool session_cut_off(struct session *s, enum abi_fault fault)
+bool session_cut_off(struct session *s, struct abi_worker *w, enum abi_fault fault)
 {
 	unsigned none = ABI_FAULT_NONE, i;
 
@@ -299,6 +333,8 @@ bool session_cut_off(struct session *s, enum abi_fault fault)
 	for (i = 0; i < s->geometry.n_lanes; i++)
 		shared_u32_store_release(&s->lane[i].response->fault, fault);
 	shared_u32_store(&s->directory->broken, fault);
+	store_count(w, ABI_COUNTER_SESSIONS_BROKEN, 1);
+	shared_u64_add(&w->fault[fault], 1);
 	return true;
 }
 

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "ipc/abi.h"
+#include "ipc/histogram.h"
 #include "ipc/wire.h"
 #include "shmcache/config/config.h"
 #include "shmcache/store.h"
@@ -19,7 +20,7 @@ struct session;
 /* A flush that goes on over several rounds. */
 struct lane_flush {
 	uint32_t id;
-	uint64_t bucket, n_deleted;
+	uint64_t bucket, n_deleted, begin_ns;
 	size_t prefix_size;
 	uint8_t prefix[ABI_KEY_SIZE_MAX];
 };
@@ -41,6 +42,8 @@ struct lane {
 	uint64_t completed; /* completions published */
 	uint64_t reaped;    /* as the client last told, checked */
 	uint64_t logged, hits, misses;	 /* what was taken of the client's numbers so far */
+	uint64_t miss[ABI_N_MISSES];
+	struct histogram wait;
 	struct lane_flush *flush;	 /* running, or NULL */
 	struct lane *inbox_next;	 /* on its way to the worker */
 };
@@ -129,9 +132,12 @@ void session_expire_pins(struct session *s, struct store *store, uint64_t now_ms
  * Mark the session as broken, once: its rings are dead, its holds, pins and reservations stay until
  * it hangs up. Any broker thread; returns whether it was this call that did it.
  */
-bool session_cut_off(struct session *s, enum abi_fault fault);
+bool session_cut_off(struct session *s, struct abi_worker *w, enum abi_fault fault);
 
 /* Feed access log and counters to the store. By the worker. */
 void session_drain_logs(struct session *s, struct store *store, struct abi_worker *w);
+
+/* Take over what its clients tell of their waits; now and then, and at the end. By the worker. */
+void session_drain_waits(struct session *s, struct abi_worker *w);
 
 #endif

@@ -158,16 +158,13 @@ static bool is_scattered(const struct tier *tier, uint64_t size)
 	return st.free >= size;
 }
 
-enum abi_status store_room_locked(struct store *s, struct abi_worker *w, unsigned tier_idx,
-	uint64_t size, uint32_t cell, const struct policy_entry *incoming)
+/* There was none: make some, and try again. 0, BLOCK_FULL or -errno. */
+static int make_room(struct store *s, struct abi_worker *w, unsigned tier_idx, uint64_t size,
+	uint64_t align, uint32_t cell, const struct policy_entry *incoming)
 {
-	uint64_t align = size >= ABI_VALUE_LARGE ? ABI_VALUE_ALIGN_LARGE : ABI_VALUE_ALIGN;
 	struct tier *tier = &s->tier[tier_idx];
-	int i, status;
+	int i, status = BLOCK_FULL;
 
-	status = try_block(s, tier_idx, size, align, cell);
-	if (status != BLOCK_FULL)
-		goto out;
 	if (s->limbo.size >= size) {
 		reclaim_unlocked(s, w);
 		status = try_block(s, tier_idx, size, align, cell);
@@ -186,7 +183,21 @@ enum abi_status store_room_locked(struct store *s, struct abi_worker *w, unsigne
 		reclaim_unlocked(s, w);
 		status = try_block(s, tier_idx, size, align, cell);
 	}
-out:
+	return status;
+}
+
+enum abi_status store_room_locked(struct store *s, struct abi_worker *w, unsigned tier_idx,
+	uint64_t size, uint32_t cell, const struct policy_entry *incoming)
+{
+	uint64_t align = size >= ABI_VALUE_LARGE ? ABI_VALUE_ALIGN_LARGE : ABI_VALUE_ALIGN;
+	int status = try_block(s, tier_idx, size, align, cell);
+	uint64_t begin_ns;
+
+	if (status == BLOCK_FULL) {
+		begin_ns = store_now_ns();
+		status = make_room(s, w, tier_idx, size, align, cell, incoming);
+		store_time(w, ABI_STAGE_ROOM, begin_ns);
+	}
 	if (status < 0)
 		return ABI_STATUS_NOMEM;
 	return status ? ABI_STATUS_NOSPACE : ABI_STATUS_OK;

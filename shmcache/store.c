@@ -17,6 +17,14 @@
  */
 #define COPY_LOCKED_MAX 4096 /* bytes copied with the lock held, cheaper than taking it twice */
 
+uint64_t store_now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
 uint64_t store_now_ms(void)
 {
 	struct timespec t;
@@ -186,6 +194,7 @@ enum abi_status store_put(struct store *s, struct abi_worker *w, const struct in
 	const struct store_put_options *o, const void *value, uint64_t size)
 {
 	enum abi_status status;
+	uint64_t begin_ns;
 	uint32_t cell;
 	bool whole;
 
@@ -201,7 +210,9 @@ enum abi_status store_put(struct store *s, struct abi_worker *w, const struct in
 	} else {
 		/* The record is open: nobody else touches it or its block. */
 		pthread_mutex_unlock(&s->lock);
+		begin_ns = store_now_ns();
 		whole = guard_copy(value_of(s, cell), value, size);
+		store_time(w, ABI_STAGE_COPY, begin_ns);
 		pthread_mutex_lock(&s->lock);
 	}
 	if (whole) {

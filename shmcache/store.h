@@ -9,6 +9,7 @@
 
 #include "allocator/block.h"
 #include "allocator/region.h"
+#include "ipc/histogram.h"
 #include "shmcache/index.h"
 #include "shmcache/policy/policy.h"
 
@@ -250,6 +251,13 @@ static inline bool store_is_expired(const struct store *s, uint32_t cell)
 static inline void store_count(struct abi_worker *w, enum abi_counter counter, uint64_t n)
 {
 	shared_u64_add(&w->counter[counter], n);
+}
+
+/* CLOCK_MONOTONIC, for times that are noted; and note what has passed since @begin_ns. */
+uint64_t store_now_ns(void);
+static inline void store_time(struct abi_worker *w, enum abi_stage stage, uint64_t begin_ns)
+{
+	histogram_add(&w->stage_time[stage], store_now_ns() - begin_ns, 1);
 }
 
 #endif

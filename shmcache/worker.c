@@ -41,14 +41,9 @@
 #define ROUNDS_PER_UPKEEP 64 /* rounds with work between two looks at the clock */
 #define FINISH_NS 200000000  /* for what is in flight at a stop */
 #define SWEEP_CELLS 16384    /* looked at for expiry in one upkeep */
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
+#define WAITS_MS 500	     /* between two looks at what clients tell of their waits */
+#define PER_SAMPLE 31	     /* requests of which one is timed */
+#define TIMED_SIZE 4096	     /* a request for more bytes is timed anyway */
 
 /* --- lanes ----------------------------------------------------------------------------------------- */
 
@@ -56,9 +51,8 @@ static void cut_off(struct worker *worker, struct lane *lane, enum abi_fault fau
 {
 	struct session *s = lane->session;
 
-	if (!session_cut_off(s, fault))
+	if (!session_cut_off(s, worker->shared, fault))
 		return;
-	store_count(worker->shared, ABI_COUNTER_SESSIONS_BROKEN, 1);
 	log_warning(worker->broker->log, "session-cut-off", LOG_U64("session", s->id),
 		LOG_I64("pid", s->pid), LOG_U64("uid", s->uid), LOG_U64("lane", lane->idx),
 		LOG_STR("why", abi_fault_name(fault)));
@@ -135,6 +129,43 @@ static void fetch_ahead(const struct lane *lane, uint64_t position)
 	}
 }
 
+/*
+ * Reading the clock twice costs a quarter of a request that asks for nothing. So one of 31 is timed,
+ * and stands for as many: a prime, so that no client's rhythm is in step with it. Those that take
+ * longer than the clock does, since they are large or had to wake us, are timed each, and stand for
+ * themselves. Returns what the time of this one stands for; 0: it is not taken.
+ */
+static unsigned sample_weight(struct worker *worker, const struct submission *sub)
+{
+	if (worker->has_slept || sub->value_size > TIMED_SIZE) {
+		worker->has_slept = false;
+		return 1;
+	}
+	if (++worker->n_untimed < PER_SAMPLE)
+		return 0;
+	worker->n_untimed = 0;
+	return PER_SAMPLE;
+}
+
+/* Carry out @sub, count and perhaps time it. */
+static enum request_outcome run(struct worker *worker, struct lane *lane,
+	const struct submission *sub, struct completion *completion, enum abi_fault *fault)
+{
+	struct abi_worker *w = worker->shared;
+	unsigned weight = sample_weight(worker, sub);
+	uint64_t begin_ns = weight ? store_now_ns() : 0;
+	enum request_outcome outcome;
+
+	outcome = request_run(&worker->broker->store, w, lane, sub, completion, fault);
+	shared_u64_add(&w->request[sub->operation], 1);
+	if (outcome == REQUEST_DONE && completion->status != ABI_STATUS_OK)
+		shared_u64_add(&w->answer[completion->status], 1);
+	/* A flush has only begun: see request_flush_on(). */
+	if (weight && outcome == REQUEST_DONE)
+		histogram_add(&w->operation_time[sub->operation], store_now_ns() - begin_ns, weight);
+	return outcome;
+}
+
 /* Take one submission. False when there is none, or none may be taken. */
 static bool serve_one(struct worker *worker, struct lane *lane, unsigned *n_answers)
 {
@@ -161,8 +192,7 @@ static bool serve_one(struct worker *worker, struct lane *lane, unsigned *n_answ
 		else if (worker->is_refusing)
 			outcome = refuse(&sub, &completion);
 		else
-			outcome = request_run(
-				store, worker->shared, lane, &sub, &completion, &fault);
+			outcome = run(worker, lane, &sub, &completion, &fault);
 		worker->awaits_commit = sub.operation == ABI_OP_RESERVE;
 		if (outcome == REQUEST_BROKEN) {
 			cut_off(worker, lane, fault);
@@ -244,6 +274,7 @@ static void take_leave(struct worker *worker, struct session *s)
 	}
 	worker->n_lanes = n;
 	session_drain_logs(s, &b->store, worker->shared);
+	session_drain_waits(s, worker->shared);
 	session_give_back(s, &b->store, worker->shared);
 	if (s->role == WIRE_ROLE_WRITER)
 		broker_mend(b, worker->shared);
@@ -333,25 +364,30 @@ static void drain_and_expire(struct worker *worker, uint64_t now_ms)
 			continue;
 		last = worker->lane[i]->session;
 		session_drain_logs(last, store, worker->shared);
+		if (now_ms - worker->waits_ms >= WAITS_MS)
+			session_drain_waits(last, worker->shared);
 		if (last->n_pins)
 			session_expire_pins(last, store, now_ms, false);
 	}
+	if (now_ms - worker->waits_ms >= WAITS_MS)
+		worker->waits_ms = now_ms;
 }
 
 /* What is done every now and then, and soon after the last work of a while; never more often. */
 static void upkeep(struct worker *worker)
 {
 	struct broker *b = worker->broker;
-	uint64_t now_ms = store_now_ms();
+	uint64_t now_ms = store_now_ms(), begin_ns;
 
 	if (now_ms - worker->upkeep_ms < UPKEEP_MS)
 		return;
+	begin_ns = store_now_ns();
 	worker->upkeep_ms = now_ms;
 	worker->owes_upkeep = false;
 	drain_and_expire(worker, now_ms);
 	/* The first worker does what concerns all. */
 	if (worker->idx)
-		return;
+		goto out;
 	broker_mend(b, worker->shared);
 	store_sweep(&b->store, worker->shared, SWEEP_CELLS);
 	if (store_has_limbo(&b->store)) {
@@ -362,6 +398,8 @@ static void upkeep(struct worker *worker)
 		}
 	}
 	store_gauges(&b->store, b->plane.shared);
+out:
+	store_time(worker->shared, ABI_STAGE_UPKEEP, begin_ns);
 }
 
 /* --- the loop -------------------------------------------------------------------------------------- */
@@ -412,6 +450,7 @@ static void sleep_once(struct worker *worker)
 		else
 			doorbell_ready(worker, event[i].data.ptr);
 	}
+	worker->has_slept = true;
 	if (n > 0)
 		store_count(worker->shared, ABI_COUNTER_WAKEUPS, 1);
 }
@@ -435,8 +474,8 @@ static bool may_spin(struct worker *worker)
 		return true;
 	if (!worker->spin_until_ns)
 		worker->spin_until_ns =
-			now_ns() + c->broker.spin_ns * (worker->awaits_commit ? COMMIT_SPINS : 1);
-	return now_ns() < worker->spin_until_ns;
+			store_now_ns() + c->broker.spin_ns * (worker->awaits_commit ? COMMIT_SPINS : 1);
+	return store_now_ns() < worker->spin_until_ns;
 }
 
 /* On one CPU a spinning worker only keeps the client from getting on. */
@@ -459,16 +498,16 @@ static bool is_stopping(const struct worker *worker)
  */
 static void finish(struct worker *worker)
 {
-	uint64_t until_ns = now_ns() + FINISH_NS;
+	uint64_t until_ns = store_now_ns() + FINISH_NS;
 
 	/* A lane may have been opened, and used, since we looked. */
 	if (has_mail(worker))
 		read_mail(worker);
-	while (serve_all(worker) && now_ns() < until_ns)
+	while (serve_all(worker) && store_now_ns() < until_ns)
 		;
 	worker->is_refusing = true;
-	until_ns = now_ns() + FINISH_NS;
-	while (serve_all(worker) && now_ns() < until_ns)
+	until_ns = store_now_ns() + FINISH_NS;
+	while (serve_all(worker) && store_now_ns() < until_ns)
 		;
 }
 

@@ -32,9 +32,10 @@ struct worker {
 	struct lane **lane;
 	unsigned n_lanes, n_lanes_max;
 	uint64_t spin_until_ns;
-	uint64_t upkeep_ms, holds_ms; /* when upkeep was last done */
-	unsigned n_rounds, n_spins;
+	uint64_t upkeep_ms, holds_ms, waits_ms; /* when each was last done */
+	unsigned n_rounds, n_spins, n_untimed;
 	bool awaits_commit; /* the last request reserved a block */
+	bool has_slept;	    /* since the last request */
 	bool is_refusing; /* answers STOPPING to all */
 	bool owes_upkeep, owes_gauges; /* there was work since the last */
 };

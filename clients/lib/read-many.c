@@ -76,7 +76,7 @@ static hot_inline void hold_all(struct reader *r, size_t n, struct item *item, i
 	}
 }
 
-/* One held slot: 0, SHMC_MISS or ALONE. The hold is cleared unless it is 0. */
+/* One held slot: 0 or ALONE, so that one that is over is counted as such. Cleared unless it is 0. */
 static hot_inline int check_one(
 	struct reader *r, const struct item *item, const struct shmc_key *key)
 {
@@ -85,10 +85,9 @@ static hot_inline int check_one(
 
 	/* Acquire; partner: the release in the broker's publish. */
 	if (unlikely(shared_u64_load_acquire(item->slot) != item->word) ||
-		unlikely(!lookup_record_matches(&r->index, record, key->data, key->size)))
+		unlikely(!lookup_record_matches(&r->index, record, key->data, key->size)) ||
+		unlikely(reader_is_expired(record)))
 		result = ALONE;
-	else if (unlikely(reader_is_expired(record)))
-		result = SHMC_MISS;
 	if (unlikely(result))
 		hold_clear(item->hold);
 	return result;
@@ -133,10 +132,8 @@ static hot_inline void misses_check(
 		else
 			n_misses++;
 	}
-	if (n_misses) {
-		r->misses += n_misses;
-		shared_u64_store(&r->request->misses, r->misses);
-	}
+	if (n_misses)
+		reader_count_misses(r, ABI_MISS_ABSENT, n_misses);
 }
 
 static void drop_all(size_t n, const struct item *item, int *results)

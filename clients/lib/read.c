@@ -24,8 +24,7 @@ static hot_inline int get(struct lane *lane, const void *key, size_t key_size, u
 
 	result = reader_find_inline(r, key, key_size, hash, &entry);
 	if (unlikely(result)) {
-		if (result == SHMC_MISS)
-			reader_count_miss(r);
+		reader_count_failure(r, result);
 		return result;
 	}
 	lane_view(lane, &entry, view);
@@ -97,8 +96,7 @@ int read_copy(struct lane *lane, const void *key, size_t key_size, uint64_t hash
 
 	result = reader_find(r, key, key_size, hash, &entry);
 	if (result) {
-		if (result == SHMC_MISS)
-			reader_count_miss(r);
+		reader_count_failure(r, result);
 		return result;
 	}
 	size = entry.record->value_size;

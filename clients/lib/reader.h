@@ -29,6 +29,7 @@ struct reader {
 	struct shared_u32 *log;
 	struct abi_lane_request *request;
 	uint64_t logged, hits, misses;
+	enum abi_miss why; /* the last miss was one */
 };
 
 /* A record and the cell that holds it, which is to be cleared with hold_clear(). */
@@ -173,10 +174,14 @@ static hot_inline int reader_find_inline(struct reader *r, const void *key, size
 			result = READER_CHANGED;
 	} while (unlikely(result == READER_CHANGED));
 
-	if (result == SHMC_MISS && unlikely(!reader_is_current(r)))
-		return -ENOTCONN;
+	if (result == SHMC_MISS) {
+		r->why = ABI_MISS_ABSENT;
+		if (unlikely(!reader_is_current(r)))
+			return -ENOTCONN;
+	}
 	if (!result && unlikely(reader_is_expired(e->record))) {
 		hold_clear(e->hold);
+		r->why = ABI_MISS_EXPIRED;
 		return SHMC_MISS;
 	}
 	return result;
@@ -212,9 +217,21 @@ static hot_inline void reader_count_hit(struct reader *r, uint32_t cell)
 	reader_log_publish(r);
 }
 
-static hot_inline void reader_count_miss(struct reader *r)
+/* @n misses for one reason. Those without a hold cell to look with are none, but counted beside. */
+static inline void reader_count_misses(struct reader *r, enum abi_miss why, uint64_t n)
 {
-	shared_u64_store(&r->request->misses, ++r->misses);
+	r->misses += why == ABI_MISS_HOLDS ? 0 : n;
+	shared_u64_store(&r->request->misses, r->misses);
+	shared_u64_add(&r->request->miss[why], n);
+}
+
+/* What reader_find() answered instead of 0. */
+static inline void reader_count_failure(struct reader *r, int result)
+{
+	if (result == SHMC_MISS)
+		reader_count_misses(r, r->why, 1);
+	else if (result == SHMC_QUOTA)
+		reader_count_misses(r, ABI_MISS_HOLDS, 1);
 }
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "clients/lib/deadline.h"
 #include "clients/lib/ring.h"
+#include "ipc/histogram.h"
 #include "ipc/wire.h"
 
 /*
@@ -79,9 +80,21 @@ void ring_settle(struct ring *r)
 	shared_u64_store_release(&r->request->reaped, r->taken);
 }
 
-static bool spin(const struct ring *r, uint64_t deadline)
+/*
+ * Most waits are over in less than it takes to read the clock twice. So the time of every 31st stands
+ * for that of 31, a prime so that no rhythm of a program is in step with it. One that ends in a sleep
+ * costs enough already, and is noted each time.
+ */
+#define WAITS_PER_SAMPLE 31
+
+static void count_wait(struct ring *r, uint64_t begin, uint64_t weight)
 {
-	uint64_t now = deadline_clock();
+	histogram_add(&r->request->wait, deadline_clock() - begin, weight);
+}
+
+static bool spin(const struct ring *r, uint64_t begin, uint64_t deadline)
+{
+	uint64_t now = begin;
 	uint64_t end = now + r->spin_ns;
 	int i;
 
@@ -143,17 +156,23 @@ static int ring_sleep(struct ring *r, uint64_t deadline)
 
 int ring_wait(struct ring *r, uint64_t deadline)
 {
+	uint64_t begin;
 	int n = 0;
 
 	if (ring_is_ready(r))
 		return 0;
 	if (deadline == DEADLINE_NOW)
 		return -ETIMEDOUT;
-	if (r->spin_ns && spin(r, deadline))
+	begin = deadline_clock();
+	if (r->spin_ns && spin(r, begin, deadline)) {
+		if (++r->n_waits % WAITS_PER_SAMPLE == 0)
+			count_wait(r, begin, WAITS_PER_SAMPLE);
 		return 0;
+	}
 	while (!n && ring_arm(r))
 		n = ring_sleep(r, deadline);
 	ring_disarm(r);
+	count_wait(r, begin, 1);
 	return n;
 }
 

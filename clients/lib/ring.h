@@ -21,6 +21,7 @@ struct ring {
 	uint64_t submitted, announced;
 	uint64_t taken, settled;
 	bool is_armed; /* need_wakeup is set */
+	uint32_t n_waits;
 	int doorbell;  /* the lane's */
 	int socket;    /* the session's */
 };

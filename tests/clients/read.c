@@ -255,7 +255,36 @@ static void counts_and_logs_its_hits(void **state)
 	for (i = 0; i < RIG_LOG; i++)
 		assert_value(rig->cache, "b", 1, "2", 1);
 	assert_int_equal(shared_u64_load(&request->logged), 4 + RIG_LOG);
+	assert_int_equal(shared_u64_load(&request->miss[ABI_MISS_ABSENT]), 1);
 	assert_int_equal(shared_u32_load(&log[0]), b);
+}
+
+/* Alone and in a batch: why there was nothing is counted, and only misses are misses. */
+static void counts_why_it_missed(void **state)
+{
+	struct rig *rig = *state;
+	struct abi_lane_request *request = rig_request(rig, 0);
+	struct rig_entry over = {.key = "over", .key_size = 4, .value = "1", .value_size = 1,
+		.expire_ms = 1};
+	struct shmc_key keys[] = {{"over", 4}, {"none", 4}};
+	struct shmc_view views[RIG_HOLDS], more;
+	int results[2], i;
+
+	rig_publish(rig, rig_record(rig, &over), rig_hash(rig, "over", 4));
+	rig_store(rig, "there", "1");
+	assert_int_equal(shmc_get(rig->cache, "over", 4, &more), SHMC_MISS);
+	assert_int_equal(shmc_get(rig->cache, "none", 4, &more), SHMC_MISS);
+	assert_int_equal(shmc_get_many(rig->cache, keys, 2, views, results), 0);
+	assert_int_equal(results[0], SHMC_MISS);
+	assert_int_equal(results[1], SHMC_MISS);
+	assert_int_equal(shared_u64_load(&request->miss[ABI_MISS_EXPIRED]), 2);
+	assert_int_equal(shared_u64_load(&request->miss[ABI_MISS_ABSENT]), 2);
+	for (i = 0; i < RIG_HOLDS; i++)
+		assert_int_equal(shmc_get(rig->cache, "there", 5, &views[i]), 0);
+	assert_int_equal(shmc_get(rig->cache, "there", 5, &more), SHMC_QUOTA);
+	assert_int_equal(shared_u64_load(&request->miss[ABI_MISS_HOLDS]), 1);
+	assert_int_equal(shared_u64_load(&request->misses), 4);
+	shmc_release_many(rig->cache, views, RIG_HOLDS);
 }
 
 enum { N_MANY = 150, N_PAGE = 50 };
@@ -374,6 +403,7 @@ int main(void)
 		T(holds_until_released),
 		T(says_quota_when_all_cells_are_taken),
 		T(counts_and_logs_its_hits),
+		T(counts_why_it_missed),
 		T(many_are_as_one_each),
 		T(believes_nothing_of_another_broker),
 		T(believes_nothing_of_a_stopped_broker),

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "ipc/histogram.h"
 #include "tests/clients/rig.h"
 
 struct fixture {
@@ -79,7 +80,8 @@ static uint64_t elapsed_ms(uint64_t since)
 static void a_deadline_is_kept(void **state)
 {
 	struct fixture *f = *state;
-	uint64_t begin = deadline_clock();
+	uint64_t begin = deadline_clock(), start = begin;
+	struct histogram waits = {0};
 
 	assert_int_equal(shmc_ping(f->rig.cache, 0), -ETIMEDOUT);
 	assert_true(elapsed_ms(begin) < 1000);
@@ -92,6 +94,10 @@ static void a_deadline_is_kept(void **state)
 		shmc_delete(f->rig.cache, "key", 3, SHMC_TIMEOUT_DEFAULT), -ETIMEDOUT);
 	assert_in_range(elapsed_ms(begin), 20, 1000);
 	assert_int_equal(shmc_ping(f->rig.cache, -3), -EINVAL);
+	/* How long it stood there is told. */
+	histogram_gather(&waits, &rig_request(&f->rig, 0)->wait);
+	assert_int_equal(waits.n, 2);
+	assert_in_range(waits.sum_ns, 1, deadline_clock() - start);
 	/* The late answers are nobody's, and the calls after them get their own. */
 	serve(f, 0);
 	assert_int_equal(shmc_ping(f->rig.cache, 10000), 0);

@@ -71,8 +71,8 @@ def run_c(body):
 
 # --- structs -----------------------------------------------------------------------------------
 
-STRUCTS = ("abi_plane abi_worker abi_session abi_index abi_bucket abi_record abi_tail abi_hints "
-           "abi_submission abi_completion abi_lane_request abi_lane_response wire_head wire_hello "
+STRUCTS = ("abi_plane abi_worker abi_histogram abi_session abi_index abi_bucket abi_record abi_tail "
+           "abi_hints abi_submission abi_completion abi_lane_request abi_lane_response wire_head wire_hello "
            "wire_welcome wire_refused wire_lane_open wire_lane").split()
 
 
@@ -114,6 +114,7 @@ ENUMS = {  # head of the table: prefix, header
     "fault": ("ABI_FAULT_", "abi.h"),
     "state": ("ABI_STATE_", "abi.h"),
     "tier": ("ABI_TIER_", "abi.h"),
+    "miss": ("ABI_MISS_", "abi.h"),
     "message": ("WIRE_", "wire.h"),
     "refusal": ("WIRE_REFUSAL_", "wire.h"),
     "role": ("WIRE_ROLE_", "wire.h"),

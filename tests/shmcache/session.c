@@ -235,13 +235,50 @@ static void test_logs(void **state)
 	rig_check(&d.rig);
 }
 
+/* Misses are taken over by reason, waits bucket by bucket, each once. */
+static void test_client_numbers(void **state)
+{
+	struct abi_histogram *sum = &d.rig.w.stage_time[ABI_STAGE_WAIT];
+	unsigned i;
+
+	(void)state;
+	shared_u64_store(&d.request->miss[ABI_MISS_ABSENT], 20);
+	shared_u64_store(&d.request->miss[ABI_MISS_EXPIRED], 10);
+	shared_u64_store(&d.request->miss[ABI_MISS_HOLDS], 3);
+	histogram_add(&d.request->wait, 1000, 31);
+	histogram_add(&d.request->wait, 5000000, 1);
+	for (i = 0; i < 2; i++) {
+		session_drain_logs(d.session, &d.rig.store, &d.rig.w);
+		session_drain_waits(d.session, &d.rig.w);
+	}
+	assert_int_equal(shared_u64_load(&d.rig.w.miss[ABI_MISS_ABSENT]), 20);
+	assert_int_equal(shared_u64_load(&d.rig.w.miss[ABI_MISS_EXPIRED]), 10);
+	assert_int_equal(shared_u64_load(&d.rig.w.miss[ABI_MISS_HOLDS]), 3);
+	assert_int_equal(shared_u64_load(&sum->bucket[histogram_bucket(1000)]), 31);
+	assert_int_equal(shared_u64_load(&sum->bucket[histogram_bucket(5000000)]), 1);
+	assert_int_equal(shared_u64_load(&sum->sum_ns), 31 * 1000 + 5000000);
+	assert_int_equal(shared_u64_load(&sum->max_ns), 5000000);
+	/* Backward is a lie: nothing is counted, and it goes on from there. */
+	shared_u64_store(&d.request->wait.bucket[histogram_bucket(1000)], 1);
+	shared_u64_store(&d.request->wait.sum_ns, 1000);
+	session_drain_waits(d.session, &d.rig.w);
+	assert_int_equal(shared_u64_load(&sum->bucket[histogram_bucket(1000)]), 31);
+	histogram_add(&d.request->wait, 1000, 1);
+	session_drain_waits(d.session, &d.rig.w);
+	assert_int_equal(shared_u64_load(&sum->bucket[histogram_bucket(1000)]), 32);
+}
+
 static void test_cut_off(void **state)
 {
 	unsigned i;
 
 	(void)state;
-	assert_true(session_cut_off(d.session, ABI_FAULT_RANGE));
-	assert_false(session_cut_off(d.session, ABI_FAULT_KEY));
+	assert_true(session_cut_off(d.session, &d.rig.w, ABI_FAULT_RANGE));
+	assert_false(session_cut_off(d.session, &d.rig.w, ABI_FAULT_KEY));
+	/* Counted once, by its kind. */
+	assert_int_equal(count(ABI_COUNTER_SESSIONS_BROKEN), 1);
+	assert_int_equal(shared_u64_load(&d.rig.w.fault[ABI_FAULT_RANGE]), 1);
+	assert_int_equal(shared_u64_load(&d.rig.w.fault[ABI_FAULT_KEY]), 0);
 	for (i = 0; i < d.config.session.lanes; i++)
 		assert_int_equal(
 			shared_u32_load(&d.session->lane[i].response->fault), ABI_FAULT_RANGE);
@@ -292,6 +329,7 @@ int main(void)
 		UNIT(test_lanes),
 		UNIT(test_holds),
 		UNIT(test_logs),
+		UNIT(test_client_numbers),
 		UNIT(test_cut_off),
 		UNIT(test_leaks_nothing),
 	};
