@@ -20,10 +20,13 @@
 #include <string.h>
 
 #define VERIFY_PAGES 128
+#define NODES_MAX 1024u /* the kernel's most */
+#define NODE_BITS (8 * (unsigned int)sizeof(unsigned long))
 
 static int node_check(const struct region *r, int node, const struct region_why *why)
 {
-	long long size = node <= numa_max_node() ? numa_node_size64(node, NULL) : -1;
+	long long size = node <= numa_max_node() && node < (int)NODES_MAX ?
+		numa_node_size64(node, NULL) : -1;
 
 	if (size <= 0) {
 		region_why_add(why, "NUMA node %d for %s has no memory or does not exist "
@@ -49,7 +52,8 @@ static void bind_refused(struct region *r, int node, const struct region_why *wh
 
 int region_bind(struct region *r, int node, const struct region_why *why)
 {
-	struct bitmask *mask;
+	/* Not libnuma's, which ends the process where there is no memory for one. */
+	unsigned long mask[NODES_MAX / NODE_BITS] = {0};
 	int err = 0;
 
 	if (node < -1) {
@@ -72,11 +76,9 @@ int region_bind(struct region *r, int node, const struct region_why *why)
 	err = node_check(r, node, why);
 	if (err)
 		return err;
-	mask = numa_allocate_nodemask();
-	numa_bitmask_setbit(mask, (unsigned int)node);
-	if (mbind(r->base, r->size, MPOL_BIND, mask->maskp, mask->size + 1, MPOL_MF_MOVE))
+	mask[(unsigned int)node / NODE_BITS] = 1UL << (unsigned int)node % NODE_BITS;
+	if (mbind(r->base, r->size, MPOL_BIND, mask, NODES_MAX + 1, MPOL_MF_MOVE))
 		err = errno;
-	numa_bitmask_free(mask);
 	switch (err) {
 	case 0:
 		r->node = node;

@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -48,14 +49,16 @@ static int shm_reopen(const struct region *r)
 	return fd;
 }
 
+/* Without a descriptor more: they may be what ran out. */
 static void shm_unlink_ours(struct region *r)
 {
-	int fd = shm_reopen(r);
+	struct stat ours, named;
+	char path[300];
 
-	if (fd < 0)
-		return;
-	shm_unlink(r->name);
-	close(fd);
+	snprintf(path, sizeof(path), "/dev/shm%s", r->name);
+	if (!lstat(path, &named) && !fstat(r->fd, &ours) && ours.st_dev == named.st_dev &&
+		ours.st_ino == named.st_ino)
+		shm_unlink(r->name);
 }
 
 static int shm_create(struct region *r, const struct region_why *why)
