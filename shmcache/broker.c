@@ -345,6 +345,7 @@ int broker_start(struct broker *b, struct config *config, struct log *log, char 
 	fill_in_sizes(config);
 	guard_install();
 
+	why[0] = '\0';
 	r = plane_lock(&b->plane, config->cache.name, why, why_size);
 	if (r)
 		return r;
@@ -380,6 +381,8 @@ fail_store:
 fail_plane:
 	plane_set_state(&b->plane, ABI_STATE_STOPPED);
 fail_lock:
+	if (!why[0])
+		snprintf(why, why_size, "can't start: %s", strerror(-r));
 	close_watches(b);
 	/* A plane that we found is not ours to remove. */
 	plane_close(&b->plane, b->plane.shared && !b->plane.is_succession);

@@ -198,8 +198,15 @@ int index_reuse(struct index *ix, const char *name, uint64_t size_max, uint64_t 
 		snprintf(why, why_size, "the index %s belongs to another user or is open to others", name);
 		goto fail;
 	}
-	if (st.st_size < (off_t)sizeof(struct abi_index) || map_head(ix, (uint64_t)st.st_size) ||
-		!head_is_sane(ix->head, (uint64_t)st.st_size, size_max, dram_size, cxl_size)) {
+	if (st.st_size >= (off_t)sizeof(struct abi_index)) {
+		r = map_head(ix, (uint64_t)st.st_size);
+		if (r) {
+			snprintf(why, why_size, "can't map the index %s: %s", name, strerror(-r));
+			goto fail;
+		}
+		r = -EUCLEAN;
+	}
+	if (!ix->head || !head_is_sane(ix->head, (uint64_t)st.st_size, size_max, dram_size, cxl_size)) {
 		snprintf(why, why_size,
 			"the index %s was made by another build, for other sizes, or is damaged", name);
 		if (ix->head)

@@ -108,44 +108,58 @@ static struct abi_plane *map_as(int fd, size_t size)
 }
 
 /* For those who still have a plane of another layout: nobody serves it any more. */
-static bool retire_old(int fd)
+static int retire_old(int fd, bool *is_one)
 {
 	struct abi_plane *plane = map_as(fd, HEAD_SIZE);
-	bool is_one = plane && plane->magic == ABI_MAGIC;
 
-	if (is_one) {
+	if (!plane)
+		return -errno;
+	*is_one = plane->magic == ABI_MAGIC;
+	if (*is_one) {
 		shared_u32_store_release(&plane->state, ABI_STATE_STOPPED);
 		shared_u64_store_release(&plane->epoch, UINT64_MAX);
 	}
-	if (plane)
-		munmap(plane, HEAD_SIZE);
-	return is_one;
+	munmap(plane, HEAD_SIZE);
+	return 0;
 }
 
-/* Map the plane under @object if it is ours and of this layout; if it is another's, retire it. */
-static struct abi_plane *map_old(const char *object, size_t size, bool *is_succession)
+static int map_found(int fd, size_t size, struct abi_plane **plane, bool *is_succession)
 {
-	struct abi_plane *plane = NULL;
 	struct stat st;
-	int fd = shm_open(object, O_RDWR | O_CLOEXEC, 0644);
+
+	if (fstat(fd, &st))
+		return -errno;
+	if (st.st_uid != geteuid() || (st.st_mode & 022) || st.st_size < (off_t)HEAD_SIZE)
+		return 0;
+	if ((size_t)st.st_size == size) {
+		*plane = map_as(fd, size);
+		if (!*plane)
+			return -errno;
+		*is_succession = true;
+		if ((*plane)->magic == ABI_MAGIC && (*plane)->version == ABI_VERSION &&
+			(*plane)->fingerprint == abi_fingerprint() && (*plane)->size == size)
+			return 0;
+		munmap(*plane, size);
+		*plane = NULL;
+	}
+	return retire_old(fd, is_succession);
+}
+
+/*
+ * Map the plane under @object if it is ours and of this layout; if it is another's, retire it. One
+ * that is there and can't be opened or mapped now must stay: whoever reads by it would never be told
+ * that the memory behind it is somebody else's.
+ */
+static int map_old(const char *object, size_t size, struct abi_plane **plane, bool *is_succession)
+{
+	int fd = shm_open(object, O_RDWR | O_CLOEXEC, 0644), r;
 
 	*is_succession = false;
 	if (fd < 0)
-		return NULL;
-	if (fstat(fd, &st) || st.st_uid != geteuid() || (st.st_mode & 022) ||
-		st.st_size < (off_t)HEAD_SIZE)
-		goto out;
-	if ((size_t)st.st_size == size)
-		plane = map_as(fd, size);
-	if (plane && (plane->magic != ABI_MAGIC || plane->version != ABI_VERSION ||
-			     plane->fingerprint != abi_fingerprint() || plane->size != size)) {
-		munmap(plane, size);
-		plane = NULL;
-	}
-	*is_succession = plane || retire_old(fd);
-out:
+		return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : 0;
+	r = map_found(fd, size, plane, is_succession);
 	close(fd);
-	return plane;
+	return r;
 }
 
 static int make_new(const char *object, size_t size, struct abi_plane **plane)
@@ -183,7 +197,12 @@ int plane_open(struct plane *p, const char *socket_path, unsigned n_sessions_max
 
 	size = (size + 4095) & ~(size_t)4095;
 	wire_object_name(p->name, WIRE_OBJECT_PLANE, object, sizeof(object));
-	plane = map_old(object, size, &p->is_succession);
+	r = map_old(object, size, &plane, &p->is_succession);
+	if (r) {
+		snprintf(why, why_size, "can't open the plane %s that is there: %s", object,
+			strerror(-r));
+		return r;
+	}
 	if (plane) {
 		epoch = shared_u64_load(&plane->epoch) + 1;
 	} else {
@@ -231,15 +250,14 @@ struct abi_session *plane_session_slot(struct plane *p)
 	return NULL;
 }
 
+/* Without a descriptor: they may be what ran out. */
 static bool is_there_and_ours(const char *object)
 {
-	int fd = shm_open(object, O_RDONLY | O_CLOEXEC, 0);
+	char path[96];
 	struct stat st;
-	bool is_ours = fd >= 0 && !fstat(fd, &st) && st.st_uid == geteuid();
 
-	if (fd >= 0)
-		close(fd);
-	return is_ours;
+	snprintf(path, sizeof(path), "/dev/shm%s", object);
+	return !lstat(path, &st) && st.st_uid == geteuid();
 }
 
 void plane_close(struct plane *p, bool unlink)

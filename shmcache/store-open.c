@@ -182,6 +182,16 @@ static int open_cold(struct store *s, const struct store_options *o, struct stor
 	return r;
 }
 
+/*
+ * What the machine lacks now says nothing about what is there: a broker that can't start leaves a cache
+ * to the next, one that starts empty has none to leave.
+ */
+static bool is_passing(int error)
+{
+	return error == -ENOMEM || error == -EMFILE || error == -ENFILE || error == -EAGAIN ||
+		error == -ENOSPC;
+}
+
 int store_open(struct store *s, const struct store_options *o, struct store_opened *opened, char *why,
 	size_t why_size)
 {
@@ -206,8 +216,8 @@ int store_open(struct store *s, const struct store_options *o, struct store_open
 		if (r)
 			snprintf(opened->cold_why, sizeof(opened->cold_why), "%s", why);
 	}
-	if (r == -ENOMEM && o->reuse)
-		goto out; /* no reason to throw away what is there */
+	if (o->reuse && is_passing(r))
+		goto out;
 	if (r) {
 		s->n_expiring = 0;
 		memset(&opened->recovery, 0, sizeof(opened->recovery));
