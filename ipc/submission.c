@@ -20,7 +20,7 @@ void submission_publish(struct abi_submission *slot, uint64_t position, const st
 	shared_u64_store(&slot->word[2], (uint64_t)s->value_size << 32 | s->staging_off);
 	shared_u64_store(&slot->word[3], s->argument);
 	shared_u64_store(&slot->word[4], s->group);
-	shared_u64_store(&slot->word[5], 0);
+	shared_u64_store(&slot->word[5], s->since_ms);
 	shared_u64_store(&slot->word[6], 0);
 	/* partner: the acquire in submission_is_there() */
 	shared_u64_store_release(&slot->word[7], position + 1);
@@ -45,10 +45,11 @@ enum abi_fault submission_snapshot(const struct abi_submission *slot, struct sub
 	s->value_size = (uint32_t)(raw_word[2] >> 32);
 	s->argument = raw_word[3];
 	s->group = raw_word[4];
+	s->since_ms = raw_word[5];
 
 	if (s->operation == ABI_OP_NONE || s->operation >= ABI_N_OPERATIONS)
 		return ABI_FAULT_OPERATION;
-	if ((raw_word[0] >> 8 & 0xff) || (raw_word[0] >> 40 & 0xff) || raw_word[5] || raw_word[6])
+	if ((raw_word[0] >> 8 & 0xff) || (raw_word[0] >> 40 & 0xff) || raw_word[6])
 		return ABI_FAULT_FIELD;
 	if ((s->flags & ~SUBMISSION_IF_ABSENT) || s->tier >= ABI_TIERS)
 		return ABI_FAULT_FIELD;

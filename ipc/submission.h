@@ -17,7 +17,7 @@
  *	word 2  | value_size:32 | staging_off:32 |
  *	word 3  | argument |
  *	word 4  | group |
- *	word 5  0
+ *	word 5  | when it was handed over, ms of CLOCK_MONOTONIC, or 0 |
  *	word 6  0
  *	word 7  sequence = ring position + 1
  */
@@ -34,6 +34,7 @@ struct submission {
 	uint64_t argument; /* PUT, RESERVE, TOUCH: ttl in ms; PIN: limit in ms; WRITE, COMMIT, ABORT:
 			    * the reservation */
 	uint64_t group;	   /* WRITE: offset in the value */
+	uint64_t since_ms; /* when it was handed over, coarse; for inspectors alone; 0: not told */
 };
 
 struct completion {
@@ -70,6 +71,12 @@ static inline int submission_is_there(const struct abi_submission *slot, uint64_
 static inline uint32_t submission_staging_off(const struct abi_submission *slot)
 {
 	return (uint32_t)shared_u64_load(&slot->word[2]);
+}
+
+/* When it was handed over: the client's word, for inspectors. */
+static inline uint64_t submission_since_ms(const struct abi_submission *slot)
+{
+	return shared_u64_load(&slot->word[5]);
 }
 
 /*

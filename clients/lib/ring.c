@@ -30,8 +30,12 @@
  *
  * One fence serves a whole batch of submissions, and a client that spins sleeps never.
  */
-void ring_push(struct ring *r, const struct submission *s)
+void ring_push(struct ring *r, struct submission *s)
 {
+	/* One look at the clock serves a batch. */
+	if (r->announced == r->submitted)
+		r->now_ms = deadline_clock_coarse_ms();
+	s->since_ms = r->now_ms;
 	submission_publish(&r->submission[r->submitted & (r->n_queue - 1)], r->submitted, s);
 	r->submitted++;
 }

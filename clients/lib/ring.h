@@ -20,6 +20,7 @@ struct ring {
 	uint32_t spin_ns; /* 0: don't spin */
 	uint64_t submitted, announced;
 	uint64_t taken, settled;
+	uint64_t now_ms; /* as of the first submission of a batch, for those who look from outside */
 	bool is_armed; /* need_wakeup is set */
 	uint32_t n_waits;
 	int doorbell;  /* the lane's */
@@ -37,8 +38,8 @@ static inline bool ring_has_room(const struct ring *r)
 	return ring_in_flight(r) < r->n_queue;
 }
 
-/* Write a submission; there must be room. The broker may not look before ring_announce(). */
-void ring_push(struct ring *r, const struct submission *s);
+/* Write a submission, and in it the time; there must be room. The broker may not look before ring_announce(). */
+void ring_push(struct ring *r, struct submission *s);
 
 /* See that the broker looks at what was pushed since the last time. Never blocks. */
 void ring_announce(struct ring *r);
