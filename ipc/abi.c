@@ -36,6 +36,8 @@ uint64_t abi_fingerprint(void)
 		ABI_N_COUNTERS,
 		ABI_N_GAUGES,
 		SHAPE(abi_session, attached_ms),
+		offsetof(struct abi_session, request_ino),
+		offsetof(struct abi_session, staging_size),
 		SHAPE(abi_plane, epoch),
 		offsetof(struct abi_plane, socket_path),
 		offsetof(struct abi_plane, gauge),

@@ -281,7 +281,10 @@ struct abi_session {
 	struct shared_u32 n_lanes, broken;
 	struct shared_u64 attached_ms;	  /* CLOCK_REALTIME */
 	struct shared_u64 pid_start_time; /* of /proc/PID/stat: tells a reused pid from the same */
-	uint8_t pad[ABI_APART - 48];
+	/* The two regions, as fstat() names them, and what struct abi_geometry begins with. */
+	struct shared_u64 region_dev, request_ino, response_ino;
+	struct shared_u32 lanes_max, n_queue, n_holds, n_log, staging_size;
+	uint8_t pad[ABI_APART - 92];
 };
 
 struct abi_plane {

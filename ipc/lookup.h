@@ -88,6 +88,15 @@ static inline bool lookup_record_matches(
 /* Copy a record's key (r->key_size bytes) to @key. The record must not be reclaimed meanwhile. */
 void lookup_record_key(const struct lookup *l, const struct abi_record *r, void *key);
 
+/* How many tail cells a record needs: its hints, if it has some, and the key beyond its own line. */
+static inline unsigned lookup_n_tails(const struct abi_record *r)
+{
+	size_t bytes = (r->flags & ABI_RECORD_HINTS ? sizeof(struct abi_hints) : 0) +
+		(r->key_size > ABI_KEY_INLINE ? r->key_size - ABI_KEY_INLINE : 0);
+
+	return (unsigned)((bytes + ABI_TAIL_BYTES - 1) / ABI_TAIL_BYTES);
+}
+
 /* The hints of a record, zeroes where it has none. */
 void lookup_record_hints(
 	const struct lookup *l, const struct abi_record *r, struct abi_hints *hints);

@@ -212,6 +212,7 @@ static void directory_fill(struct session *s, uint64_t start_time)
 	shared_u32_store(&d->broken, 0);
 	shared_u64_store(&d->attached_ms, (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000);
 	shared_u64_store(&d->pid_start_time, start_time);
+	session_tell_regions(s);
 	/* partner: the acquire of whoever reads the directory */
 	shared_u64_store_release(&d->id, s->id);
 }
@@ -297,6 +298,7 @@ static void welcome(struct broker *b, struct handshake *h, enum wire_role role)
 						     "or descriptors");
 		return;
 	}
+	s->kept = fds;
 	s->id = ++b->next_session;
 	s->pid = h->peer.pid;
 	s->uid = h->peer.uid;
@@ -315,8 +317,6 @@ static void welcome(struct broker *b, struct handshake *h, enum wire_role role)
 		if (r)
 			session_end(b, s);
 	}
-	close(fds.request);
-	close(fds.response);
 }
 
 static void hello(struct broker *b, struct handshake *h, const struct wire_hello *hello)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "shmcache/session.h"
@@ -65,7 +66,7 @@ int session_new(struct session **out, const struct config *config, struct sessio
 	if (!s)
 		return -ENOMEM;
 	s->config = config;
-	s->socket.fd = s->death.fd = -1;
+	s->socket.fd = s->death.fd = s->kept.request = s->kept.response = -1;
 	s->geometry.n_lanes = config->session.lanes;
 	s->geometry.n_queue = config->session.queue;
 	s->geometry.n_holds = config->session.holds;
@@ -119,6 +120,10 @@ void session_free(struct session *s)
 		munmap(s->request, s->request_size);
 	if (s->response)
 		munmap(s->response, s->response_size);
+	if (s->kept.request >= 0)
+		close(s->kept.request);
+	if (s->kept.response >= 0)
+		close(s->kept.response);
 	if (s->socket.fd >= 0)
 		close(s->socket.fd);
 	if (s->death.fd >= 0)
@@ -127,6 +132,25 @@ void session_free(struct session *s)
 	free(s->reservation);
 	free(s->pin);
 	free(s);
+}
+
+void session_tell_regions(const struct session *s)
+{
+	const struct abi_geometry *g = &s->geometry;
+	struct abi_session *d = s->directory;
+	struct stat request = {0}, response = {0};
+
+	/* Memory of ours: neither can fail. Both are on the kernel's own tmpfs. */
+	(void)fstat(s->kept.request, &request);
+	(void)fstat(s->kept.response, &response);
+	shared_u64_store(&d->region_dev, request.st_dev);
+	shared_u64_store(&d->request_ino, request.st_ino);
+	shared_u64_store(&d->response_ino, response.st_ino);
+	shared_u32_store(&d->lanes_max, g->n_lanes);
+	shared_u32_store(&d->n_queue, g->n_queue);
+	shared_u32_store(&d->n_holds, g->n_holds);
+	shared_u32_store(&d->n_log, g->n_log);
+	shared_u32_store(&d->staging_size, g->staging_size);
 }
 
 int session_lane_open(struct session *s, struct lane **out, int *client_end)

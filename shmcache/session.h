@@ -66,6 +66,11 @@ struct session_pin {
 #define SO_PASSRIGHTS 83 /* Linux 6.16 */
 #endif
 
+/* The two regions, as they go to the client. */
+struct session_descriptors {
+	int request, response;
+};
+
 struct session {
 	/* Set at the start, constant. */
 	uint64_t id;
@@ -79,6 +84,7 @@ struct session {
 	size_t request_size, response_size;
 	struct lane *lane; /* geometry.n_lanes */
 	struct abi_session *directory;
+	struct session_descriptors kept; /* of the regions: an inspector gets at them through /proc */
 	struct worker *worker;
 
 	/* The control thread's. */
@@ -99,16 +105,14 @@ struct session {
 	struct session *inbox_next;	/* on its way out */
 };
 
-/* The two descriptors that the client gets; the caller closes them. */
-struct session_descriptors {
-	int request, response;
-};
-
 /*
  * Make a session with its sealed regions. 0 or a negative errno. The sockets are the caller's to
- * fill in; session_free() closes them.
+ * fill in, and so is @kept, from @fds; session_free() closes them.
  */
 int session_new(struct session **out, const struct config *config, struct session_descriptors *fds);
+
+/* Tell in the session's line of the directory where its regions are, and how they are laid out. */
+void session_tell_regions(const struct session *s);
 
 /* Unmap and free; what it held of the store must have been given back. */
 void session_free(struct session *s);

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -353,6 +354,33 @@ static void test_knocking_without_end(void **state)
 
 /* --- too many -------------------------------------------------------------------------------------- */
 
+/* The directory says which memory is the session's: an inspector finds it by that. */
+static void test_directory(void **state)
+{
+	const struct abi_session *line = NULL;
+	struct stat request, response;
+	struct raw_client c;
+	uint32_t i;
+
+	(void)state;
+	assert_int_equal(raw_attach(&c, broker.run.name, WIRE_ROLE_NONE), 0);
+	for (i = 0; i < c.plane->n_sessions_max && !line; i++)
+		if (shared_u64_load_acquire(&c.plane->session[i].id) == c.welcome.session)
+			line = &c.plane->session[i];
+	assert_non_null(line);
+	assert_int_equal(fstat(c.fd[RAW_REQUEST], &request), 0);
+	assert_int_equal(fstat(c.fd[RAW_RESPONSE], &response), 0);
+	assert_int_equal(shared_u64_load(&line->region_dev), request.st_dev);
+	assert_int_equal(shared_u64_load(&line->request_ino), request.st_ino);
+	assert_int_equal(shared_u64_load(&line->response_ino), response.st_ino);
+	assert_int_equal(shared_u32_load(&line->lanes_max), c.welcome.n_lanes);
+	assert_int_equal(shared_u32_load(&line->n_queue), c.welcome.n_queue);
+	assert_int_equal(shared_u32_load(&line->n_holds), c.welcome.n_holds);
+	assert_int_equal(shared_u32_load(&line->n_log), c.welcome.n_log);
+	assert_int_equal(shared_u32_load(&line->staging_size), c.welcome.staging_size);
+	raw_detach(&c);
+}
+
 static void test_lane_storm(void **state)
 {
 	struct raw_client c, other;
@@ -368,7 +396,7 @@ static void test_lane_storm(void **state)
 		assert_int_equal(raw_lane_open(&c, &lane), 0);
 	for (i = 0; i < 2000; i++)
 		assert_int_equal(raw_lane_open(&c, &lane), ABI_STATUS_QUOTA);
-	assert_in_range(system_fd_count(broker.run.proc.pid), before, before + 2 + N_LANES);
+	assert_in_range(system_fd_count(broker.run.proc.pid), before, before + 4 + N_LANES);
 	assert_int_equal(raw_ping(&c, &c.lane[0]), ABI_STATUS_OK);
 	assert_int_equal(raw_ping(&other, others), ABI_STATUS_OK);
 	raw_detach(&c);
@@ -388,7 +416,7 @@ static void test_lane_storm_unread(void **state)
 
 	(void)state;
 	assert_int_equal(raw_attach(&other, broker.run.name, WIRE_ROLE_NONE), 0);
-	before += 2; /* the other's connection and process */
+	before += 4; /* the other's connection, process and regions */
 	broken = raw_counter(&other, ABI_COUNTER_SESSIONS_BROKEN);
 	assert_int_equal(raw_attach(&c, broker.run.name, WIRE_ROLE_NONE), 0);
 	for (i = 0; i < 100000; i++) {
@@ -528,6 +556,7 @@ int main(void)
 		cmocka_unit_test(test_hello_with_descriptors),
 		cmocka_unit_test(test_silent_connections),
 		cmocka_unit_test(test_knocking_without_end),
+		cmocka_unit_test(test_directory),
 		cmocka_unit_test(test_lane_storm),
 		cmocka_unit_test(test_lane_storm_unread),
 		cmocka_unit_test(test_nonsense_in_session),
