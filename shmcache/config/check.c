@@ -28,6 +28,11 @@ static bool shares_exceed_tier(const struct config *c)
 	return c->session.reserved_percent + c->session.pinned_percent > 100;
 }
 
+static bool demotes_upwards(const struct config *c)
+{
+	return c->cxl.demote_to_percent > c->cxl.demote_at_percent;
+}
+
 static const struct contradiction {
 	struct {
 		const char *section, *name;
@@ -43,6 +48,8 @@ static const struct contradiction {
 		"name more CPUs"},
 	{{{"session", "reserved_max"}, {"session", "pinned_max"}}, shares_exceed_tier,
 		"both are shares of one tier and exceed 100% together; lower one of them"},
+	{{{"cxl", "demote_to"}, {"cxl", "demote_at"}}, demotes_upwards,
+		"moving values away makes the tier no fuller; lower demote_to or raise demote_at"},
 };
 
 static unsigned index_of(const struct key *key)

@@ -40,6 +40,15 @@ enum config_huge_pages {
 	CONFIG_HUGE_PAGES_ADVISE, /* madvise(MADV_HUGEPAGE) */
 };
 
+/* What the CXL tier lies on. */
+enum config_backend {
+	CONFIG_BACKEND_AUTO,   /* what the machine has; see docs/configuration.md */
+	CONFIG_BACKEND_DEVDAX, /* a device /dev/daxX.Y */
+	CONFIG_BACKEND_NUMA,   /* shared memory on a node without CPUs */
+	CONFIG_BACKEND_SHM,    /* plain shared memory stands in */
+	CONFIG_BACKEND_OFF,    /* no such tier */
+};
+
 enum config_poll {
 	CONFIG_POLL_ADAPTIVE, /* spin for broker.spin, then sleep */
 	CONFIG_POLL_BUSY,     /* never sleep */
@@ -75,6 +84,18 @@ struct config {
 		enum config_huge_pages huge_pages;
 		unsigned reserve_threads; /* 0: one per CPU */
 	} dram;
+	struct {
+		enum config_backend backend;
+		uint64_t size;			    /* 0: what the backend suggests */
+		char device[CONFIG_PATH_MAX + 1];   /* empty: the first that fits */
+		int node;			    /* -1: the first without CPUs */
+		uint64_t threshold;		    /* 0: none (key: size_threshold) */
+		char policy[CONFIG_POLICY_MAX + 1]; /* empty: as eviction.policy */
+		unsigned demote_at_percent;	    /* of the DRAM tier in use (key: demote_at) */
+		unsigned demote_to_percent;	    /* 0: 5 less than that (key: demote_to) */
+		unsigned promote_after;		    /* hits; 0: never */
+		uint64_t promote_rate;		    /* bytes a second; 0: no limit */
+	} cxl;
 	struct {
 		uint64_t size_max; /* multiple of 4096; 0: as dram.size */
 	} index;

@@ -22,6 +22,7 @@
 #define PAGE 4096
 
 static const char *const huge_pages[] = {"off", "advise", NULL};
+static const char *const backends[] = {"auto", "devdax", "numa", "shm", "off", NULL};
 static const char *const polls[] = {"adaptive", "busy", "sleep", NULL};
 static const char *const roles[] = {"none", "reader", "stager", "writer", NULL};
 static const char *const levels[] = {"error", "warning", "info", "debug", NULL};
@@ -57,6 +58,46 @@ const struct key keys[] = {
 	{"dram", "reserve_threads", KEY_COUNT, FIELD(dram.reserve_threads), .min = 1,
 		.max = 1024, .zero = "one per CPU", .value = "0",
 		.help = "How many threads reserve the memory at start."},
+
+	{"cxl", "backend", KEY_CHOICE, FIELD(cxl.backend), .choices = backends, .value = "auto",
+		.help = "What the second tier lies on: a device /dev/daxX.Y, shared memory on a "
+			"NUMA node without CPUs, or plain shared memory that stands in for CXL. "
+			"auto takes the first of them that the machine has, but the stand-in "
+			"only where size is set; see shmcached --probe."},
+	{"cxl", "size", KEY_SIZE, FIELD(cxl.size), .min = MIB, .max = 256 * GIB,
+		.multiple = PAGE,
+		.zero = "all of a device, half of what is free on a node, as much as dram.size "
+			"of the stand-in",
+		.value = "0",
+		.help = "The memory for values in the second tier. On a device it is rounded down "
+			"to the device's alignment, elsewhere to pages of 4 KiB."},
+	{"cxl", "device", KEY_PATH, FIELD(cxl.device), .max = CONFIG_PATH_MAX,
+		.zero = "the first that fits", .value = "",
+		.help = "The device, such as /dev/dax0.0. What is on it is lost, unless this "
+			"cache wrote it. auto leaves alone what is persistent memory or holds "
+			"another cache; what is named here is taken."},
+	{"cxl", "node", KEY_INT, FIELD(cxl.node), .min = -1, .max = 1023, .value = "-1",
+		.help = "The NUMA node; -1 is the first that has memory and no CPUs."},
+	{"cxl", "size_threshold", KEY_SIZE, FIELD(cxl.threshold), .min = 1, .max = GIB,
+		.zero = "none", .value = "0",
+		.help = "Values of this size and larger go to the second tier first, where the "
+			"client does not say otherwise."},
+	{"cxl", "policy", KEY_NAME, FIELD(cxl.policy), .max = CONFIG_POLICY_MAX,
+		.zero = "that of [eviction]", .value = "",
+		.help = "Which entries of the second tier go first when it is full."},
+	{"cxl", "demote_at", KEY_PERCENT, FIELD(cxl.demote_at_percent), .min = 1, .max = 100,
+		.value = "95%",
+		.help = "How full the DRAM tier is when values begin to move to the second tier "
+			"ahead of need."},
+	{"cxl", "demote_to", KEY_PERCENT, FIELD(cxl.demote_to_percent), .min = 1, .max = 100,
+		.zero = "5% less than demote_at", .value = "0",
+		.help = "How full the DRAM tier is when that ends."},
+	{"cxl", "promote_after", KEY_COUNT, FIELD(cxl.promote_after), .min = 1, .max = 1000,
+		.zero = "never", .value = "2",
+		.help = "After how many hits a value of the second tier moves to DRAM."},
+	{"cxl", "promote_rate", KEY_SIZE, FIELD(cxl.promote_rate), .min = MIB,
+		.max = 1024 * GIB, .zero = "no limit", .value = "256MiB",
+		.help = "How many bytes may be moved so in a second."},
 
 	{"index", "size_max", KEY_SIZE, FIELD(index.size_max), .min = MIB, .max = 256 * GIB,
 		.multiple = PAGE, .zero = "as much as dram.size", .value = "0",

@@ -107,7 +107,7 @@ static void random_configurations_read_back(void **state)
 	char key[64], value[64];
 
 	(void)state;
-	for (int i = 0; i < 500; i++) {
+	for (int i = 0; i < 1000; i++) {
 		config_init(&c);
 		for (const struct key *k = keys; k < keys + n_keys; k++) {
 			random = random * 1664525u + 1013904223u;
