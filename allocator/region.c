@@ -99,7 +99,7 @@ static int options_check(const struct region_options *opt, const struct region_w
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	size_t len = opt->name ? strlen(opt->name) : 0;
 
-	if (opt->kind >= REGION_N_KINDS) {
+	if (opt->kind >= REGION_N_KINDS || !region_kinds[opt->kind]) {
 		region_why_add(why, "unknown kind of region %d", (int)opt->kind);
 		return -EINVAL;
 	}

@@ -15,6 +15,7 @@ struct region;
 
 enum region_kind {
 	REGION_SHM,	/* a POSIX shared memory object; on a NUMA node or any */
+	REGION_DEVDAX,	/* a device of directly mapped memory, /dev/daxX.Y */
 	REGION_N_KINDS,
 };
 
@@ -41,8 +42,9 @@ struct region_options {
 	enum region_kind kind;
 	enum region_mode mode;
 	const char *name;	/* "/kv0.dram": one slash, in front */
+	const char *device;	/* DEVDAX alone: "/dev/dax0.0" */
 	uint64_t size;		/* a multiple of the page size, not 0 */
-	int node;		/* NUMA node, -1: any */
+	int node;		/* SHM alone: NUMA node, -1: any */
 	bool huge;		/* try for huge pages */
 	unsigned int n_threads;	/* that reserve pages; 0: as the CPUs suggest */
 };

@@ -29,6 +29,7 @@ uint64_t abi_fingerprint(void)
 		SHAPE(abi_index, n_buckets),
 		offsetof(struct abi_index, bucket_off),
 		offsetof(struct abi_index, dram_size),
+		offsetof(struct abi_index, cxl_identity),
 		SHAPE(abi_worker, counter),
 		SHAPE(abi_histogram, sum_ns),
 		offsetof(struct abi_worker, request),

@@ -132,7 +132,8 @@ struct abi_index {
 	uint64_t bucket_off, overflow_off, cell_off;
 	uint64_t n_buckets_max, n_overflow_max, n_cells_max;
 	uint64_t dram_size, cxl_size; /* of the tiers that the records point into */
-	uint8_t pad0[ABI_APART - 96];
+	uint64_t cxl_identity[2];     /* what the CXL tier's device carries; 0: it is none */
+	uint8_t pad0[ABI_APART - 112];
 	struct shared_u64 n_buckets;
 	struct shared_u64 n_buckets_backed, n_overflow_backed, n_cells_backed;
 	uint8_t pad1[ABI_APART - 32];

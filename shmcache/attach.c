@@ -240,17 +240,23 @@ static bool enlist(struct broker *b, struct session *s)
 	return s->directory != NULL;
 }
 
+static int tier_descriptor(const struct region *region, uint32_t role)
+{
+	return role == WIRE_ROLE_WRITER ? region_fd(region) : region_fd_readonly(region);
+}
+
 static int send_welcome(struct broker *b, struct session *s, const struct session_descriptors *fds)
 {
-	struct region *dram = b->store.tier[ABI_TIER_DRAM].region;
+	struct region *cxl = b->store.tier[ABI_TIER_CXL].region;
 	const struct abi_geometry *g = &s->geometry;
 	struct wire_welcome message = {
 		.session = s->id,
 		.epoch = shared_u64_load(&b->plane.shared->epoch),
 		.index_size = b->store.index.head->size,
 		.dram_size = b->store.tier[ABI_TIER_DRAM].size,
+		.cxl_size = b->store.tier[ABI_TIER_CXL].size,
 		.role = s->role,
-		.n_descriptors = 4,
+		.n_descriptors = cxl ? 5 : 4,
 		.n_lanes = g->n_lanes,
 		.n_queue = g->n_queue,
 		.n_holds = g->n_holds,
@@ -261,10 +267,12 @@ static int send_welcome(struct broker *b, struct session *s, const struct sessio
 		b->store.index.read_fd,
 		fds->request,
 		fds->response,
-		s->role == WIRE_ROLE_WRITER ? region_fd(dram) : region_fd_readonly(dram),
+		tier_descriptor(b->store.tier[ABI_TIER_DRAM].region, s->role),
+		cxl ? tier_descriptor(cxl, s->role) : -1,
 	};
 
-	return wire_send(s->socket.fd, WIRE_WELCOME, &message, sizeof(message), descriptors, 4);
+	return wire_send(s->socket.fd, WIRE_WELCOME, &message, sizeof(message), descriptors,
+		message.n_descriptors);
 }
 
 /* Watch connection and process. The handshake's descriptor becomes the session's. */

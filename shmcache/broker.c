@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "ipc/wire.h"
+#include "shmcache/backend.h"
 #include "shmcache/broker.h"
 #include "shmcache/guard.h"
 
@@ -220,8 +221,10 @@ static void raise_descriptor_limit(void)
 
 static void log_opened(struct broker *b, const struct store_opened *o)
 {
-	if (o->lacks[0])
-		log_warning(b->log, "dram-lacks", LOG_STR("why", o->lacks));
+	if (o->lacks[ABI_TIER_DRAM][0])
+		log_warning(b->log, "dram-lacks", LOG_STR("why", o->lacks[ABI_TIER_DRAM]));
+	if (o->lacks[ABI_TIER_CXL][0])
+		log_warning(b->log, "cxl-lacks", LOG_STR("why", o->lacks[ABI_TIER_CXL]));
 	if (o->warm)
 		log_info(b->log, "warm-start", LOG_U64("entries", o->recovery.n_found),
 			LOG_U64("dropped", o->recovery.n_dropped));
@@ -241,24 +244,41 @@ static int open_store(struct broker *b, char *why, size_t why_size)
 {
 	struct abi_worker *control = &b->plane.shared->worker[ABI_CONTROL];
 	const struct config *c = b->config;
-	char index[64], dram[64];
+	const char *policy = c->eviction.policy[0] ? c->eviction.policy : NULL;
+	char index[64], dram[64], cxl[64];
 	struct store_options options = {
 		.index_name = index,
-		.dram_name = dram,
-		.dram_size = c->dram.size,
 		.index_size_max = c->index.size_max,
-		.policy = c->eviction.policy[0] ? c->eviction.policy : NULL,
 		.batch = c->eviction.batch,
-		.node = c->dram.node,
-		.huge_pages = c->dram.huge_pages == CONFIG_HUGE_PAGES_ADVISE,
-		.reserve_threads = c->dram.reserve_threads,
+		.tier[ABI_TIER_DRAM] = {
+			.policy = policy,
+			.region = {
+				.kind = REGION_SHM,
+				.name = dram,
+				.size = c->dram.size,
+				.node = c->dram.node,
+				.huge = c->dram.huge_pages == CONFIG_HUGE_PAGES_ADVISE,
+				.n_threads = c->dram.reserve_threads,
+			},
+		},
 	};
 	struct store_opened opened;
+	struct backend backend;
 	bool is_left;
 	int r;
 
 	wire_object_name(c->cache.name, WIRE_OBJECT_INDEX, index, sizeof(index));
 	wire_object_name(c->cache.name, WIRE_OBJECT_DRAM, dram, sizeof(dram));
+	wire_object_name(c->cache.name, WIRE_OBJECT_CXL, cxl, sizeof(cxl));
+	r = backend_choose(&backend, c, cxl);
+	if (r) {
+		snprintf(why, why_size, "%s", backend.why);
+		return r;
+	}
+	options.tier[ABI_TIER_CXL] = (struct store_tier_options){
+		.region = backend.region,
+		.policy = c->cxl.policy[0] ? c->cxl.policy : policy,
+	};
 	/*
 	 * Only if those who may still read there could be told that their broker is gone: else they
 	 * would go on reading, by holds that nobody honours.
@@ -280,6 +300,8 @@ static int open_store(struct broker *b, char *why, size_t why_size)
 	store_count(control, ABI_COUNTER_RECOVER_DROPPED, opened.recovery.n_dropped);
 	store_gauges(&b->store, b->plane.shared);
 	log_opened(b, &opened);
+	log_info(b->log, "cxl", LOG_STR("backend", backend_name(backend.kind)),
+		LOG_U64("size", b->store.tier[ABI_TIER_CXL].size), LOG_STR("why", backend.why));
 	return 0;
 }
 

@@ -78,18 +78,20 @@ static bool policy_is_known(const char *name)
 	return false;
 }
 
-static void check_policy(const struct config *config)
+static void check_policy(const struct config *config, const char *section, const char *policy)
 {
-	unsigned i, at = config_set_at(config, "eviction.policy");
+	char key[32];
+	unsigned i, at;
 
-	if (policy_is_known(config->eviction.policy))
+	if (policy_is_known(policy))
 		return;
+	snprintf(key, sizeof(key), "%s.policy", section);
+	at = config_set_at(config, key);
 	if (at < CONFIG_SET_BY_OPTION)
 		fprintf(stderr, "%s:%u: ", config->file, at);
 	else
 		fprintf(stderr, "option -o: ");
-	fprintf(stderr, "[eviction] policy = %s: there is no such policy; there are:",
-		config->eviction.policy);
+	fprintf(stderr, "[%s] policy = %s: there is no such policy; there are:", section, policy);
 	for (i = 0; policy_names(i); i++)
 		fprintf(stderr, " %s", policy_names(i));
 	fprintf(stderr, "\n");
@@ -146,7 +148,8 @@ static void parse(int argc, char **argv, struct config *config, struct options *
 		set_option(config, sets[i], &errors);
 	if (config_check(config, &errors))
 		fail_config(&errors);
-	check_policy(config);
+	check_policy(config, "eviction", config->eviction.policy);
+	check_policy(config, "cxl", config->cxl.policy);
 }
 
 int main(int argc, char **argv)

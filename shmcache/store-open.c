@@ -26,7 +26,7 @@ static int by_offset(const void *a, const void *b)
 
 static bool is_within(const struct store *s, const struct abi_record *r)
 {
-	return r->tier == ABI_TIER_DRAM && r->value_size && r->value_size <= ABI_VALUE_SIZE_MAX &&
+	return r->tier < ABI_TIERS && r->value_size && r->value_size <= ABI_VALUE_SIZE_MAX &&
 		r->value_off % ABI_VALUE_ALIGN == 0 && r->value_off < s->tier[r->tier].size &&
 		r->value_size <= s->tier[r->tier].size - r->value_off;
 }
@@ -76,46 +76,67 @@ static int restore_blocks(struct store *s, struct store_opened *opened)
 	return 0;
 }
 
-static int open_region(struct store *s, const struct store_options *o, enum region_mode mode,
-	struct store_opened *opened, char *why, size_t why_size)
+static int open_region(struct store *s, const struct store_options *o, unsigned number,
+	enum region_mode mode, struct store_opened *opened, char *why, size_t why_size)
 {
-	struct region_options options = {
-		.kind = REGION_SHM,
-		.mode = mode,
-		.name = o->dram_name,
-		.size = o->dram_size,
-		.node = o->node,
-		.huge = o->huge_pages,
-		.n_threads = o->reserve_threads,
-	};
-	struct tier *tier = &s->tier[ABI_TIER_DRAM];
-	int r = region_open(&tier->region, &options, why, why_size);
+	struct region_options options = o->tier[number].region;
+	struct tier *tier = &s->tier[number];
+	int r;
 
+	options.mode = mode;
+	r = region_open(&tier->region, &options, why, why_size);
 	if (r > 0)
 		return -EUCLEAN;
 	if (r)
 		return r;
 	if (region_lacks(tier->region))
-		snprintf(opened->lacks, sizeof(opened->lacks), "%s", why);
+		snprintf(opened->lacks[number], sizeof(opened->lacks[number]), "%s", why);
 	tier->base = region_base(tier->region);
 	tier->size = region_size(tier->region);
 	return 0;
 }
 
-static int open_books(struct store *s, const struct store_options *o, char *why, size_t why_size)
+static bool has_tier(const struct store_options *o, unsigned number)
 {
-	struct tier *tier = &s->tier[ABI_TIER_DRAM];
-	size_t limbo = s->index.head->n_cells_max * sizeof(*s->limbo.cell);
-	int r;
+	return o->tier[number].region.size != 0;
+}
 
-	r = block_allocator_new(&tier->blocks, tier->size);
+static int open_regions(struct store *s, const struct store_options *o, enum region_mode mode,
+	struct store_opened *opened, char *why, size_t why_size)
+{
+	unsigned i;
+	int r = 0;
+
+	for (i = 0; i < ABI_TIERS && !r; i++)
+		if (has_tier(o, i))
+			r = open_region(s, o, i, mode, opened, why, why_size);
+	return r;
+}
+
+static int open_tier_books(struct store *s, struct tier *tier, const char *policy, char *why,
+	size_t why_size)
+{
+	int r = block_allocator_new(&tier->blocks, tier->size);
+
 	if (!r)
-		r = policy_new(&tier->policy, o->policy, tier->size,
+		r = policy_new(&tier->policy, policy, tier->size,
 			(uint32_t)s->index.head->n_cells_max);
 	if (r == -ENOENT)
-		snprintf(why, why_size, "there is no eviction policy \"%s\"", o->policy);
+		snprintf(why, why_size, "there is no eviction policy \"%s\"", policy);
 	else if (r)
 		snprintf(why, why_size, "no memory for the books: %s", strerror(-r));
+	return r;
+}
+
+static int open_books(struct store *s, const struct store_options *o, char *why, size_t why_size)
+{
+	size_t limbo = s->index.head->n_cells_max * sizeof(*s->limbo.cell);
+	unsigned i;
+	int r = 0;
+
+	for (i = 0; i < ABI_TIERS && !r; i++)
+		if (has_tier(o, i))
+			r = open_tier_books(s, &s->tier[i], o->tier[i].policy, why, why_size);
 	if (r)
 		return r;
 	s->limbo.cell = mmap(NULL, limbo, PROT_READ | PROT_WRITE,
@@ -130,16 +151,18 @@ static int open_books(struct store *s, const struct store_options *o, char *why,
 
 static void close_parts(struct store *s, bool unlink)
 {
-	struct tier *tier = &s->tier[ABI_TIER_DRAM];
+	struct tier *tier;
 
 	if (s->limbo.cell)
 		munmap(s->limbo.cell, s->index.head->n_cells_max * sizeof(*s->limbo.cell));
-	policy_free(tier->policy);
-	block_allocator_free(tier->blocks);
-	region_close(tier->region, unlink);
+	for (tier = s->tier; tier < s->tier + ABI_TIERS; tier++) {
+		policy_free(tier->policy);
+		block_allocator_free(tier->blocks);
+		region_close(tier->region, unlink);
+	}
 	if (s->index.head)
 		index_close(&s->index, unlink);
-	memset(tier, 0, sizeof(*tier));
+	memset(s->tier, 0, sizeof(s->tier));
 	memset(&s->limbo, 0, sizeof(s->limbo));
 }
 
@@ -148,12 +171,13 @@ static int open_warm(struct store *s, const struct store_options *o, struct stor
 {
 	int r;
 
-	r = index_reuse(&s->index, o->index_name, o->index_size_max, o->dram_size, 0, why, why_size);
+	r = index_reuse(&s->index, o->index_name, o->index_size_max, o->tier[ABI_TIER_DRAM].region.size,
+		o->tier[ABI_TIER_CXL].region.size, why, why_size);
 	if (r)
 		return r;
 	r = index_recover(&s->index, &opened->recovery, why, why_size);
 	if (!r)
-		r = open_region(s, o, REGION_REUSE, opened, why, why_size);
+		r = open_regions(s, o, REGION_REUSE, opened, why, why_size);
 	if (!r)
 		r = open_books(s, o, why, why_size);
 	if (!r)
@@ -166,14 +190,18 @@ static int open_warm(struct store *s, const struct store_options *o, struct stor
 static int open_cold(struct store *s, const struct store_options *o, struct store_opened *opened,
 	char *why, size_t why_size)
 {
+	unsigned i;
 	int r;
 
 	/* Whoever still maps the old objects keeps them; under the names there is new memory. */
 	region_unlink(o->index_name);
-	region_unlink(o->dram_name);
-	r = open_region(s, o, REGION_CREATE, opened, why, why_size);
+	for (i = 0; i < ABI_TIERS; i++)
+		if (o->tier[i].region.name)
+			region_unlink(o->tier[i].region.name);
+	r = open_regions(s, o, REGION_CREATE, opened, why, why_size);
 	if (!r)
-		r = index_create(&s->index, o->index_name, o->index_size_max, o->dram_size, 0, why,
+		r = index_create(&s->index, o->index_name, o->index_size_max,
+			o->tier[ABI_TIER_DRAM].region.size, o->tier[ABI_TIER_CXL].region.size, why,
 			why_size);
 	if (!r)
 		r = open_books(s, o, why, why_size);

@@ -65,16 +65,17 @@ struct store {
 	uint8_t round;
 };
 
-struct store_options {
-	const char *index_name; /* shared memory names */
-	const char *dram_name;
-	uint64_t dram_size;
-	uint64_t index_size_max;
+/* What a tier lies on. The region's mode is the store's to choose; of size 0: there is no such tier. */
+struct store_tier_options {
+	struct region_options region;
 	const char *policy; /* NULL: the default */
+};
+
+struct store_options {
+	const char *index_name; /* of shared memory */
+	uint64_t index_size_max;
+	struct store_tier_options tier[ABI_TIERS];
 	unsigned batch;
-	int node;
-	bool huge_pages;
-	unsigned reserve_threads;
 	bool reuse; /* serve what a former broker left, where it can be served */
 };
 
@@ -82,7 +83,7 @@ struct store_options {
 struct store_opened {
 	bool warm;
 	char cold_why[256]; /* reuse was asked for, and this was in the way; else empty */
-	char lacks[256];    /* of the region: asked for and not got; else empty */
+	char lacks[ABI_TIERS][256]; /* of the regions: asked for and not got; else empty */
 	struct index_recovery recovery;
 	uint64_t n_overlapping;
 };

@@ -53,9 +53,13 @@ static void nothing_logged(void *context, struct abi_worker *w)
 
 static void open_store(struct store *s, bool reuse, struct store_opened *opened)
 {
-	struct store_options options = {.index_name = index_name, .dram_name = dram_name,
-		.dram_size = DRAM_SIZE, .index_size_max = INDEX_SIZE_MAX, .batch = 4, .node = -1,
-		.reserve_threads = 1, .reuse = reuse};
+	struct store_options options = {
+		.index_name = index_name,
+		.index_size_max = INDEX_SIZE_MAX,
+		.tier[ABI_TIER_DRAM].region = {.name = dram_name, .size = DRAM_SIZE, .node = -1, .n_threads = 1},
+		.batch = 4,
+		.reuse = reuse,
+	};
 	char why[512];
 
 	s->sessions.scan_holds = nothing_held;

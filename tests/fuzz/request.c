@@ -90,9 +90,12 @@ static void drain_logs(void *context, struct abi_worker *w)
 static void open_store(void)
 {
 	char index[64], dram[64], why[256];
-	struct store_options options = {.index_name = index, .dram_name = dram,
-		.dram_size = 1 << 20, .index_size_max = 512 << 10, .batch = 4, .node = -1,
-		.reserve_threads = 1};
+	struct store_options options = {
+		.index_name = index,
+		.index_size_max = 512 << 10,
+		.tier[ABI_TIER_DRAM].region = {.name = dram, .size = 1 << 20, .node = -1, .n_threads = 1},
+		.batch = 4,
+	};
 	struct store_opened opened;
 
 	rcu_register_thread();

@@ -46,12 +46,14 @@ void rig_init(struct rig *rig, uint64_t dram_size, uint64_t index_size_max)
 	rig_name(rig->dram_name, sizeof(rig->dram_name), "dram");
 	rig->options = (struct store_options){
 		.index_name = rig->index_name,
-		.dram_name = rig->dram_name,
-		.dram_size = dram_size,
 		.index_size_max = index_size_max,
 		.batch = 32,
-		.node = -1,
-		.reserve_threads = 1,
+		.tier[ABI_TIER_DRAM].region = {
+			.name = rig->dram_name,
+			.size = dram_size,
+			.node = -1,
+			.n_threads = 1,
+		},
 	};
 	rig->store.sessions = (struct store_sessions){scan_holds, drain_logs, rig};
 }

@@ -135,7 +135,7 @@ static void test_cold(void **state)
 	/* Index and tier of other sizes. */
 	rig.options.index_size_max = 2 * MIB;
 	assert_cold(rig.index_name);
-	rig.options.dram_size = 16 * MIB;
+	rig.options.tier[ABI_TIER_DRAM].region.size = 16 * MIB;
 	assert_cold(rig.index_name);
 	/* The tier is gone, or cut short; then the index. */
 	assert_int_equal(shm_unlink(rig.dram_name), 0);
@@ -160,17 +160,17 @@ static void test_cold(void **state)
 static void test_bad_options(void **state)
 {
 	(void)state;
-	rig.options.policy = "none-such";
+	rig.options.tier[ABI_TIER_DRAM].policy = "none-such";
 	assert_int_equal(rig_try_open(&rig, false), -ENOENT);
 	assert_non_null(strstr(rig.why, "none-such"));
 	assert_int_equal(rig_leftovers(), 0);
-	rig.options.policy = NULL;
+	rig.options.tier[ABI_TIER_DRAM].policy = NULL;
 	rig.options.index_size_max = 4096;
 	assert_true(rig_try_open(&rig, false) < 0);
 	assert_true(rig.why[0] != '\0');
 	assert_int_equal(rig_leftovers(), 0);
 	rig.options.index_size_max = 4 * MIB;
-	rig.options.dram_size = 4097;
+	rig.options.tier[ABI_TIER_DRAM].region.size = 4097;
 	assert_true(rig_try_open(&rig, false) < 0);
 	assert_int_equal(rig_leftovers(), 0);
 }

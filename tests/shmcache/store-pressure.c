@@ -74,7 +74,7 @@ static void put(uint64_t i, uint64_t seed, uint64_t size)
 static void open_with(const char *policy, uint64_t dram, uint64_t index, unsigned batch)
 {
 	rig_init(&rig, dram, index);
-	rig.options.policy = policy;
+	rig.options.tier[ABI_TIER_DRAM].policy = policy;
 	rig.options.batch = batch;
 	rig_open(&rig, false);
 }
