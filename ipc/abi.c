@@ -25,6 +25,7 @@ uint64_t abi_fingerprint(void)
 		offsetof(struct abi_record, key),
 		offsetof(struct abi_record, tier),
 		SHAPE(abi_tail, bytes),
+		offsetof(struct abi_tail, mark),
 		SHAPE(abi_hints, position),
 		SHAPE(abi_index, n_buckets),
 		offsetof(struct abi_index, bucket_off),

@@ -84,6 +84,10 @@ struct abi_bucket {
 /*
  * An entry. Immutable from publication until reclaim, but for @expire_ms, a relaxed word that the
  * broker may change at any time (touch); a racing reader sees the old time or the new.
+ *
+ * The two highest bits of that word are for a broker that comes back (index-recover.c): a record that
+ * has a block and that no slot names carries one of them, from before it leaves its slot or from when
+ * it gets its block, until it is freed or published. Readers mask them.
  */
 struct abi_record {
 	uint64_t value_off; /* in its tier */
@@ -91,18 +95,29 @@ struct abi_record {
 	uint16_t key_size;
 	uint8_t tier; /* enum abi_tier */
 	uint8_t flags;
-	struct shared_u64 expire_ms; /* CLOCK_MONOTONIC, 0: never */
+	struct shared_u64 expire_ms; /* CLOCK_MONOTONIC, 0: never; and ABI_RECORD_... */
 	uint32_t generation;	     /* of this cell; the slot word has its low 16 bits */
 	uint32_t tail;		     /* cell with what does not fit here, or 0 */
 	uint8_t key[ABI_KEY_INLINE];
 };
 
+#define ABI_RECORD_OPEN (UINT64_C(1) << 62)    /* of @expire_ms: a writer may be filling its block */
+#define ABI_RECORD_RETIRED (UINT64_C(1) << 63) /* a reader may hold it */
+#define ABI_RECORD_MARKS (ABI_RECORD_OPEN | ABI_RECORD_RETIRED)
+
+static inline uint64_t abi_record_expire_ms(const struct abi_record *r)
+{
+	return shared_u64_load(&r->expire_ms) & ~ABI_RECORD_MARKS;
+}
+
 #define ABI_TAIL_BYTES 56
+/* Read as a record, a tail's value would lie beyond every tier, whatever the key in it says. */
+#define ABI_TAIL_MARK UINT32_MAX
 
 /* More bytes of a record: its hints, if it has any, then the key beyond ABI_KEY_INLINE. */
 struct abi_tail {
 	uint32_t next; /* cell, or 0 */
-	uint32_t zero;
+	uint32_t mark; /* ABI_TAIL_MARK; where a record has the upper half of @value_off */
 	uint8_t bytes[ABI_TAIL_BYTES];
 };
 

@@ -227,7 +227,8 @@ static void log_opened(struct broker *b, const struct store_opened *o)
 		log_warning(b->log, "cxl-lacks", LOG_STR("why", o->lacks[ABI_TIER_CXL]));
 	if (o->warm)
 		log_info(b->log, "warm-start", LOG_U64("entries", o->recovery.n_found),
-			LOG_U64("dropped", o->recovery.n_dropped));
+			LOG_U64("dropped", o->recovery.n_dropped),
+			LOG_U64("retired", o->recovery.n_marked));
 	else if (o->cold_why[0])
 		log_warning(b->log, "cold-start", LOG_STR("why", o->cold_why));
 }

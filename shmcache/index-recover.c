@@ -11,7 +11,10 @@
 /*
  * The former broker may have been killed between any two instructions. What it published is whole,
  * since it published last; what it had not published is found by nobody and goes back to the free
- * lists, which lived in its private memory and are built anew here. The one state in between is a
+ * lists, which lived in its private memory and are built anew here. But somebody who found it before
+ * may still read it, and a writer may still fill what it was to publish: such records carry a mark, and
+ * come back as retired ones, for whose blocks reclaim asks the holders. What a slot names counts as
+ * published whatever its mark. The one state in between is a
  * split: words that stand in two buckets, or still in the old one. A word counts only in the bucket
  * that its key's hash names now, so the stale copies fall out.
  *
@@ -73,19 +76,31 @@ static bool claim_tails(struct index *ix, const struct abi_record *r)
 	return true;
 }
 
+/* What every record must be, slot or not. Claims the tails. */
+static bool claim_parts(struct index *ix, const struct abi_record *r)
+{
+	return r->key_size && r->key_size <= ABI_KEY_SIZE_MAX && !(r->flags & ~ABI_RECORD_HINTS) &&
+		claim_tails(ix, r);
+}
+
+/* Numbers go on from the highest, so that none names two records. */
+static void note_generation(struct index *ix, const struct abi_record *r)
+{
+	if (r->generation > ix->generation)
+		ix->generation = r->generation;
+}
+
 static bool claim_record(struct index *ix, uint64_t word, uint64_t bucket_idx)
 {
 	uint32_t cell = abi_word_cell(word);
 	char buffer[ABI_KEY_SIZE_MAX];
-	const struct abi_record *r;
+	struct abi_record *r;
 	struct index_key key;
 
 	if (!claim_cell(ix, cell, INDEX_PUBLISHED))
 		return false;
 	r = &ix->cell[cell];
-	if ((r->generation & 0xffff) != abi_word_generation(word) || !r->key_size ||
-		r->key_size > ABI_KEY_SIZE_MAX || (r->flags & ~ABI_RECORD_HINTS) ||
-		!claim_tails(ix, r))
+	if ((r->generation & 0xffff) != abi_word_generation(word) || !claim_parts(ix, r))
 		goto unclaim;
 	key = index_key_of(ix, cell, buffer);
 	if (key.hash >> 48 != abi_word_tag(word) ||
@@ -93,9 +108,10 @@ static bool claim_record(struct index *ix, uint64_t word, uint64_t bucket_idx)
 		unclaim_tails(ix, r->tail, n_tails(r));
 		goto unclaim;
 	}
-	/* Numbers go on from the highest, so that none names two records. */
-	if (r->generation > ix->generation)
-		ix->generation = r->generation;
+	note_generation(ix, r);
+	/* Killed between the slot and the mark, on the way in or out. */
+	if (shared_u64_load(&r->expire_ms) & ABI_RECORD_MARKS)
+		shared_u64_store(&r->expire_ms, abi_record_expire_ms(r));
 	return true;
 unclaim:
 	ix->meta[cell].state = INDEX_FREE;
@@ -130,6 +146,31 @@ static int walk_chain(struct walk *w, uint64_t bucket_idx)
 		w->overflow_seen[link - 1] = 1;
 		b = &ix->overflow[link - 1];
 	}
+}
+
+/*
+ * What no slot names and a mark says that somebody may have: retired, until reclaim knows better. A
+ * mark that makes no sense is taken away, so that it is not met again.
+ */
+static void keep_marked(struct walk *w, uint32_t cell)
+{
+	struct index *ix = w->ix;
+	struct abi_record *r = &ix->cell[cell];
+
+	if (ix->meta[cell].state != INDEX_FREE ||
+		!(shared_u64_load(&r->expire_ms) & ABI_RECORD_MARKS))
+		return;
+	/* A tail of old, whose key happens to look so. */
+	if (((const struct abi_tail *)r)->mark == ABI_TAIL_MARK)
+		return;
+	ix->meta[cell].state = INDEX_RETIRED;
+	if (!claim_parts(ix, r)) {
+		ix->meta[cell].state = INDEX_FREE;
+		shared_u64_store(&r->expire_ms, 0);
+		return;
+	}
+	note_generation(ix, r);
+	w->out->n_marked++;
 }
 
 /* Two records of one key can only come from damage; the lookup would serve the first alone. */
@@ -209,6 +250,8 @@ int index_recover(struct index *ix, struct index_recovery *out, char *why, size_
 	free(w.overflow_seen);
 	if (!ix->n_cells)
 		ix->n_cells = 1;
+	for (i = 1; i < ix->n_cells; i++)
+		keep_marked(&w, (uint32_t)i);
 	for (i = ix->n_cells; i-- > 1;)
 		if (ix->meta[i].state == INDEX_FREE)
 			index_cell_give(ix, (uint32_t)i);

@@ -325,7 +325,11 @@ static int make_tails(struct index *ix, struct abi_record *r, const struct abi_h
 		}
 		ix->meta[cell].state = INDEX_TAIL;
 		tail = (struct abi_tail *)&ix->cell[cell];
-		memset(tail, 0, sizeof(*tail));
+		/* First: from here on nobody takes this cell for a record. */
+		tail->mark = ABI_TAIL_MARK;
+		shared_compiler_fence();
+		tail->next = 0;
+		memset(tail->bytes, 0, sizeof(tail->bytes));
 		*link = cell;
 		link = &tail->next;
 		if (hints) {
@@ -354,6 +358,9 @@ int index_open(struct index *ix, const struct index_key *key, const struct abi_h
 	if (index_cell_take(ix, &cell))
 		return INDEX_FULL;
 	r = &ix->cell[cell];
+	/* First: the cell may have been a tail, with anything where a record has its marks. */
+	shared_u64_store(&r->expire_ms, 0);
+	shared_compiler_fence();
 	r->generation = ++ix->generation;
 	r->tail = 0;
 	r->value_off = 0;
@@ -361,7 +368,6 @@ int index_open(struct index *ix, const struct index_key *key, const struct abi_h
 	r->key_size = (uint16_t)key->size;
 	r->tier = ABI_TIER_NONE;
 	r->flags = hints ? ABI_RECORD_HINTS : 0;
-	shared_u64_store(&r->expire_ms, 0);
 	memset(r->key, 0, sizeof(r->key));
 	memcpy(r->key, key->data, inline_size);
 	if (make_tails(ix, r, hints, (const uint8_t *)key->data + inline_size,
@@ -377,8 +383,25 @@ int index_open(struct index *ix, const struct index_key *key, const struct abi_h
 	return 0;
 }
 
+void index_mark_open(struct index *ix, uint32_t cell, uint64_t expire_ms)
+{
+	/* Release: what the record says of its key, tails and value comes before the mark. */
+	shared_u64_store_release(&ix->cell[cell].expire_ms, expire_ms | ABI_RECORD_OPEN);
+}
+
+static void mark_retired(struct index *ix, uint32_t cell)
+{
+	struct shared_u64 *expire = &ix->cell[cell].expire_ms;
+
+	/* The caller's release of the slot comes after. */
+	shared_u64_store(expire, shared_u64_load(expire) | ABI_RECORD_RETIRED);
+}
+
 void index_free(struct index *ix, uint32_t cell)
 {
+	/* Before cell, tails or block can be anything else. */
+	shared_u64_store(&ix->cell[cell].expire_ms, 0);
+	shared_compiler_fence();
 	free_tails(ix, ix->cell[cell].tail);
 	index_cell_give(ix, cell);
 }
@@ -390,6 +413,9 @@ static void publish(struct index *ix, struct shared_u64 *slot, uint32_t cell, ui
 	ix->meta[cell].state = INDEX_PUBLISHED;
 	/* partner: the readers' acquire of the slot; the record and the value were written before */
 	shared_u64_store_release(slot, abi_word(cell, ix->cell[cell].generation, hash));
+	/* A slot names it, so the mark is not needed any more; no sooner. */
+	shared_compiler_fence();
+	shared_u64_store(&ix->cell[cell].expire_ms, abi_record_expire_ms(&ix->cell[cell]));
 }
 
 /*
@@ -439,7 +465,10 @@ int index_insert(struct index *ix, uint32_t cell, uint64_t hash)
 
 void index_replace(struct index *ix, struct shared_u64 *slot, uint32_t cell, uint64_t hash)
 {
-	ix->meta[abi_word_cell(shared_u64_load(slot))].state = INDEX_RETIRED;
+	uint32_t old = abi_word_cell(shared_u64_load(slot));
+
+	ix->meta[old].state = INDEX_RETIRED;
+	mark_retired(ix, old);
 	publish(ix, slot, cell, hash);
 }
 
@@ -448,6 +477,7 @@ void index_remove(struct index *ix, struct shared_u64 *slot)
 	uint32_t cell = abi_word_cell(shared_u64_load(slot));
 
 	ix->meta[cell].state = INDEX_RETIRED;
+	mark_retired(ix, cell);
 	shared_u64_store_release(slot, 0);
 	ix->n_entries--;
 	if ((const void *)slot >= (const void *)ix->overflow)

@@ -112,6 +112,12 @@ int index_open(struct index *ix, const struct index_key *key, const struct abi_h
 	uint32_t *cell);
 
 /*
+ * An open record has its block now and says so in shared memory: from here to its publication or
+ * index_free() it outlives us. The caller has filled in where the value is.
+ */
+void index_mark_open(struct index *ix, uint32_t cell, uint64_t expire_ms);
+
+/*
  * Publish an open record in a slot of its own; the key must not be there. 0 or INDEX_FULL.
  */
 int index_insert(struct index *ix, uint32_t cell, uint64_t hash);
@@ -193,10 +199,12 @@ typedef bool index_recovered_fn(void *context, uint32_t cell);
 
 struct index_recovery {
 	uint64_t n_found, n_dropped;
+	uint64_t n_marked; /* records that no slot names and somebody may hold: INDEX_RETIRED */
 };
 
 /*
- * Walk a reused index, believing nothing: drop what is not a whole entry, set up the free lists.
+ * Walk a reused index, believing nothing: drop what is not a whole entry, keep what was marked as open
+ * or retired, set up the free lists. Where the values lie is the caller's to check, of both kinds.
  * -EUCLEAN when the walk finds the structure itself broken. No reader of this broker exists yet.
  */
 int index_recover(struct index *ix, struct index_recovery *out, char *why, size_t why_size);

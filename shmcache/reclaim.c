@@ -56,14 +56,15 @@ bool store_can_membarrier(void)
 }
 
 /* Free the first @n of limbo but for the held. The rest moves up. Returns how many were kept. */
-static uint64_t free_unheld(struct store *s, uint64_t n)
+static uint64_t free_unheld(struct store *s, uint64_t n, enum store_keep keep)
 {
 	uint64_t i, kept = 0;
 	uint32_t cell;
 
 	for (i = 0; i < n; i++) {
 		cell = s->limbo.cell[i];
-		if (index_is_held(&s->index, cell, s->round)) {
+		if (index_is_held(&s->index, cell, s->round) ||
+			store_is_kept_locked(s, cell, keep)) {
 			s->limbo.cell[kept++] = cell;
 			continue;
 		}
@@ -74,6 +75,23 @@ static uint64_t free_unheld(struct store *s, uint64_t n)
 		s->limbo.cell[kept + i - n] = s->limbo.cell[i];
 	__atomic_store_n(&s->limbo.n, s->limbo.n - (n - kept), __ATOMIC_RELAXED);
 	return kept;
+}
+
+void store_keep(struct store *s, enum store_keep keep)
+{
+	pthread_mutex_lock(&s->lock);
+	s->keep = keep;
+	pthread_mutex_unlock(&s->lock);
+}
+
+bool store_is_kept_locked(const struct store *s, uint32_t cell, enum store_keep keep)
+{
+	const struct abi_record *r = &s->index.cell[cell];
+
+	/* By difference: generations may wrap. */
+	if (keep == STORE_KEEP_NOTHING || (int32_t)(r->generation - s->former_generation) > 0)
+		return false;
+	return keep == STORE_KEEP_ALL || (shared_u64_load(&r->expire_ms) & ABI_RECORD_OPEN);
 }
 
 bool store_has_limbo(const struct store *s)
@@ -94,11 +112,14 @@ uint64_t store_limbo_size(struct store *s)
 void store_reclaim(struct store *s, struct abi_worker *w)
 {
 	uint64_t n, kept, begin_ns, scan_ns;
+	enum store_keep keep;
 	bool is_proved;
 
 	pthread_mutex_lock(&s->reclaim_lock);
 	pthread_mutex_lock(&s->lock);
 	n = s->limbo.n;
+	/* Now: a table that is taken over during the round may miss its scan. */
+	keep = s->keep;
 	/* 0 is no round: that is what cells are born with. Without a scan the last one's marks stand. */
 	if (n)
 		s->round = s->round == UINT8_MAX ? 1 : (uint8_t)(s->round + 1);
@@ -119,7 +140,7 @@ void store_reclaim(struct store *s, struct abi_worker *w)
 		s->sessions.scan_holds(s->sessions.context, &s->index, s->round);
 		store_time(w, ABI_STAGE_SCAN, scan_ns);
 		pthread_mutex_lock(&s->lock);
-		kept = free_unheld(s, n);
+		kept = free_unheld(s, n, keep);
 		pthread_mutex_unlock(&s->lock);
 	} else {
 		/* Out of memory in the kernel: nothing was proved, so nothing is freed. */

@@ -13,6 +13,8 @@
  *	   way): the cheapest window of neighbouring blocks around a victim, or anywhere, regardless
  *	   of the policy. A window with nothing held, pinned or reserved in it always comes free.
  *
+ * While all is kept that a former broker made, nothing is evicted: it would not come free.
+ *
  * Only when no window is left is the answer NOSPACE. Other workers may take what we freed before we
  * look again; the number of tries is bounded, and each one is theirs or ours to win.
  */
@@ -60,7 +62,7 @@ static uint64_t window_cost(void *context, uint32_t owner, uint64_t size)
 	if (s->round && index_is_held(&s->index, owner, s->round))
 		return UINT64_MAX;
 	if (meta->state == INDEX_RETIRED)
-		return 0;
+		return store_is_kept_locked(s, owner, s->keep) ? UINT64_MAX : 0;
 	/*
 	 * Not in one expression: gcc would make it one load of both fields, and of held between
 	 * them, which somebody without the lock may be storing.
@@ -169,6 +171,8 @@ static int make_room(struct store *s, struct abi_worker *w, unsigned tier_idx, u
 		reclaim_unlocked(s, w);
 		status = try_block(s, tier_idx, size, align, cell);
 	}
+	if (s->keep == STORE_KEEP_ALL)
+		return status;
 	if (status == BLOCK_FULL)
 		drain_unlocked(s, w);
 	for (i = 0; i < TRIES_EVICT && status == BLOCK_FULL; i++) {
@@ -208,6 +212,8 @@ bool store_index_room_locked(struct store *s, struct abi_worker *w)
 	struct tier *tier = &s->tier[ABI_TIER_DRAM];
 	uint64_t n_before = s->limbo.n;
 
+	if (s->keep == STORE_KEEP_ALL)
+		return false;
 	if (!evict_bytes(s, w, tier, 1, NULL) && !n_before)
 		return false;
 	reclaim_unlocked(s, w);

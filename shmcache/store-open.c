@@ -17,11 +17,20 @@
  * All or nothing: either index and tier are both there, of the right size and sound, or both are
  * made anew. A half would serve bytes that belong to another key.
  */
+struct place {
+	uint64_t off;
+	uint32_t cell;
+	bool is_published;
+};
+
+/* What is published comes first where two begin at one offset. */
 static int by_offset(const void *a, const void *b)
 {
-	const uint64_t *x = a, *y = b;
+	const struct place *x = a, *y = b;
 
-	return (x[0] > y[0]) - (x[0] < y[0]);
+	if (x->off != y->off)
+		return x->off < y->off ? -1 : 1;
+	return y->is_published - x->is_published;
 }
 
 static bool is_within(const struct store *s, const struct abi_record *r)
@@ -31,48 +40,99 @@ static bool is_within(const struct store *s, const struct abi_record *r)
 		r->value_size <= s->tier[r->tier].size - r->value_off;
 }
 
+/* It has no block: an entry that is none, or a retired record that nobody can be reading. */
+static void drop(struct store *s, struct store_opened *opened, uint32_t cell)
+{
+	if (s->index.meta[cell].state == INDEX_PUBLISHED) {
+		index_drop(&s->index, cell);
+		opened->recovery.n_dropped++;
+	} else {
+		index_free(&s->index, cell);
+		opened->recovery.n_marked--;
+	}
+}
+
+/* Where all lie that claim a block, in the order of offsets. Returns how many. */
+static uint64_t find_places(struct store *s, struct store_opened *opened, struct place *place)
+{
+	uint64_t n = 0;
+	uint32_t cell;
+	uint8_t state;
+
+	for (cell = 1; cell < s->index.n_cells; cell++) {
+		state = s->index.meta[cell].state;
+		if (state != INDEX_PUBLISHED && state != INDEX_RETIRED)
+			continue;
+		if (!is_within(s, &s->index.cell[cell])) {
+			drop(s, opened, cell);
+			continue;
+		}
+		place[n].off = s->index.cell[cell].value_off;
+		place[n].cell = cell;
+		place[n++].is_published = state == INDEX_PUBLISHED;
+	}
+	qsort(place, n, sizeof(*place), by_offset);
+	return n;
+}
+
+/*
+ * Blocks are given from the lowest up, so a retired record that reaches into the next entry would
+ * take that one's place. It is not what it says: nothing is published over what may be held.
+ */
+static uint64_t drop_overlapping(
+	struct store *s, struct store_opened *opened, struct place *place, uint64_t n)
+{
+	uint64_t i, kept = n, next = UINT64_MAX;
+
+	for (i = n; i-- > 0;) {
+		if (place[i].is_published) {
+			next = place[i].off;
+		} else if (place[i].off + s->index.cell[place[i].cell].value_size > next) {
+			drop(s, opened, place[i].cell);
+			continue;
+		}
+		place[--kept] = place[i];
+	}
+	return kept;
+}
+
+static void restore_block(struct store *s, struct store_opened *opened, uint32_t cell)
+{
+	const struct abi_record *r = &s->index.cell[cell];
+	struct tier *tier = &s->tier[r->tier];
+	char buffer[ABI_KEY_SIZE_MAX];
+	uint32_t block;
+
+	if (block_restore(tier->blocks, r->value_off, r->value_size, cell, &block)) {
+		opened->n_overlapping++;
+		drop(s, opened, cell);
+		return;
+	}
+	index_set_block(&s->index, cell, block);
+	if (s->index.meta[cell].state == INDEX_RETIRED) {
+		s->limbo.size += block_size(tier->blocks, block);
+		s->limbo.cell[s->limbo.n++] = cell;
+		return;
+	}
+	tier->n_entries++;
+	s->n_expiring += abi_record_expire_ms(r) != 0;
+	store_admit_locked(s, cell, index_key_of(&s->index, cell, buffer).hash);
+}
+
 /* Give the recovered records their blocks, in the order of offsets as the allocator wants it. */
 static int restore_blocks(struct store *s, struct store_opened *opened)
 {
-	uint64_t (*place)[2], n = 0, i;
-	char buffer[ABI_KEY_SIZE_MAX];
-	struct abi_record *r;
-	uint32_t cell, block;
+	uint64_t n = s->index.n_entries + opened->recovery.n_marked, i;
+	struct place *place = malloc((n + 1) * sizeof(*place));
 
-	place = malloc((s->index.n_entries + 1) * sizeof(*place));
 	if (!place)
 		return -ENOMEM;
-	for (cell = 1; cell < s->index.n_cells; cell++) {
-		if (s->index.meta[cell].state != INDEX_PUBLISHED)
-			continue;
-		if (!is_within(s, &s->index.cell[cell])) {
-			index_drop(&s->index, cell);
-			opened->recovery.n_dropped++;
-			continue;
-		}
-		place[n][0] = s->index.cell[cell].value_off;
-		place[n++][1] = cell;
-	}
-	qsort(place, n, sizeof(*place), by_offset);
-	for (i = 0; i < n; i++) {
-		struct tier *tier;
-
-		cell = (uint32_t)place[i][1];
-		r = &s->index.cell[cell];
-		tier = &s->tier[r->tier];
-		if (block_restore(tier->blocks, r->value_off, r->value_size, cell, &block)) {
-			index_drop(&s->index, cell);
-			opened->n_overlapping++;
-			continue;
-		}
-		index_set_block(&s->index, cell, block);
-		tier->n_entries++;
-		s->n_expiring += shared_u64_load(&r->expire_ms) != 0;
-		store_admit_locked(s, cell, index_key_of(&s->index, cell, buffer).hash);
-	}
+	n = find_places(s, opened, place);
+	for (i = drop_overlapping(s, opened, place, n); i < n; i++)
+		restore_block(s, opened, place[i].cell);
 	free(place);
 	opened->recovery.n_found = s->index.n_entries;
-	opened->recovery.n_dropped += opened->n_overlapping;
+	s->former_generation = s->index.generation;
 	return 0;
 }
 
@@ -235,6 +295,8 @@ int store_open(struct store *s, const struct store_options *o, struct store_open
 	s->has_membarrier = store_can_membarrier();
 	s->pinned_size = s->reserved_size = s->n_expiring = s->sweep_cell = 0;
 	s->policy_books = 0;
+	s->keep = STORE_KEEP_NOTHING;
+	s->former_generation = 0;
 	s->round = 0;
 
 	why[0] = '\0';

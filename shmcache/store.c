@@ -36,14 +36,14 @@ uint64_t store_now_ms(void)
 /* A time to live that would overflow is as good as none. */
 static uint64_t expire_at(uint64_t ttl_ms)
 {
-	return !ttl_ms || ttl_ms > UINT64_MAX / 2 ? 0 : store_now_ms() + ttl_ms;
+	return !ttl_ms || ttl_ms > ABI_RECORD_OPEN / 2 ? 0 : store_now_ms() + ttl_ms;
 }
 
 /* --- parts --------------------------------------------------------------------------------------- */
 
 void store_limbo_locked(struct store *s, uint32_t cell)
 {
-	if (shared_u64_load(&s->index.cell[cell].expire_ms))
+	if (abi_record_expire_ms(&s->index.cell[cell]))
 		s->n_expiring--;
 	if (s->index.meta[cell].n_pins) {
 		s->pinned_size -= store_block_size(s, cell);
@@ -143,7 +143,7 @@ static enum abi_status make_locked(struct store *s, struct abi_worker *w,
 	}
 	r = &s->index.cell[cell];
 	r->value_size = (uint32_t)size;
-	shared_u64_store(&r->expire_ms, expire_at(o->ttl_ms));
+	index_mark_open(&s->index, cell, expire_at(o->ttl_ms));
 	*out = cell;
 	return ABI_STATUS_OK;
 }
@@ -174,7 +174,7 @@ static enum abi_status publish_locked(struct store *s, struct abi_worker *w, uin
 		store_free_locked(s, cell);
 		return refuse(w, ABI_STATUS_NOSPACE);
 	}
-	if (shared_u64_load(&s->index.cell[cell].expire_ms))
+	if (abi_record_expire_ms(&s->index.cell[cell]))
 		s->n_expiring++;
 	store_tier_of(s, cell)->n_entries++;
 	store_admit_locked(s, cell, key->hash);

@@ -48,6 +48,13 @@ struct store_sessions {
 	void *context;
 };
 
+/* What a former broker made, and must not be freed while its clients can't be asked. */
+enum store_keep {
+	STORE_KEEP_NOTHING,
+	STORE_KEEP_OPEN, /* what was open: a writer may still be filling it */
+	STORE_KEEP_ALL,	 /* evicting it is of no use then: a put finds room, or there is none */
+};
+
 struct store {
 	pthread_mutex_t lock;
 	struct index index;
@@ -60,6 +67,9 @@ struct store {
 	uint64_t n_expiring; /* published records with a time to live, about */
 	_Atomic uint64_t policy_books; /* bytes, as of the last slow look */
 	uint64_t sweep_cell; /* where the sweep for expired entries goes on */
+
+	enum store_keep keep;
+	uint32_t former_generation; /* of the last record that a former broker made */
 
 	pthread_mutex_t reclaim_lock; /* one round at a time; taken before the store's lock */
 	uint8_t round;
@@ -160,6 +170,15 @@ void store_reclaim(struct store *s, struct abi_worker *w);
  */
 bool store_can_membarrier(void);
 
+/*
+ * From the next reclaim round on. A table of holds that takes the place of keeping is among those that
+ * scan_holds() looks at before this is called.
+ */
+void store_keep(struct store *s, enum store_keep keep);
+
+/* Is @cell, which is retired, one that is not to be freed? */
+bool store_is_kept_locked(const struct store *s, uint32_t cell, enum store_keep keep);
+
 /* Is there something in limbo? Without the lock: a hint. */
 bool store_has_limbo(const struct store *s);
 
@@ -244,7 +263,7 @@ static inline uint64_t store_block_size(struct store *s, uint32_t cell)
 
 static inline bool store_is_expired(const struct store *s, uint32_t cell)
 {
-	uint64_t expire_ms = shared_u64_load(&s->index.cell[cell].expire_ms);
+	uint64_t expire_ms = abi_record_expire_ms(&s->index.cell[cell]);
 
 	return expire_ms && expire_ms <= store_now_ms();
 }

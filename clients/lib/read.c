@@ -158,7 +158,7 @@ int shmc_exists(struct shmc *cache, const void *key, size_t key_size)
 void read_describe(const struct lane *lane, const struct abi_record *record, const void *key,
 	struct shmc_entry *entry)
 {
-	uint64_t expire_ms = shared_u64_load(&record->expire_ms);
+	uint64_t expire_ms = abi_record_expire_ms(record);
 	uint64_t now_ms = expire_ms ? deadline_clock_coarse_ms() : 0;
 	struct abi_hints hints;
 

@@ -83,7 +83,7 @@ static hot_inline bool reader_is_current(const struct reader *r)
 
 static hot_inline bool reader_is_expired(const struct abi_record *record)
 {
-	uint64_t expire_ms = shared_u64_load(&record->expire_ms);
+	uint64_t expire_ms = abi_record_expire_ms(record);
 
 	return unlikely(expire_ms) && deadline_clock_coarse_ms() >= expire_ms;
 }

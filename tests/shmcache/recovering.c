@@ -60,8 +60,36 @@ int recovering_open(uint64_t size_max, struct index_recovery *out, bool may_fail
 
 /* --- consistency, by other means than the code under test --------------------------------- */
 
-/* What is in the chains: each word names a published cell, no cell twice, each found by its key.
- */
+static uint64_t check_tails(uint32_t cell, uint8_t *seen)
+{
+	uint64_t n = 0;
+
+	for (cell = left.index.cell[cell].tail; cell;
+		cell = ((struct abi_tail *)&left.index.cell[cell])->next, n++) {
+		assert_true(cell < left.index.n_cells);
+		assert_int_equal(seen[cell]++, 0);
+		assert_int_equal(left.index.meta[cell].state, INDEX_TAIL);
+	}
+	return n;
+}
+
+/* Those that no slot names and a mark has kept. */
+static uint64_t check_retired(uint8_t *seen)
+{
+	uint64_t n = 0;
+	uint32_t cell;
+
+	for (cell = 1; cell < left.index.n_cells; cell++) {
+		if (left.index.meta[cell].state != INDEX_RETIRED)
+			continue;
+		assert_int_equal(seen[cell]++, 0);
+		assert_true(shared_u64_load(&left.index.cell[cell].expire_ms) & ABI_RECORD_MARKS);
+		n += 1 + check_tails(cell, seen);
+	}
+	return n;
+}
+
+/* What is in the chains: each word names a published cell, no cell twice, each found by its key. */
 void recovering_check(void)
 {
 	uint8_t *seen = calloc(left.index.n_cells, 1), key[ABI_KEY_SIZE_MAX];
@@ -90,18 +118,15 @@ void recovering_check(void)
 					index_find(&left.index, &k, &found), &b->slot[s]);
 				assert_int_equal(found, cell);
 				assert_ptr_equal(index_slot_of(&left.index, cell), &b->slot[s]);
-				for (cell = left.index.cell[cell].tail; cell;
-					cell = ((struct abi_tail *)&left.index.cell[cell])
-						       ->next) {
-					assert_true(cell < left.index.n_cells);
-					assert_int_equal(seen[cell]++, 0);
-					assert_int_equal(left.index.meta[cell].state, INDEX_TAIL);
-					n_used++;
-				}
+				assert_int_equal(shared_u64_load(&left.index.cell[cell].expire_ms) &
+						ABI_RECORD_MARKS,
+					0);
+				n_used += check_tails(cell, seen);
 			}
 		}
 	}
 	assert_int_equal(n_words, left.index.n_entries);
+	n_used += check_retired(seen);
 	for (cell = left.index.free_cell; cell; cell = index_block(&left.index, cell)) {
 		assert_true(cell < left.index.n_cells);
 		assert_int_equal(left.index.meta[cell].state, INDEX_FREE);
