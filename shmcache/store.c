@@ -96,7 +96,10 @@ void store_free_locked(struct store *s, uint32_t cell)
 	index_free(&s->index, cell);
 }
 
-/* The entry of @key, if it has not expired. */
+/*
+ * The entry of @key, if it has not expired. Without a @w to count it by, one that has is left to the
+ * sweep.
+ */
 static struct shared_u64 *find_live(
 	struct store *s, struct abi_worker *w, const struct index_key *key, uint32_t *cell)
 {
@@ -104,9 +107,10 @@ static struct shared_u64 *find_live(
 
 	if (!slot || !store_is_expired(s, *cell))
 		return slot;
-	store_retire_locked(s, slot, *cell, STORE_GONE_REMOVED);
-	if (w)
+	if (w) {
+		store_retire_locked(s, slot, *cell, STORE_GONE_REMOVED);
 		store_count(w, ABI_COUNTER_EXPIRED, 1);
+	}
 	return NULL;
 }
 
