@@ -295,8 +295,8 @@ int main(int argc, char **argv)
 	clients_end(&s);
 	if (!s.n_failed && !s.run->n_wrong)
 		judge(&s);
-	if (watch_all_given_back(&s.watch))
-		s.n_failed++;
+	s.n_failed += watch_all_given_back(&s.watch) + watch_books(&s.watch);
+	s.n_failed += watch_complaints(&s.watch);
 	if (watch_close(&s.watch))
 		s.n_failed++;
 	r = s.n_failed || s.run->n_wrong;

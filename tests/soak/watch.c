@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "tests/soak/watch.h"
+#include "tests/support/raw-client.h"
 
 #define PATIENCE_MS 60000
 #define PAUSE_MS 5
@@ -72,6 +73,70 @@ uint64_t watch_stat(struct watch *w, const char *name)
 	return broker_run_stat(w->cache, name);
 }
 
+/* What the plane says; it stays behind when its broker is killed. */
+static uint64_t counter(const struct abi_plane *plane, enum abi_counter counter)
+{
+	uint64_t sum = 0;
+	int i;
+
+	for (i = 0; plane && i <= ABI_WORKERS_MAX; i++)
+		sum += shared_u64_load(&plane->worker[i].counter[counter]);
+	return sum;
+}
+
+static uint64_t lost_now(const struct watch *w)
+{
+	size_t size = 0;
+	const struct abi_plane *plane = raw_plane_open(w->broker.name, &size);
+	uint64_t n = counter(plane, ABI_COUNTER_EVICTIONS) +
+		counter(plane, ABI_COUNTER_TIER_DAMAGE) +
+		counter(plane, ABI_COUNTER_RECOVER_DROPPED);
+
+	raw_plane_close(plane, size);
+	return n;
+}
+
+uint64_t watch_lost(struct watch *w)
+{
+	return w->n_lost + lost_now(w);
+}
+
+unsigned watch_books(struct watch *w)
+{
+	size_t size = 0;
+	const struct abi_plane *plane = raw_plane_open(w->broker.name, &size);
+	uint64_t n = plane ? shared_u64_load(&plane->gauge[ABI_GAUGE_ENTRIES]) : 0;
+	uint64_t came = counter(plane, ABI_COUNTER_RECOVERED) + counter(plane, ABI_COUNTER_PUTS);
+	uint64_t went = counter(plane, ABI_COUNTER_REPLACES) + counter(plane, ABI_COUNTER_DELETES) +
+		counter(plane, ABI_COUNTER_EXPIRED) + counter(plane, ABI_COUNTER_EVICTIONS) +
+		counter(plane, ABI_COUNTER_TIER_DAMAGE);
+
+	raw_plane_close(plane, size);
+	if (n == came - went)
+		return 0;
+	printf("%llu entries, but %llu came and %llu went\n", (unsigned long long)n,
+		(unsigned long long)came, (unsigned long long)went);
+	return 1;
+}
+
+bool watch_knows(const struct watch *w, pid_t pid)
+{
+	const struct abi_session *session;
+	size_t size;
+	const struct abi_plane *plane = raw_plane_open(w->broker.name, &size);
+	bool is_known = false;
+	unsigned i;
+
+	for (i = 0; plane && i < plane->n_sessions_max && !is_known; i++) {
+		session = &plane->session[i];
+		/* partner: the release when the broker takes leave */
+		is_known = shared_u64_load_acquire(&session->id) &&
+			shared_u32_load(&session->pid) == (uint32_t)pid;
+	}
+	raw_plane_close(plane, size);
+	return is_known;
+}
+
 int watch_kill(struct watch *w)
 {
 	int status;
@@ -80,7 +145,14 @@ int watch_kill(struct watch *w)
 		return -ESRCH;
 	kill(w->broker.proc.pid, SIGKILL);
 	status = proc_wait(&w->broker.proc);
+	/* The next one begins to count anew. */
+	w->n_lost += lost_now(w);
 	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL ? 0 : -ECHILD;
+}
+
+int watch_launch(struct watch *w)
+{
+	return broker_run_launch(&w->broker);
 }
 
 int watch_again(struct watch *w)
@@ -133,9 +205,34 @@ unsigned watch_all_given_back(struct watch *w)
 	return differ(w, true);
 }
 
+unsigned watch_complaints(struct watch *w)
+{
+	static const char *const events[] = {"event=cold-start", "event=session-cut-off",
+		"event=tier-damaged", "event=can-not-serve"};
+	char path[PATH_MAX], line[1024];
+	unsigned i, n = 0;
+	FILE *file;
+
+	file = fopen(scratch_file(&w->broker.scratch, "broker.log", path), "re");
+	while (file && fgets(line, sizeof(line), file)) {
+		for (i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
+			if (!strstr(line, events[i]))
+				continue;
+			fputs(line, stdout);
+			n++;
+		}
+	}
+	if (file)
+		fclose(file);
+	return n;
+}
+
+/* Of a cache that stays: plane, index, tier and lock. */
+#define N_SHM_KEPT 4
+
 unsigned watch_close(struct watch *w)
 {
-	unsigned n = 0;
+	unsigned n = 0, n_shm;
 	int status;
 
 	shmc_detach(w->cache);
@@ -144,8 +241,9 @@ unsigned watch_close(struct watch *w)
 		printf("the broker ended with status 0x%x\n", (unsigned)status);
 		n++;
 	}
-	if (!w->persists && entries_count("/dev/shm", w->broker.name)) {
-		printf("something is left in /dev/shm\n");
+	n_shm = entries_count("/dev/shm", w->broker.name);
+	if (n_shm != (w->persists ? N_SHM_KEPT : 0)) {
+		printf("%u objects are left in /dev/shm\n", n_shm);
 		n++;
 	}
 	cleanup_drop(&w->shm);

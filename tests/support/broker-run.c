@@ -193,12 +193,17 @@ int broker_run_start(struct broker_run *run, const struct broker_run_options *op
 	return 0;
 }
 
+int broker_run_launch(struct broker_run *run)
+{
+	return process_start(run, PROC_CPU_ANY);
+}
+
 int broker_run_again(struct broker_run *run)
 {
 	struct shmc *cache;
 	int r;
 
-	r = process_start(run, PROC_CPU_ANY);
+	r = broker_run_launch(run);
 	if (!r)
 		r = ready_wait(run, &cache, NULL, 30000);
 	if (!r)

@@ -52,6 +52,9 @@ int broker_run_program_share(const struct scratch *scratch);
  * ended with proc_stop() or kill() and proc_wait(). */
 int broker_run_again(struct broker_run *run);
 
+/* The same without waiting until it serves. */
+int broker_run_launch(struct broker_run *run);
+
 /* SIGTERM and remove the directory. Returns the wait status (0 when all is well) or a
  * negative errno. Nothing to do for one that is stopped, or was never started and is all
  * zero. */
