@@ -3,9 +3,8 @@
 #ifndef CLIENTS_CLI_KEY_H
 #define CLIENTS_CLI_KEY_H
 
-#include <json-c/json.h>
-
 #include "clients/cli/cli.h"
+#include "clients/cli/json.h"
 
 /* Owns its bytes; may live on the stack. */
 struct key {
@@ -23,26 +22,7 @@ enum cli_exit key_parse_prefix(const struct cli *cli, const char *arg, struct ke
 /* "dram", "cxl", "any". Static. */
 const char *key_tier_name(unsigned tier);
 
-/*
- * JSON. None of these can fail: without memory for a whole document the program ends with
- * CLI_ERROR.
- *
- * json_add_bytes() adds a string or, where the bytes are no UTF-8, hexadecimal under @name
- * with "_hex" appended.
- */
-struct json_object *json_new(void);
-void json_add_bytes(
-	struct json_object *object, const char *name, const void *data, size_t size);
-void json_add_uint(struct json_object *object, const char *name, uint64_t value);
-void json_add_bool(struct json_object *object, const char *name, bool value);
-void json_add_object(struct json_object *object, const char *name, struct json_object *value);
-void json_add_string(struct json_object *object, const char *name, const char *value);
-
 /* What is known of an entry, as a new object. */
 struct json_object *json_new_entry(const struct shmc_entry *entry);
-
-/* Print @object on a line of its own, or without the newline, and let go of it. */
-void json_print(struct json_object *object);
-void json_print_bare(struct json_object *object);
 
 #endif
