@@ -73,6 +73,7 @@ enum shmc_outcome {
 	SHMC_NOSPACE = 3, /* everything that could make room is held, pinned or reserved */
 	SHMC_QUOTA = 4,	  /* this session's holds, pins, reservations or lanes are used up */
 	SHMC_GONE = 5,	  /* the broker was restarted: the reservation or pin is lost */
+	SHMC_FAILED = 6,  /* what was asked of the broker by shmc_control() */
 };
 
 enum shmc_role {
@@ -418,6 +419,35 @@ struct shmc_usage {
 
 /* A snapshot; 0 or a negative errno. */
 SHMC_PUBLIC int shmc_usage(struct shmc *cache, struct shmc_usage *usage);
+
+/* --- for operators ----------------------------------------------------------------------------- */
+
+enum shmc_command {
+	SHMC_RELOAD = 1, /* read the configuration again; one with an error changes nothing */
+	SHMC_DRAIN = 2,	 /* no new sessions; stop when no view and no reservation is left */
+};
+
+/* One sentence of what the broker tells on the way, without a newline; valid during the call. */
+typedef void shmc_told_fn(void *context, const char *sentence);
+
+struct shmc_control_options {
+	int timeout_ms;	    /* for the outcome; 0: 5000, but for a drain SHMC_TIMEOUT_NEVER */
+	uint32_t within_ms; /* drain: stop after this time, whatever is held then; 0: never */
+	shmc_told_fn *told; /* or NULL */
+	void *context;
+	char *why; /* on failure: a sentence for a person, or NULL */
+	size_t why_size;
+};
+
+/*
+ * Ask the broker of @name, as its own user or as root, without attaching. @options may be NULL. 0: it
+ * is done (after a drain, the broker's process is gone); SHMC_FAILED: it is not, or a drain gave up on
+ * what was held, and the sentences told say why. Giving up on the answer does not take a drain back.
+ *
+ * Errors: those of shmc_attach(); -EACCES (another user), -ENOTCONN (it went away meanwhile).
+ */
+SHMC_PUBLIC int shmc_control(
+	const char *name, enum shmc_command command, const struct shmc_control_options *options);
 
 #ifdef __cplusplus
 }

@@ -161,6 +161,7 @@ enum abi_state {
 	ABI_STATE_STARTING = 1,
 	ABI_STATE_SERVING = 2,
 	ABI_STATE_STOPPED = 3, /* clean stop, the cache is warm */
+	ABI_STATE_DRAINING = 4, /* nobody takes a hold any more; those that are held count */
 };
 
 /* Counters of one worker thread, which is their one writer. Names: ABI_COUNTERS. */

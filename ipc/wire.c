@@ -26,6 +26,10 @@ static size_t wire_type_size(uint32_t type)
 		return sizeof(struct wire_lane_open);
 	case WIRE_LANE:
 		return sizeof(struct wire_lane);
+	case WIRE_CONTROL:
+		return sizeof(struct wire_control);
+	case WIRE_TOLD:
+		return sizeof(struct wire_told);
 	default:
 		return 0;
 	}

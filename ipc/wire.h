@@ -18,6 +18,11 @@
  *	LANE_OPEN  ->           whenever one of its threads needs a lane
  *	           <- LANE      descriptor: the lane's doorbell, or none and a status
  *
+ * or, of the broker's own user or root, instead of HELLO:
+ *
+ *	CONTROL    ->           what to do
+ *	           <- TOLD      any number of sentences, the last one with the outcome
+ *
  * The socket stays open; its hang-up is how either side learns that the other is gone.
  *
  * A doorbell is one end of a socket pair, non-blocking at each use (MSG_DONTWAIT) whatever the
@@ -31,6 +36,23 @@ enum wire_type {
 	WIRE_REFUSED = 3,
 	WIRE_LANE_OPEN = 4,
 	WIRE_LANE = 5,
+	WIRE_CONTROL = 6,
+	WIRE_TOLD = 7,
+};
+
+/* What a CONTROL asks for. */
+enum wire_command {
+	WIRE_COMMAND_NONE = 0,
+	WIRE_COMMAND_RELOAD = 1, /* read the configuration again */
+	WIRE_COMMAND_DRAIN = 2,	 /* no new sessions; stop when nothing is held any more */
+	WIRE_N_COMMANDS = 3,
+};
+
+/* What a TOLD tells. */
+enum wire_outcome {
+	WIRE_OUTCOME_MORE = 0, /* more will be told */
+	WIRE_OUTCOME_DONE = 1,
+	WIRE_OUTCOME_FAILED = 2,
 };
 
 /* Why an attach was refused. Explicit numbers: they are the protocol. */
@@ -99,6 +121,18 @@ struct wire_lane {
 	uint32_t status; /* enum abi_status: OK, QUOTA or NOMEM */
 };
 
+struct wire_control {
+	struct wire_head head;
+	uint32_t command;   /* enum wire_command */
+	uint32_t within_ms; /* DRAIN: stop after this time, whatever is held then; 0: never */
+};
+
+struct wire_told {
+	struct wire_head head;
+	uint32_t outcome; /* enum wire_outcome */
+	char text[252];	  /* ends with a NUL */
+};
+
 union wire_message {
 	struct wire_head head;
 	struct wire_hello hello;
@@ -106,6 +140,8 @@ union wire_message {
 	struct wire_refused refused;
 	struct wire_lane_open lane_open;
 	struct wire_lane lane;
+	struct wire_control control;
+	struct wire_told told;
 };
 
 #define WIRE_DESCRIPTORS_MAX 5

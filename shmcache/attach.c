@@ -299,8 +299,15 @@ static void welcome(struct broker *b, struct handshake *h, enum wire_role role)
 {
 	struct session_descriptors fds;
 	struct session *s;
-	int r = session_new(&s, b->config, &fds);
+	int r;
 
+	if (b->drain.is_on) {
+		refuse(b, h, WIRE_REFUSAL_STOPPING,
+			"the broker is being drained: it takes no new sessions and stops when "
+			"nothing is held any more");
+		return;
+	}
+	r = session_new(&s, b->config, &fds);
 	if (r) {
 		refuse(b, h, WIRE_REFUSAL_RESOURCES, "the broker can't make a session: out of memory "
 						     "or descriptors");
@@ -350,6 +357,15 @@ static void hello(struct broker *b, struct handshake *h, const struct wire_hello
 	welcome(b, h, hello->role ? hello->role : role);
 }
 
+/* What it keeps is no handshake any more. */
+static void control(struct broker *b, struct handshake *h, const struct wire_control *message)
+{
+	if (!control_run(b, h->watch.fd, &h->peer, message))
+		return;
+	epoll_ctl(b->epoll, EPOLL_CTL_DEL, h->watch.fd, NULL);
+	h->watch.fd = -1;
+}
+
 static void handshake_ready(struct watch *watch, uint32_t events)
 {
 	struct handshake *h = (struct handshake *)watch;
@@ -366,6 +382,8 @@ static void handshake_ready(struct watch *watch, uint32_t events)
 		close(descriptors[--n]);
 	if (!r && message.head.type == WIRE_HELLO)
 		hello(b, h, &message.hello);
+	else if (!r && message.head.type == WIRE_CONTROL)
+		control(b, h, &message.control);
 	else if (r != -EPIPE)
 		refuse(b, h, WIRE_REFUSAL_VERSION, "that was no hello of this protocol");
 	handshake_free(b, h);

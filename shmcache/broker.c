@@ -39,7 +39,10 @@ static void signals_ready(struct watch *watch, uint32_t events)
 		return;
 	log_info(b->log, "signal", LOG_STR("name", strsignal((int)info.ssi_signo)),
 		LOG_I64("from", (int64_t)info.ssi_pid));
-	b->is_done = true;
+	if (info.ssi_signo == SIGHUP)
+		control_reload(b, -1);
+	else
+		b->is_done = true;
 }
 
 static void timer_ready(struct watch *watch, uint32_t events)
@@ -88,6 +91,7 @@ static int open_watches(struct broker *b)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	b->signals.ready = signals_ready;
 	b->timer.ready = timer_ready;
@@ -110,6 +114,7 @@ static void close_watches(struct broker *b)
 	watch_close(b->epoll, &b->signals);
 	watch_close(b->epoll, &b->timer);
 	watch_close(b->epoll, &b->poke);
+	control_close(b);
 	if (b->epoll >= 0)
 		close(b->epoll);
 }
@@ -164,7 +169,8 @@ void broker_mend(struct broker *b, struct abi_worker *w)
 void broker_check_holds(struct broker *b, struct abi_worker *w)
 {
 	uint64_t size = b->store.tier[ABI_TIER_DRAM].size;
-	uint64_t quota = size / 100 * b->config->session.held_percent;
+	unsigned percent = atomic_load_explicit(&b->tuning.held_percent, memory_order_relaxed);
+	uint64_t quota = size / 100 * percent;
 	struct session *s;
 	bool any = false;
 
@@ -350,7 +356,35 @@ static int open_plane(struct broker *b, const char *socket, char *why, size_t wh
 	return 0;
 }
 
-int broker_start(struct broker *b, struct config *config, struct log *log, char *why, size_t why_size)
+static void tune_cpus(struct broker *b)
+{
+	const cpu_set_t *cpus = &b->config->broker.cpus;
+	unsigned i;
+
+	if (!CPU_COUNT(cpus))
+		cpus = &b->cpus;
+	for (i = 0; i < b->n_workers; i++)
+		pthread_setaffinity_np(b->worker[i].thread, sizeof(*cpus), cpus);
+}
+
+void broker_tune(struct broker *b)
+{
+	struct broker_tuning *t = &b->tuning;
+	const struct config *c = b->config;
+	unsigned i;
+
+	atomic_store_explicit(&t->round, c->broker.round, memory_order_relaxed);
+	atomic_store_explicit(&t->poll, c->broker.poll, memory_order_relaxed);
+	atomic_store_explicit(&t->spin_ns, c->broker.spin_ns, memory_order_relaxed);
+	atomic_store_explicit(&t->held_percent, c->session.held_percent, memory_order_relaxed);
+	tune_cpus(b);
+	/* One that sleeps is to spin from now on, perhaps. */
+	for (i = 0; i < b->n_workers; i++)
+		worker_ring(&b->worker[i]);
+}
+
+int broker_start(struct broker *b, struct config *config, const struct settings *settings,
+	struct log *log, char *why, size_t why_size)
 {
 	char socket[CONFIG_PATH_MAX + 1];
 	bool keeps;
@@ -358,14 +392,18 @@ int broker_start(struct broker *b, struct config *config, struct log *log, char 
 
 	memset(b, 0, sizeof(*b));
 	b->config = config;
+	b->as_read = *config;
+	b->settings = settings;
 	b->log = log;
 	b->signals.fd = b->timer.fd = b->poke.fd = b->attach.listener.fd = -1;
-	b->attach.spare_fd = -1;
+	b->attach.spare_fd = b->drain.timer.fd = b->drain.asker = -1;
+	sched_getaffinity(0, sizeof(b->cpus), &b->cpus);
 	b->can_spin = sysconf(_SC_NPROCESSORS_ONLN) > 1;
 	pthread_mutex_init(&b->sessions_lock, NULL);
 	config_socket_path(config, socket);
 	raise_descriptor_limit();
 	fill_in_sizes(config);
+	broker_tune(b);
 	guard_install();
 
 	why[0] = '\0';

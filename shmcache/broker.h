@@ -10,9 +10,11 @@
 
 #include "shmcache/attach.h"
 #include "shmcache/config/config.h"
+#include "shmcache/control.h"
 #include "shmcache/log/log.h"
 #include "shmcache/plane.h"
 #include "shmcache/session.h"
+#include "shmcache/settings.h"
 #include "shmcache/store.h"
 #include "shmcache/worker.h"
 
@@ -21,8 +23,20 @@
  * carry out requests. A session belongs to one worker. Locks, in the order in which they nest:
  * reclaim_lock, sessions_lock, the store's lock; a worker's inbox lock is a leaf.
  */
+/*
+ * What the workers look at of the configuration: they have no part in the rest of it, which the control
+ * thread writes at a reload. Relaxed: a round by the old number is no harm.
+ */
+struct broker_tuning {
+	_Atomic unsigned round, poll, held_percent;
+	_Atomic uint64_t spin_ns;
+};
+
 struct broker {
-	struct config *config;
+	struct config *config; /* in force; the control thread's once the workers run */
+	struct config as_read; /* the same before sizes were filled in */
+	const struct settings *settings;
+	struct broker_tuning tuning;
 	struct log *log;
 	struct plane plane;
 	struct store store;
@@ -44,14 +58,21 @@ struct broker {
 	int epoll;
 	struct attach attach;
 	struct watch signals, timer, poke;
+	struct drain drain;
+	cpu_set_t cpus; /* where we might run when we were started */
 	bool is_done;
 };
 
 /*
  * Take the name, open plane and store, start the workers, serve. 0, or -errno with a sentence in
- * @why; nothing is left behind then. The config's sizes that are 0 are filled in.
+ * @why; nothing is left behind then. The config's sizes that are 0 are filled in. @settings is where
+ * it came from, to be read again; it stays the caller's.
  */
-int broker_start(struct broker *b, struct config *config, struct log *log, char *why, size_t why_size);
+int broker_start(struct broker *b, struct config *config, const struct settings *settings,
+	struct log *log, char *why, size_t why_size);
+
+/* Have the workers go by the configuration in force. By the control thread. */
+void broker_tune(struct broker *b);
 
 /* The control thread's loop; returns when SIGTERM or SIGINT has come. */
 void broker_run(struct broker *b);

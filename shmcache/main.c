@@ -13,7 +13,7 @@
 #include "shmcache/broker.h"
 #include "shmcache/config/config.h"
 #include "shmcache/log/log.h"
-#include "shmcache/policy/policy.h"
+#include "shmcache/settings.h"
 #include "shmcache/version.h"
 
 /*
@@ -39,62 +39,16 @@ static const char usage[] =
 	"  -V, --version           print the version and exit\n"
 	"\n"
 	"SIGTERM and SIGINT stop it: what is in flight is answered, and the cache stays warm in\n"
-	"memory for the next start unless [cache] persist = off.\n";
+	"memory for the next start unless [cache] persist = off. SIGHUP has it read FILE again.\n";
 
 struct options {
-	const char *file;
+	struct settings settings;
 	bool only_check;
 };
 
 static void fail_config(const struct config_errors *errors)
 {
 	config_errors_print(errors, stderr);
-	exit(EXIT_USAGE);
-}
-
-/* "dram.size=1GiB" over what the file said. */
-static void set_option(struct config *config, char *text, struct config_errors *errors)
-{
-	char *value = strchr(text, '=');
-
-	if (!value) {
-		fprintf(stderr, "shmcached: -o %s: expected SECTION.KEY=VALUE\n", text);
-		exit(EXIT_USAGE);
-	}
-	*value = '\0';
-	if (config_set(config, text, value + 1, errors))
-		fail_config(errors);
-}
-
-static bool policy_is_known(const char *name)
-{
-	unsigned i;
-
-	if (!name[0])
-		return true;
-	for (i = 0; policy_names(i); i++)
-		if (!strcmp(policy_names(i), name))
-			return true;
-	return false;
-}
-
-static void check_policy(const struct config *config, const char *section, const char *policy)
-{
-	char key[32];
-	unsigned i, at;
-
-	if (policy_is_known(policy))
-		return;
-	snprintf(key, sizeof(key), "%s.policy", section);
-	at = config_set_at(config, key);
-	if (at < CONFIG_SET_BY_OPTION)
-		fprintf(stderr, "%s:%u: ", config->file, at);
-	else
-		fprintf(stderr, "option -o: ");
-	fprintf(stderr, "[%s] policy = %s: there is no such policy; there are:", section, policy);
-	for (i = 0; policy_names(i); i++)
-		fprintf(stderr, " %s", policy_names(i));
-	fprintf(stderr, "\n");
 	exit(EXIT_USAGE);
 }
 
@@ -108,21 +62,22 @@ static void parse(int argc, char **argv, struct config *config, struct options *
 		{"version", no_argument, NULL, 'V'},
 		{0},
 	};
-	struct config_errors errors = {0};
-	char *sets[64];
-	int c, i, n_sets = 0;
+	static struct config_errors errors;
+	struct settings *settings = &options->settings;
+	int c;
 
 	while ((c = getopt_long(argc, argv, "c:o:hV", longs, NULL)) != -1) {
 		switch (c) {
 		case 'c':
-			options->file = optarg;
+			settings->file = optarg;
 			break;
 		case 'o':
-			if (n_sets == 64) {
-				fprintf(stderr, "shmcached: more than 64 times -o\n");
+			if (settings->n_options == SETTINGS_OPTIONS_MAX) {
+				fprintf(stderr, "shmcached: more than %d times -o\n",
+					SETTINGS_OPTIONS_MAX);
 				exit(EXIT_USAGE);
 			}
-			sets[n_sets++] = optarg;
+			settings->option[settings->n_options++] = optarg;
 			break;
 		case 'k':
 			options->only_check = true;
@@ -142,14 +97,8 @@ static void parse(int argc, char **argv, struct config *config, struct options *
 		fprintf(stderr, "shmcached: unexpected argument \"%s\"\n%s", argv[optind], usage);
 		exit(EXIT_USAGE);
 	}
-	if (options->file && config_load(config, options->file, &errors))
+	if (settings_read(settings, config, &errors))
 		fail_config(&errors);
-	for (i = 0; i < n_sets; i++)
-		set_option(config, sets[i], &errors);
-	if (config_check(config, &errors))
-		fail_config(&errors);
-	check_policy(config, "eviction", config->eviction.policy);
-	check_policy(config, "cxl", config->cxl.policy);
 }
 
 int main(int argc, char **argv)
@@ -162,7 +111,6 @@ int main(int argc, char **argv)
 	char why[512];
 	int r;
 
-	config_init(&config);
 	parse(argc, argv, &config, &options);
 	if (options.only_check)
 		return config_print(&config, stdout) || fflush(stdout) ? EXIT_CANNOT_SERVE : EXIT_OK;
@@ -172,7 +120,7 @@ int main(int argc, char **argv)
 	log_set_level(&log, config.log.level);
 	log_set_target(&log, config.log.target, getenv("JOURNAL_STREAM"));
 	rcu_register_thread();
-	r = broker_start(&broker, &config, &log, why, sizeof(why));
+	r = broker_start(&broker, &config, &options.settings, &log, why, sizeof(why));
 	if (r) {
 		log_error(&log, "can-not-serve", LOG_STR("name", config.cache.name),
 			LOG_ERRNO("error", r), LOG_STR("why", why));

@@ -91,7 +91,7 @@ static struct session_reservation *find_reservation(struct session *s, uint64_t 
 {
 	unsigned i;
 
-	for (i = 0; i < s->config->session.reservations; i++)
+	for (i = 0; i < s->limits.reservations; i++)
 		if (s->reservation[i].id == id)
 			return &s->reservation[i];
 	return NULL;
@@ -116,7 +116,7 @@ static enum abi_fault do_reserve(struct request *q)
 	}
 	slot = find_reservation(s, 0);
 	if (!slot || (s->n_reservations && s->reserved_size + size >
-				percent_of_tier(q, s->config->session.reserved_percent))) {
+				percent_of_tier(q, s->limits.reserved_percent))) {
 		store_count(q->w, ABI_COUNTER_QUOTA, 1);
 		q->completion->status = ABI_STATUS_QUOTA;
 		return ABI_FAULT_NONE;
@@ -245,7 +245,7 @@ static bool grow_pins(struct session *s)
 static enum abi_status new_pin(struct request *q, uint64_t deadline_ms)
 {
 	struct session *s = q->session;
-	uint64_t quota = percent_of_tier(q, s->config->session.pinned_percent);
+	uint64_t quota = percent_of_tier(q, s->limits.pinned_percent);
 	struct session_pin pin = {.deadline_ms = deadline_ms};
 	enum abi_status status;
 
@@ -266,7 +266,7 @@ static enum abi_status new_pin(struct request *q, uint64_t deadline_ms)
 
 static enum abi_fault do_pin(struct request *q)
 {
-	uint64_t limit = q->session->config->session.pin_time_max_ns / 1000000;
+	uint64_t limit = q->session->limits.pin_time_max_ns / 1000000;
 	enum abi_fault fault = take_key(q);
 	struct session_pin *pin;
 	uint64_t deadline;

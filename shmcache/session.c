@@ -65,7 +65,7 @@ int session_new(struct session **out, const struct config *config, struct sessio
 
 	if (!s)
 		return -ENOMEM;
-	s->config = config;
+	s->limits = config->session;
 	s->socket.fd = s->death.fd = s->kept.request = s->kept.response = -1;
 	s->geometry.n_lanes = config->session.lanes;
 	s->geometry.n_queue = config->session.queue;
@@ -201,6 +201,21 @@ void session_scan_holds(const struct session *s, struct index *ix, uint8_t round
 				index_mark_held(ix, abi_word_cell(raw_word), round);
 		}
 	}
+}
+
+uint64_t session_n_held(const struct session *s)
+{
+	unsigned n_lanes = atomic_load_explicit(&s->n_lanes, memory_order_acquire), i, j;
+	const struct shared_u64 *hold;
+	uint64_t n = 0;
+
+	/* All cells, not up to holds_used: nobody is in a hurry, and it is the client's word. */
+	for (i = 0; i < n_lanes; i++) {
+		hold = (const void *)((const uint8_t *)s->lane[i].request + s->geometry.hold_off);
+		for (j = 0; j < s->geometry.n_holds; j++)
+			n += shared_u64_load_acquire(&hold[j]) != 0;
+	}
+	return n;
 }
 
 static int by_cell(const void *a, const void *b)
@@ -368,7 +383,7 @@ void session_give_back(struct session *s, struct store *store, struct abi_worker
 {
 	unsigned i;
 
-	for (i = 0; i < s->config->session.reservations; i++) {
+	for (i = 0; i < s->limits.reservations; i++) {
 		if (!s->reservation[i].id)
 			continue;
 		store_abort(store, (uint32_t)s->reservation[i].id);

@@ -78,7 +78,7 @@ struct session {
 	uid_t uid;
 	enum wire_role role;
 	struct abi_geometry geometry;
-	const struct config *config;
+	struct config_session limits; /* as they were when it attached */
 	uint8_t *request;
 	uint8_t *response;
 	size_t request_size, response_size;
@@ -96,7 +96,7 @@ struct session {
 	_Atomic unsigned fault; /* enum abi_fault; set once, see session_cut_off() */
 
 	/* The worker's. */
-	struct session_reservation *reservation; /* config->session.reservations */
+	struct session_reservation *reservation; /* limits.reservations */
 	struct session_pin *pin;
 	unsigned n_reservations, n_pins, n_pins_max, next_drain;
 	uint64_t reserved_size, pinned_size;
@@ -122,6 +122,9 @@ int session_lane_open(struct session *s, struct lane **lane, int *client_end);
 
 /* Mark the hold cells' cells. Any thread; the session must not go meanwhile. */
 void session_scan_holds(const struct session *s, struct index *ix, uint8_t round);
+
+/* How many hold cells are set. As session_scan_holds(). */
+uint64_t session_n_held(const struct session *s);
 
 /* Bytes of retired blocks that its holds keep. As session_scan_holds(). */
 uint64_t session_held_size(const struct session *s, struct store *store);

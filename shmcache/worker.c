@@ -210,7 +210,8 @@ static bool serve_one(struct worker *worker, struct lane *lane, unsigned *n_answ
 
 static unsigned serve(struct worker *worker, struct lane *lane)
 {
-	unsigned n = worker->broker->config->broker.round, n_answers = 0;
+	unsigned n = atomic_load_explicit(&worker->broker->tuning.round, memory_order_relaxed);
+	unsigned n_answers = 0;
 	bool flushes;
 
 	if (is_cut_off(lane->session))
@@ -463,18 +464,20 @@ static void sleep_once(struct worker *worker)
 
 static bool may_spin(struct worker *worker)
 {
-	const struct config *c = worker->broker->config;
+	const struct broker_tuning *t = &worker->broker->tuning;
+	uint64_t spin_ns;
 
 	shared_relax();
 	if (++worker->n_spins % SPINS_PER_CLOCK)
 		return true;
 	pay_gauges(worker);
 	upkeep(worker);
-	if (c->broker.poll == CONFIG_POLL_BUSY)
+	if (atomic_load_explicit(&t->poll, memory_order_relaxed) == CONFIG_POLL_BUSY)
 		return true;
+	spin_ns = atomic_load_explicit(&t->spin_ns, memory_order_relaxed);
 	if (!worker->spin_until_ns)
 		worker->spin_until_ns =
-			store_now_ns() + c->broker.spin_ns * (worker->awaits_commit ? COMMIT_SPINS : 1);
+			store_now_ns() + spin_ns * (worker->awaits_commit ? COMMIT_SPINS : 1);
 	return store_now_ns() < worker->spin_until_ns;
 }
 
@@ -482,9 +485,9 @@ static bool may_spin(struct worker *worker)
 static bool wants_spin(const struct worker *worker)
 {
 	const struct broker *b = worker->broker;
+	unsigned poll = atomic_load_explicit(&b->tuning.poll, memory_order_relaxed);
 
-	return b->config->broker.poll == CONFIG_POLL_BUSY ||
-		(b->config->broker.poll == CONFIG_POLL_ADAPTIVE && b->can_spin);
+	return poll == CONFIG_POLL_BUSY || (poll == CONFIG_POLL_ADAPTIVE && b->can_spin);
 }
 
 static bool is_stopping(const struct worker *worker)
@@ -514,7 +517,6 @@ static void finish(struct worker *worker)
 static void *worker_main(void *argument)
 {
 	struct worker *worker = argument;
-	bool spins = wants_spin(worker);
 	unsigned found;
 
 	rcu_register_thread();
@@ -529,7 +531,7 @@ static void *worker_main(void *argument)
 				upkeep(worker);
 			continue;
 		}
-		if (spins && may_spin(worker))
+		if (wants_spin(worker) && may_spin(worker))
 			continue;
 		sleep_once(worker);
 		worker->spin_until_ns = 0;

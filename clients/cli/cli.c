@@ -65,6 +65,7 @@ enum cli_exit cli_exit_of(int result)
 	case -EACCES:
 	case -EFBIG:
 	case -EUSERS:
+	case SHMC_FAILED:
 		return CLI_REFUSED;
 	case -EINVAL:
 		return CLI_USAGE;
@@ -95,6 +96,17 @@ enum cli_exit cli_attach(struct cli *cli)
 		why[0] ? why : shmc_strerror(r));
 	/* Whatever the system said on the way (a timeout, say): nobody serves us. */
 	return status == CLI_ERROR ? CLI_ATTACH : status;
+}
+
+enum cli_exit cli_control(
+	const struct cli *cli, enum shmc_command command, const struct shmc_control_options *options)
+{
+	int r = shmc_control(cli->name, command, options);
+
+	/* What failed has been told. */
+	if (r && r != SHMC_FAILED)
+		cli_say(cli, "%s", options->why[0] ? options->why : shmc_strerror(r));
+	return cli_exit_of(r);
 }
 
 enum cli_exit cli_result(

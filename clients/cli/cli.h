@@ -54,6 +54,13 @@ enum cli_exit cli_usage(const struct cli *cli, const char *fmt, ...);
 enum cli_exit cli_exit_of(int result);
 
 /*
+ * Send the broker a command without attaching; options->why is a buffer. Says what went wrong, but for
+ * SHMC_FAILED, which the sentences told have said.
+ */
+enum cli_exit cli_control(
+	const struct cli *cli, enum shmc_command command, const struct shmc_control_options *options);
+
+/*
  * Say on stderr what became of a key (escaped; NULL: of no key in particular) and return
  * the exit status. Silent for 0, and with --quiet for CLI_MISS.
  */

@@ -26,6 +26,8 @@ const struct command *const command_table[] = {
 	&command_stats,
 	&command_ping,
 	&command_bench,
+	&command_reload,
+	&command_drain,
 	NULL,
 };
 

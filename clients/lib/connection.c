@@ -65,7 +65,8 @@ static int plane_check(const struct abi_plane *plane, size_t size, const char *n
 		reason_set(why, "the plane of \"%s\" is damaged: restart its broker", name);
 		return -EPROTONOSUPPORT;
 	}
-	if (state != ABI_STATE_SERVING) {
+	/* One that is being drained says so itself. */
+	if (state != ABI_STATE_SERVING && state != ABI_STATE_DRAINING) {
 		reason_set(why, "the broker of \"%s\" has stopped: start shmcached", name);
 		return -ECONNREFUSED;
 	}
@@ -138,7 +139,7 @@ static int say_hello(struct connection *c)
 	return wire_send(c->socket, WIRE_HELLO, &hello, sizeof(hello), NULL, 0);
 }
 
-static int say_connect(struct connection *c, struct reason *why)
+int connection_open(struct connection *c, struct reason *why)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd, r;
@@ -158,8 +159,7 @@ static int say_connect(struct connection *c, struct reason *why)
 		return r;
 	}
 	c->socket = fd;
-	r = say_hello(c);
-	return r == -EPIPE ? -ECONNREFUSED : r;
+	return 0;
 }
 
 static int refusal_errno(const struct wire_refused *refused, struct reason *why)
@@ -185,9 +185,11 @@ int connection_step(struct connection *c, struct connection_welcome *welcome, st
 	int r;
 
 	if (c->socket < 0) {
-		r = say_connect(c, why);
+		r = connection_open(c, why);
+		if (!r)
+			r = say_hello(c);
 		if (r)
-			return r;
+			return r == -EPIPE ? -ECONNREFUSED : r;
 	}
 	r = wire_receive(c->socket, &message, welcome->fd, &welcome->n_fds);
 	if (r == -EPIPE) {

@@ -41,6 +41,12 @@ int connection_begin(struct connection *c, const char *name, enum wire_role role
 	struct reason *why);
 
 /*
+ * Connect, and say nothing yet: the first half of a step. 0; -EAGAIN, see connection_wait(); else as
+ * connection_step().
+ */
+int connection_open(struct connection *c, struct reason *why);
+
+/*
  * Go on as far as it goes. 0: welcomed, the descriptors are the caller's; -EAGAIN: the broker has
  * yet to do something, see connection_wait(). Else: the errors of shmc_attach().
  */

@@ -24,6 +24,8 @@ static const char *outcome_text(int result)
 		return "the session's quota of holds, pins, reservations or lanes is used up";
 	case SHMC_GONE:
 		return "the reservation or pin is gone";
+	case SHMC_FAILED:
+		return "the broker could not do what was asked of it";
 	default:
 		return "unknown result";
 	}

@@ -111,7 +111,7 @@ int config_set(struct config *c, const char *key, const char *value, struct conf
 	return assignment_apply(&a, c, &(struct key_set){0}, errs);
 }
 
-static bool rules_equal(const struct config *a, const struct config *b)
+bool rules_equal(const struct config *a, const struct config *b)
 {
 	char a_name[KEY_VALUE_SIZE], b_name[KEY_VALUE_SIZE];
 

@@ -110,7 +110,7 @@ struct config {
 		unsigned round; /* submissions taken from one lane in one round */
 		cpu_set_t cpus; /* where workers may run; empty: anywhere */
 	} broker;
-	struct {
+	struct config_session {
 		unsigned n_max; /* sessions at once (key: max) */
 		unsigned lanes;
 		unsigned queue;		   /* submissions per lane, power of two */
@@ -195,6 +195,22 @@ int config_print_defaults(FILE *out);
 
 /* Writes the complaints, one a line. */
 void config_errors_print(const struct config_errors *errs, FILE *out);
+
+/*
+ * What a broker that runs @running (as it was read, before sizes were filled in) can take over of
+ * @wanted: @wanted keeps the keys that it can, and gets those that it can't from @running. @tell is
+ * called for each key that differs, with "section.key" and both values, and with the rules of
+ * [access] as one key, "access.*".
+ */
+enum config_change {
+	CONFIG_CHANGE_NEXT_START,   /* not taken over */
+	CONFIG_CHANGE_AT_ONCE,
+	CONFIG_CHANGE_NEXT_SESSION, /* for clients that attach from then on */
+};
+typedef void config_tell_fn(void *context, enum config_change change, const char *key,
+		const char *was, const char *value);
+void config_take_over(const struct config *running, struct config *wanted, config_tell_fn *tell,
+		void *context);
 
 /* Whether both say the same, wherever they say it. */
 bool config_equal(const struct config *a, const struct config *b);

@@ -45,6 +45,9 @@ bool rule_is_name(const char *name);
 /* Carries out a rule of [access]. -EINVAL after a complaint. */
 int rule_apply(const struct assignment *a, struct config *c, struct config_errors *errs);
 
+/* Whether both have the same rules. */
+bool rules_equal(const struct config *a, const struct config *b);
+
 /* The name of a rule as it was given: "uid.1000", "user.alice". */
 void rule_print_name(const struct config_rule *rule, char text[KEY_VALUE_SIZE]);
 

@@ -36,6 +36,7 @@ struct key {
 	const char *zero;	    /* what 0, or nothing, stands for; NULL: not allowed */
 	const char *const *choices; /* NULL-terminated */
 	const char *value;	    /* the default, as one would write it */
+	enum config_change change;  /* when another value takes effect in a running broker */
 	const char *help;
 };
 

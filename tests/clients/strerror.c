@@ -15,7 +15,7 @@
 static void names_all_that_the_header_promises(void **state)
 {
 	static const int results[] = {0, SHMC_MISS, SHMC_EXISTS, SHMC_NOSPACE, SHMC_QUOTA,
-		SHMC_GONE, -EINVAL, -ENOENT, -ECONNREFUSED, -EPROTONOSUPPORT, -EACCES, -ETIMEDOUT,
+		SHMC_GONE, SHMC_FAILED, -EINVAL, -ENOENT, -ECONNREFUSED, -EPROTONOSUPPORT, -EACCES, -ETIMEDOUT,
 		-EUSERS,
 		-ENOMEM, -ENOTCONN, -ECHILD, -EFBIG, -ENOSPC, -EIO};
 	const size_t n = sizeof(results) / sizeof(results[0]);

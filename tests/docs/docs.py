@@ -73,7 +73,7 @@ def run_c(body):
 
 STRUCTS = ("abi_plane abi_worker abi_histogram abi_session abi_index abi_bucket abi_record abi_tail "
            "abi_hints abi_submission abi_completion abi_lane_request abi_lane_response wire_head wire_hello "
-           "wire_welcome wire_refused wire_lane_open wire_lane").split()
+           "wire_welcome wire_refused wire_lane_open wire_lane wire_control wire_told").split()
 
 
 def check_structs(page):
@@ -118,6 +118,8 @@ ENUMS = {  # head of the table: prefix, header
     "message": ("WIRE_", "wire.h"),
     "refusal": ("WIRE_REFUSAL_", "wire.h"),
     "role": ("WIRE_ROLE_", "wire.h"),
+    "command": ("WIRE_COMMAND_", "wire.h"),
+    "outcome": ("WIRE_OUTCOME_", "wire.h"),
 }
 
 

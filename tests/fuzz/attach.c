@@ -28,6 +28,7 @@
 
 static struct broker broker;
 static struct config config;
+static struct settings settings;
 static struct log out;
 static int client[N_CLIENTS];
 static char socket_path[CONFIG_PATH_MAX + 1];
@@ -56,7 +57,7 @@ static void start(void)
 	config.session.handshakes = 3;
 	config_socket_path(&config, socket_path);
 	log_init(&out, open("/dev/null", O_WRONLY));
-	FUZZ_CHECK(!broker_start(&broker, &config, &out, why, sizeof(why)), "%s", why);
+	FUZZ_CHECK(!broker_start(&broker, &config, &settings, &out, why, sizeof(why)), "%s", why);
 	atexit(stop);
 	for (i = 0; i < N_CLIENTS; i++)
 		client[i] = -1;
@@ -68,6 +69,19 @@ static void serve(void)
 
 	for (n = 0; watch_wait(broker.epoll, 0); n++)
 		FUZZ_CHECK(n < 10000, "events without end");
+}
+
+/* A drain is taken back: it would end us. */
+static void undrain(void)
+{
+	if (!broker.drain.is_on)
+		return;
+	watch_close(broker.epoll, &broker.drain.timer);
+	if (broker.drain.asker >= 0)
+		close(broker.drain.asker);
+	broker.drain = (struct drain){.timer.fd = -1, .asker = -1};
+	broker.is_done = false;
+	plane_set_state(&broker.plane, ABI_STATE_SERVING);
 }
 
 static unsigned count_fds(void)
@@ -209,6 +223,7 @@ static void check_rest(unsigned n_fds)
 	for (i = 0; i < N_CLIENTS; i++)
 		hang_up(i);
 	serve();
+	undrain();
 	attach_expire(&broker, UINT64_MAX);
 	FUZZ_CHECK(!broker.attach.n_handshakes, "%u handshakes", broker.attach.n_handshakes);
 	/* The worker takes leave of a session in its own time. */

@@ -120,9 +120,11 @@ static size_t size_of(uint32_t type)
 		[WIRE_WELCOME] = sizeof(struct wire_welcome),
 		[WIRE_REFUSED] = sizeof(struct wire_refused),
 		[WIRE_LANE_OPEN] = sizeof(struct wire_lane_open),
-		[WIRE_LANE] = sizeof(struct wire_lane)};
+		[WIRE_LANE] = sizeof(struct wire_lane),
+		[WIRE_CONTROL] = sizeof(struct wire_control),
+		[WIRE_TOLD] = sizeof(struct wire_told)};
 
-	return type <= WIRE_LANE ? sizes[type] : 0;
+	return type <= WIRE_TOLD ? sizes[type] : 0;
 }
 
 /* Every type at every size: short of its own, its own, longer, longer than anything. */
@@ -136,7 +138,7 @@ static void test_sizes(void **state)
 	size_t n, size;
 
 	(void)state;
-	for (type = 0; type < 8; type++) {
+	for (type = 0; type < 10; type++) {
 		for (size = 1; size < 600; size++) {
 			head = (struct wire_head){.type = type, .size = (uint32_t)size};
 			memcpy(bytes, &head, size < sizeof(head) ? size : sizeof(head));

@@ -361,7 +361,7 @@ static void test_reservations_quota(void **state)
 	assert_int_equal(d.session->reserved_size, 0);
 	assert_int_equal(shared_u64_load(&d.rig.w.counter[ABI_COUNTER_QUOTA]), 1);
 	/* By bytes: the last that fits, one more. The first may be of any size. */
-	d.config.session.reserved_percent = 25;
+	d.session->limits.reserved_percent = 25;
 	tier = tier / 100 * 25;
 	id[0] = reserve("a", (uint32_t)tier - 100);
 	id[1] = reserve("b", 100);
@@ -422,7 +422,7 @@ static void test_pins_quota(void **state)
 
 	(void)state;
 	/* By bytes. */
-	d.config.session.pinned_percent = 10;
+	d.session->limits.pinned_percent = 10;
 	for (i = 0; i < 9; i++) {
 		snprintf(key, sizeof(key), "k%u", i);
 		assert_int_equal(ask(ABI_OP_PUT, key, 200 * KIB, i), ABI_STATUS_OK);

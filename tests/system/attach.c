@@ -231,12 +231,39 @@ static void test_other_messages_first(void **state)
 
 	(void)state;
 	for (type = 0; type < 12; type++) {
-		if (type == WIRE_HELLO)
+		if (type == WIRE_HELLO || type == WIRE_CONTROL)
 			continue;
 		memset(&message, 0, sizeof(message));
 		message.head.type = type;
 		message.head.size = sizeof(message);
 		assert_refused(&message, sizeof(message), WIRE_REFUSAL_VERSION);
+	}
+	system_assert_alive(&broker);
+}
+
+/* Of who may command, one that there is not fails, with a sentence. */
+static void test_unknown_commands(void **state)
+{
+	int fd, descriptors[WIRE_DESCRIPTORS_MAX];
+	union wire_message message;
+	uint32_t command;
+	size_t n;
+
+	(void)state;
+	for (command = 0; command < 12; command++) {
+		if (command == WIRE_COMMAND_RELOAD || command == WIRE_COMMAND_DRAIN)
+			continue;
+		fd = raw_connect(broker.run.name);
+		assert_true(fd >= 0);
+		message.control = (struct wire_control){.command = command};
+		assert_int_equal(wire_send(fd, WIRE_CONTROL, &message, sizeof(message.control),
+					 NULL, 0), 0);
+		assert_int_equal(raw_receive(fd, &message, descriptors, &n), 0);
+		assert_int_equal(message.head.type, WIRE_TOLD);
+		assert_int_equal(message.told.outcome, WIRE_OUTCOME_FAILED);
+		assert_non_null(memchr(message.told.text, 0, sizeof(message.told.text)));
+		assert_int_equal(raw_wait_hangup(fd), 0);
+		close(fd);
 	}
 	system_assert_alive(&broker);
 }
@@ -553,6 +580,7 @@ int main(void)
 		cmocka_unit_test(test_hello_of_other_versions),
 		cmocka_unit_test(test_hello_of_every_length),
 		cmocka_unit_test(test_other_messages_first),
+		cmocka_unit_test(test_unknown_commands),
 		cmocka_unit_test(test_hello_with_descriptors),
 		cmocka_unit_test(test_silent_connections),
 		cmocka_unit_test(test_knocking_without_end),

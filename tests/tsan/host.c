@@ -45,11 +45,13 @@ static void tell(struct host *host, int result)
 
 static void *host_main(void *argument)
 {
+	static const struct settings no_settings;
 	struct host *host = argument;
 	int r;
 
 	rcu_register_thread();
-	r = broker_start(&host->broker, &host->config, &host->log, host->why, sizeof(host->why));
+	r = broker_start(&host->broker, &host->config, &no_settings, &host->log, host->why,
+		sizeof(host->why));
 	tell(host, r);
 	if (!r) {
 		broker_run(&host->broker);

@@ -14,7 +14,7 @@ from harness import ATTACH, ERROR, MISS, OK, REFUSED, USAGE, Broker, run, wait_f
 
 MiB = 1 << 20
 COMMANDS = ("put", "get", "del", "exists", "stat", "keys", "touch", "pin", "flush", "usage", "stats",
-            "ping", "bench")
+            "ping", "bench", "reload", "drain")
 
 
 class Case(unittest.TestCase):

@@ -131,6 +131,34 @@ static void guide_has_every_key(void **state)
 	}
 }
 
+/* The keys that a reload changes are listed, in the table's order, and no others. */
+static void guide_says_what_a_reload_changes(void **state)
+{
+	static const struct {
+		enum config_change change;
+		const char *begin, *end;
+	} lists[] = {
+		{CONFIG_CHANGE_AT_ONCE, "\n- At once: ", ".\n"},
+		{CONFIG_CHANGE_NEXT_SESSION, "\n- For sessions from then on: ",
+			", and the rules of `[access]`.\n"},
+	};
+	static char document[DOCUMENT_SIZE], text[4096];
+	const char *at = document;
+	size_t n;
+
+	(void)state;
+	read_document("configuration.md", document);
+	for (unsigned i = 0; i < 2; i++) {
+		n = (size_t)snprintf(text, sizeof(text), "%s", lists[i].begin);
+		for (const struct key *k = keys; k < keys + n_keys; k++)
+			if (k->change == lists[i].change)
+				n += (size_t)snprintf(text + n, sizeof(text) - n, "%s`%s.%s`",
+					text[n - 1] == ' ' ? "" : ", ", k->section, k->name);
+		snprintf(text + n, sizeof(text) - n, "%s", lists[i].end);
+		expect_next(&at, text, "guide");
+	}
+}
+
 /* The complaints that the guide shows are those that the code makes. */
 static void guide_shows_real_complaints(void **state)
 {
@@ -160,6 +188,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(example_is_what_the_table_prints),
 		cmocka_unit_test(manual_page_has_every_key),
 		cmocka_unit_test(guide_has_every_key),
+		cmocka_unit_test(guide_says_what_a_reload_changes),
 		cmocka_unit_test(guide_shows_real_complaints),
 	};
 
