@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* clients.c: a client is killed after each instruction of each thing that it can do. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/step/host.h"
+
+/*
+ * What a client asks for is there wholly or not at all, however far it got with asking; and what it
+ * had is given back. One client after the other does the same, each is killed one instruction
+ * further on. Where it had not finished, either outcome is right, but nothing between; where it had
+ * its answer, the answer counts.
+ *
+ * What asks the broker for something is played through a second time against one that stands still
+ * until the client is dead: it then finds the request, or half of it, and the hang-up together.
+ */
+#define KEY 7
+#define SIZE 256
+#define OLD 1
+#define NEW 2
+
+struct client {
+	struct shmc *cache;
+	struct shmc_view view;
+	struct shmc_reservation reservation;
+	char key[VALUE_KEY_MAX];
+	size_t key_size;
+	uint8_t value[SIZE];
+	int timeout_ms;
+};
+
+struct stretch {
+	const char *name;
+	uint64_t before, after; /* versions of the value; 0: there is none */
+	int (*enter)(struct client *c);
+	int (*run)(struct client *c);
+	/* READS: without a word to the broker; ASKS: on the ring; TALKS: on the socket. */
+	enum { READS, ASKS, TALKS } kind;
+};
+
+/* --- what a client does -------------------------------------------------------------------------- */
+
+static int attach(struct client *c)
+{
+	struct shmc_attach_options options = {.spin_us = UINT32_MAX};
+
+	return shmc_attach(&c->cache, host.run.name, &options);
+}
+
+static int ping(struct client *c)
+{
+	return shmc_ping(c->cache, c->timeout_ms);
+}
+
+static int put(struct client *c)
+{
+	return shmc_put(c->cache, c->key, c->key_size, c->value, SIZE, NULL, c->timeout_ms);
+}
+
+static int delete(struct client *c)
+{
+	return shmc_delete(c->cache, c->key, c->key_size, c->timeout_ms);
+}
+
+static int touch(struct client *c)
+{
+	return shmc_touch(c->cache, c->key, c->key_size, 3600000, c->timeout_ms);
+}
+
+static int get(struct client *c)
+{
+	return shmc_get(c->cache, c->key, c->key_size, &c->view);
+}
+
+static int release(struct client *c)
+{
+	shmc_release(c->cache, &c->view);
+	return 0;
+}
+
+/* With a lane that is open and a hold cell that was used before. */
+static int get_and_release(struct client *c)
+{
+	int r = get(c);
+
+	return r ? r : release(c);
+}
+
+static int reserve(struct client *c)
+{
+	return shmc_reserve(c->cache, c->key, c->key_size, SIZE, NULL, &c->reservation,
+		c->timeout_ms);
+}
+
+static int ping_and_reserve(struct client *c)
+{
+	int r = shmc_ping(c->cache, SHMC_TIMEOUT_DEFAULT);
+
+	return r ? r : reserve(c);
+}
+
+static int fill_and_commit(struct client *c)
+{
+	value_make(c->reservation.data, SIZE, KEY, NEW);
+	return shmc_commit(c->cache, &c->reservation, c->timeout_ms);
+}
+
+static int abort_it(struct client *c)
+{
+	return shmc_abort(c->cache, &c->reservation, c->timeout_ms);
+}
+
+static int pin(struct client *c)
+{
+	return shmc_pin(c->cache, c->key, c->key_size, 0, c->timeout_ms);
+}
+
+static int unpin(struct client *c)
+{
+	return shmc_unpin(c->cache, c->key, c->key_size, c->timeout_ms);
+}
+
+static int have_everything(struct client *c)
+{
+	int r = pin(c);
+
+	if (!r)
+		r = get(c);
+	return r ? r : reserve(c);
+}
+
+static int detach(struct client *c)
+{
+	shmc_detach(c->cache);
+	return 0;
+}
+
+/* --- one client ---------------------------------------------------------------------------------- */
+
+struct play {
+	const struct stretch *stretch;
+	bool is_frozen;
+};
+
+static int client_main(void *context)
+{
+	const struct play *play = context;
+	const struct stretch *s = play->stretch;
+	struct client c = {.timeout_ms = SHMC_TIMEOUT_DEFAULT};
+
+	c.key_size = value_key('s', KEY, c.key);
+	value_make(c.value, SIZE, KEY, NEW);
+	if (s->run != attach && attach(&c))
+		return 1;
+	if (s->enter && s->enter(&c))
+		return 2;
+	/* Nobody is going to answer: ask, and don't wait. */
+	if (play->is_frozen)
+		c.timeout_ms = 0;
+	tracer_mark();
+	told->result = s->run(&c);
+	told->is_done = true;
+	tracer_mark();
+	return 0;
+}
+
+static void prepare(const struct stretch *s)
+{
+	uint64_t is = host_version(KEY);
+
+	if (is == s->before)
+		return;
+	if (s->before)
+		host_put(KEY, s->before, SIZE);
+	else
+		host_delete(KEY);
+}
+
+struct tally {
+	unsigned n_kills, n_lost, n_old, n_new;
+};
+
+static void judge(const struct play *play, const struct trail_place *at, struct tally *n)
+{
+	const struct stretch *s = play->stretch;
+	char where[128];
+	uint64_t is;
+
+	snprintf(where, sizeof(where), "%s%s, killed %u instructions behind system call %u",
+		s->name, play->is_frozen ? ", broker frozen" : "", at->n_steps, at->n_calls);
+	host_quiet(where);
+	is = host_version(KEY);
+	if (is != s->before && is != s->after)
+		fail_msg("%s: version %llu is there", where, (unsigned long long)is);
+	if (!play->is_frozen && told->is_done && told->result)
+		fail_msg("%s: %s", where, shmc_strerror(told->result));
+	if (told->is_done && !told->result && is != s->after)
+		fail_msg("%s: what was answered is not there", where);
+	n->n_old += is == s->before;
+	n->n_new += is == s->after;
+	if (++n->n_kills % HOST_CHECK_EACH == 0 || host.is_soak)
+		host_whole(where);
+}
+
+/* A client that stands at its first mark. */
+static void begin(const struct play *play, struct tracer *t)
+{
+	prepare(play->stretch);
+	memset(told, 0, sizeof(*told));
+	if (tracer_start(t, client_main, (void *)play))
+		fail_msg("%s: the client did not get there: %d", play->stretch->name, t->status);
+	if (play->is_frozen)
+		host_freeze(true);
+	else
+		host_pause();
+}
+
+static void end(struct tracer *t)
+{
+	tracer_kill(t);
+	host_freeze(false);
+}
+
+/*
+ * Bring a client to place @i and kill it there. Where it takes another way each time than the one
+ * that was recorded (the clock had carried into the seconds), the last one is taken as many steps
+ * along its own.
+ */
+#define TRIES 3
+
+static void kill_at(const struct play *play, const struct trail *trail, size_t i, struct tally *n)
+{
+	struct tracer t;
+	int tries, r;
+
+	for (tries = 1, r = TRAIL_LOST; r == TRAIL_LOST && tries <= TRIES; tries++) {
+		begin(play, &t);
+		r = tries < TRIES ? trail_go(trail, &t, i) : trail_walk(trail, &t, i);
+		end(&t);
+		if (r < 0)
+			fail_msg("%s: the client ended by itself: %d", play->stretch->name, t.status);
+		judge(play, &trail->place[i], n);
+	}
+	n->n_lost += tries > TRIES;
+}
+
+/*
+ * The long ones hardly ever touch what is shared, and talk to the broker by system calls. What is
+ * not near one of these is visited now and then; in a soak all the same.
+ */
+static bool is_skipped(const struct stretch *s, const struct trail *trail, size_t i)
+{
+	enum { NEAR = 8, EACH = 5 };
+	const struct trail_place *p = &trail->place[i];
+
+	return s->kind == TALKS && !host.is_soak && p->n_steps >= NEAR && i + NEAR < trail->n &&
+		p[NEAR].n_calls == p->n_calls && (i + host.seed) % EACH;
+}
+
+static void play_all(const struct stretch *s, bool is_frozen)
+{
+	struct play play = {s, is_frozen};
+	struct trail trail = {.pause = is_frozen ? NULL : host_pause};
+	struct tally n = {0};
+	struct tracer t;
+	size_t i;
+
+	begin(&play, &t);
+	if (trail_record(&trail, &t))
+		fail_msg("%s: the client ended by itself: %d", s->name, t.status);
+	end(&t);
+	host_quiet(s->name);
+	for (i = 0; i < trail.n; i++)
+		if (!is_skipped(s, &trail, i))
+			kill_at(&play, &trail, i, &n);
+	host_whole(s->name);
+	print_message("%s%s: %zu instructions, %u system calls; %u kills, %u of them on another "
+		      "way; %u times it was as before, %u times as asked for; nothing found\n",
+		s->name, is_frozen ? ", broker frozen" : "", trail.n,
+		trail.place[trail.n - 1].n_calls, n.n_kills, n.n_lost, n.n_old, n.n_new);
+	trail_forget(&trail);
+	/* Else it was not the stretch that it is meant to be. */
+	assert_true(n.n_old && n.n_new);
+}
+
+/* --- the stretches ------------------------------------------------------------------------------- */
+
+static const struct stretch stretches[] = {
+	{"attach", OLD, OLD, NULL, attach, TALKS},
+	{"open a lane", OLD, OLD, NULL, get, TALKS},
+	{"ping", OLD, OLD, ping, ping, ASKS},
+	{"put", 0, NEW, ping, put, ASKS},
+	{"replace", OLD, NEW, ping, put, ASKS},
+	{"touch", OLD, OLD, ping, touch, ASKS},
+	{"delete", OLD, 0, ping, delete, ASKS},
+	{"hold", OLD, OLD, get_and_release, get, READS},
+	{"release", OLD, OLD, get, release, READS},
+	{"reserve", OLD, OLD, ping, reserve, ASKS},
+	{"fill and commit", OLD, NEW, ping_and_reserve, fill_and_commit, ASKS},
+	{"abort", OLD, OLD, ping_and_reserve, abort_it, ASKS},
+	{"pin", OLD, OLD, ping, pin, ASKS},
+	{"unpin", OLD, OLD, pin, unpin, ASKS},
+	{"detach", OLD, OLD, have_everything, detach, TALKS},
+};
+
+static void test_running(void **state)
+{
+	play_all(*state, false);
+}
+
+static void test_frozen(void **state)
+{
+	play_all(*state, true);
+}
+
+int main(int argc, char **argv)
+{
+	enum { N = sizeof(stretches) / sizeof(stretches[0]) };
+	struct CMUnitTest tests[2 * N];
+	char name[2 * N][64];
+	size_t i, n = 0;
+
+	host_begin(argv);
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	for (i = 0; i < 2 * N; i++) {
+		if (i >= N && stretches[i - N].kind != ASKS)
+			continue;
+		snprintf(name[n], sizeof(name[n]), "%s%s", stretches[i % N].name,
+			i < N ? "" : ", broker frozen");
+		tests[n] = (struct CMUnitTest){name[n], i < N ? test_running : test_frozen, NULL,
+			NULL, (void *)&stretches[i % N]};
+		n++;
+	}
+	return _cmocka_run_group_tests("step-clients", tests, n, host_setup, host_teardown);
+}

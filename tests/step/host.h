@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* host.h: a live broker beside those who are killed, and a client that watches it. */
+#ifndef TESTS_STEP_HOST_H
+#define TESTS_STEP_HOST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tests/step/trail.h"
+#include "tests/support/broker-run.h"
+#include "tests/support/value.h"
+
+/* The books are held against the index after so many kills, and at the end; in a soak after each. */
+#define HOST_CHECK_EACH 16
+
+struct host {
+	struct cleanup shm; /* removed last */
+	struct broker_run run;
+	struct shmc *watcher;
+	const struct abi_plane *plane;
+	size_t plane_size;
+	bool is_soak, is_frozen;
+	unsigned seed;
+};
+
+extern struct host host;
+
+/* What the killed one had to say, in memory that outlives it. */
+struct told {
+	int result;
+	bool is_done;
+};
+
+extern struct told *told;
+
+/* To be called by main() first; does not return where nothing can be traced. */
+void host_begin(char **argv);
+
+/* For cmocka: a broker and a watcher for all tests of a program. */
+int host_setup(void **state);
+int host_teardown(void **state);
+
+/* Stop the broker as it stands, and let it go on. */
+void host_freeze(bool is_frozen);
+
+/* Give the broker time to answer what it was asked. Not when it is frozen. */
+void host_pause(void);
+
+/* Wait until those who were killed are forgotten. Fails the test, with @where, if one is not. */
+void host_quiet(const char *where);
+
+/* The whole check, as whole.h has it; and nobody was cut off for nonsense. */
+void host_whole(const char *where);
+
+/* The version of the value of @key, all of whose bytes must be right; 0: it is not there. */
+uint64_t host_version(uint64_t key);
+void host_put(uint64_t key, uint64_t version, size_t size);
+void host_delete(uint64_t key);
+
+#endif
