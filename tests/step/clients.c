@@ -44,7 +44,7 @@ struct stretch {
 	enum { READS, ASKS, TALKS } kind;
 };
 
-/* --- what a client does -------------------------------------------------------------------------- */
+/* --- what a client does ----------------------------------------------------------------------- */
 
 static int attach(struct client *c)
 {
@@ -141,7 +141,7 @@ static int detach(struct client *c)
 	return 0;
 }
 
-/* --- one client ---------------------------------------------------------------------------------- */
+/* --- one client ------------------------------------------------------------------------------- */
 
 struct play {
 	const struct stretch *stretch;
@@ -289,7 +289,7 @@ static void play_all(const struct stretch *s, bool is_frozen)
 	assert_true(n.n_old && n.n_new);
 }
 
-/* --- the stretches ------------------------------------------------------------------------------- */
+/* --- the stretches ---------------------------------------------------------------------------- */
 
 static const struct stretch stretches[] = {
 	{"attach", OLD, OLD, NULL, attach, TALKS},

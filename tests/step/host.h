@@ -10,7 +10,7 @@
 #include "tests/support/broker-run.h"
 #include "tests/support/value.h"
 
-/* The books are held against the index after so many kills, and at the end; in a soak after each. */
+/* The books are held against the index after so many kills and at the end; in a soak after each. */
 #define HOST_CHECK_EACH 16
 
 struct host {

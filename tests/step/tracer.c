@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 /*
- * A mark is a SIGSTOP that the child sends itself. The tracer sees it before it is delivered, and it
- * never is. Any other signal is the child's own misfortune, and it gets it.
+ * A mark is a SIGSTOP that the child sends itself. The tracer sees it before it is delivered, and
+ * it never is. Any other signal is the child's own misfortune, and it gets it.
  *
  * The two things that are of one processor: the two bytes of SYSCALL, and the one of INT3, after
  * which the address is one too high.
@@ -164,7 +164,7 @@ void tracer_kill(struct tracer *t)
 		stop_wait(t);
 }
 
-/* --- where it stands ----------------------------------------------------------------------------- */
+/* --- where it stands -------------------------------------------------------------------------- */
 
 uint64_t tracer_address(const struct tracer *t)
 {

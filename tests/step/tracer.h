@@ -8,9 +8,9 @@
 #include <sys/types.h>
 
 /*
- * The child marks a stretch of its program with tracer_mark() before and after. Up to the first mark
- * it runs at full speed; from there on the parent moves it. One thread a tracer, and the same one for
- * all calls; x86-64 alone (tracer-x86-64.c).
+ * The child marks a stretch of its program with tracer_mark() before and after. Up to the first
+ * mark it runs at full speed; from there on the parent moves it. One thread a tracer, and the same
+ * one for all calls. For x86-64 alone.
  */
 struct tracer {
 	pid_t pid; /* 0: there is none */

@@ -40,7 +40,7 @@ void trail_forget(struct trail *trail);
 /* Bring a new child, standing at its mark, to place @i. 0, TRAIL_LOST, or -ECHILD. */
 int trail_go(const struct trail *trail, struct tracer *t, size_t i);
 
-/* Bring a new child, standing at its mark, as far as place @i is, whichever way it takes. As above. */
+/* Bring a new child, at its mark, as far as place @i is, whichever way it takes. As above. */
 int trail_walk(const struct trail *trail, struct tracer *t, size_t i);
 
 #endif
