@@ -303,16 +303,20 @@ static bool visit_slot(struct walk *w, struct entry_place *place)
 	return true;
 }
 
+#define SLACK 1024 /* of a live table, whose overflow buckets change chains meanwhile */
+
 void entry_walk(const struct image *image, entry_visit_fn *visit, void *context)
 {
 	struct walk w = {.image = image, .visit = visit, .context = context};
-	uint64_t n = image_n_buckets(image);
+	uint64_t n = image_n_buckets(image), left = 2 * image_n_overflow(image) + SLACK;
 	const struct abi_bucket *b;
 	struct entry_place place;
 	struct chain c;
 
 	for (place.bucket = 0; place.bucket < n; place.bucket++) {
-		for (b = chain_first(&c, image, place.bucket); b; b = chain_next(&c)) {
+		for (b = chain_first(&c, image, place.bucket); b; b = left ? chain_next(&c) : NULL) {
+			/* Each overflow bucket is in one chain; damage could put all into each. */
+			left -= c.link != 0;
 			place.overflow = c.link;
 			for (place.slot = 0; place.slot < ABI_BUCKET_SLOTS; place.slot++) {
 				place.word = &b->slot[place.slot];

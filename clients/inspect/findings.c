@@ -24,6 +24,9 @@ void findings_add(struct findings *f, const char *code, const char *fmt, ...)
 	struct finding finding = {.code = code}, *more;
 	va_list ap;
 
+	/* Damage can be everywhere: what is not kept is to cost nothing. */
+	if (f->is_cut)
+		return;
 	va_start(ap, fmt);
 	vsnprintf(finding.text, sizeof(finding.text), fmt, ap);
 	va_end(ap);

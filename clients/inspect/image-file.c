@@ -20,6 +20,7 @@ struct load {
 	size_t size;
 	struct snapshot_head head;
 	const struct snapshot_section *section;
+	uint64_t n_seen; /* bytes in sections so far */
 };
 
 static int fail(char *why, size_t why_size, const char *what)
@@ -28,14 +29,17 @@ static int fail(char *why, size_t why_size, const char *what)
 	return -EBADMSG;
 }
 
-static bool is_in_file(const struct load *l, uint64_t at, uint64_t size)
+/*
+ * All of them together are no more than the file either: sections on the same bytes could make work of
+ * any amount out of a small file.
+ */
+static bool is_in_file(struct load *l, uint64_t at, uint64_t size)
 {
-	return at % SNAPSHOT_ALIGN == 0 && at <= l->size && size <= l->size - at;
-}
-
-static void terminate(char *text, size_t size)
-{
-	text[size - 1] = '\0';
+	if (at % SNAPSHOT_ALIGN || at > l->size || size > l->size - at ||
+		size > l->size - l->n_seen)
+		return false;
+	l->n_seen += size;
+	return true;
 }
 
 static int load_sessions(struct load *l, const struct snapshot_section *section)
@@ -56,8 +60,8 @@ static int load_sessions(struct load *l, const struct snapshot_section *section)
 		s->line = from[i].line;
 		s->process = from[i].process;
 		memcpy(s->unseen, from[i].unseen, sizeof(s->unseen));
-		terminate(s->unseen, sizeof(s->unseen));
-		terminate(s->process.command, sizeof(s->process.command));
+		process_clean_text(s->unseen, sizeof(s->unseen));
+		process_clean_text(s->process.command, sizeof(s->process.command));
 		s->geometry = (struct abi_geometry){.n_lanes = from[i].n_lanes,
 			.n_queue = from[i].n_queue, .n_holds = from[i].n_holds,
 			.n_log = from[i].n_log, .staging_size = from[i].staging_size};
@@ -72,8 +76,10 @@ static void load_notes(struct load *l, const struct snapshot_section *section)
 	const char *from = (const char *)(l->data + section->at);
 	uint64_t n = section->size / IMAGE_NOTE_SIZE, i;
 
-	for (i = 0; i < n && l->image->n_notes < IMAGE_NOTES_MAX; i++)
+	for (i = 0; i < n && l->image->n_notes < IMAGE_NOTES_MAX; i++) {
 		image_note(l->image, "%.*s", IMAGE_NOTE_SIZE - 1, from + i * IMAGE_NOTE_SIZE);
+		process_clean_text(l->image->note[i], IMAGE_NOTE_SIZE);
+	}
 }
 
 static int load_section(struct load *l, const struct snapshot_section *section)
@@ -131,9 +137,9 @@ static int load(struct load *l, char *why, size_t why_size)
 	if (l->head.n_sections > (l->size - sizeof(l->head)) / sizeof(*l->section))
 		return fail(why, why_size, "the snapshot is cut short, or damaged");
 	l->section = (const void *)(l->data + sizeof(l->head));
-	terminate(l->head.name, sizeof(image->name));
-	terminate(l->head.broker.command, sizeof(l->head.broker.command));
-	terminate(l->head.index_unseen, sizeof(l->head.index_unseen));
+	process_clean_text(l->head.name, sizeof(image->name));
+	process_clean_text(l->head.broker.command, sizeof(l->head.broker.command));
+	process_clean_text(l->head.index_unseen, sizeof(l->head.index_unseen));
 	memcpy(image->name, l->head.name, sizeof(image->name));
 	image->now_ms = l->head.now_ms;
 	image->real_ms = l->head.real_ms;

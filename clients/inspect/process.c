@@ -56,6 +56,16 @@ static uint64_t ticks_to_ms(uint64_t ticks)
 	return ms > slept ? ms - slept : 0;
 }
 
+void process_clean_text(char *text, size_t size)
+{
+	size_t i;
+
+	for (i = 0; i < size - 1 && text[i]; i++)
+		if (text[i] < 0x20 || text[i] > 0x7e)
+			text[i] = '?';
+	memset(text + i, 0, size - i);
+}
+
 #define CLOCKS_SLACK_MS 1000 /* two clocks are read one after the other, and ticks are coarse */
 
 void process_look(
@@ -84,6 +94,7 @@ void process_look(
 		return;
 	*end = '\0';
 	snprintf(p->command, sizeof(p->command), "%.26s", name + 1);
+	process_clean_text(p->command, sizeof(p->command));
 	p->state = state;
 }
 

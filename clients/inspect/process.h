@@ -31,6 +31,12 @@ _Static_assert(sizeof(struct image_process) == 32, "as it is in snapshots");
 void process_look(struct image_process *p, uint32_t pid, uint64_t start_time,
 	uint64_t not_after_ms);
 
+/*
+ * Make @text of @size bytes printable: other characters become question marks, and it ends. A process may
+ * call itself what it wants, and a snapshot say anything: it must not command our terminal.
+ */
+void process_clean_text(char *text, size_t size);
+
 static inline bool process_is_there(const struct image_process *p)
 {
 	return p->state != PROCESS_GONE && p->state != PROCESS_UNKNOWN && p->state != 'Z' &&

@@ -40,6 +40,13 @@ struct summary {
 	unsigned n_alerts;
 };
 
+/* How much of a bar of @width the used part of a tier takes. */
+static inline unsigned tier_bar(const struct tier_sum *t, unsigned width)
+{
+	return t->used >= t->size ? width
+		: (unsigned)((double)t->used / (double)t->size * width + 0.5);
+}
+
 /* 0 or -ENOMEM. To be freed with summary_deinit(). */
 int summary_make(const struct image *image, struct summary *summary);
 void summary_deinit(struct summary *summary);

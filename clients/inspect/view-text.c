@@ -61,8 +61,7 @@ static void print_tier(const char *name, const struct tier_sum *t, FILE *out)
 		fprintf(out, "%-10s none\n", name);
 		return;
 	}
-	filled = (unsigned)((double)t->used / (double)t->size * BAR + 0.5);
-	filled = filled > BAR ? BAR : filled;
+	filled = tier_bar(t, BAR);
 	fprintf(out, "%-10s [%.*s%.*s] %s of %s, %" PRIu64 " entries\n", name, (int)filled,
 		"########################################", (int)(BAR - filled),
 		"........................................", units_size_format(used, t->used),

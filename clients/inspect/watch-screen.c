@@ -177,7 +177,7 @@ static void draw_tier(int *y, const char *name, const struct tier_sum *t)
 		return;
 	}
 	width = width < 10 ? 10 : width > 255 ? 255 : width;
-	filled = (int)((double)t->used / (double)t->size * width + 0.5);
+	filled = (int)tier_bar(t, (unsigned)width);
 	for (i = 0; i < width; i++)
 		bar[i] = i < filled ? '#' : '.';
 	bar[width] = '\0';
