@@ -13,7 +13,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "clients/inspect/svg.h"
+#include "clients/inspect/map.h"
+#include "clients/inspect/snapshot.h"
 #include "clients/inspect/view.h"
 #include "tests/clients/inspect/made.h"
 #include "tests/support/scratch.h"
@@ -217,56 +218,54 @@ static void test_offline(void **state)
 	made_close(&m);
 }
 
+/* The made cache, saved, in memory that the caller frees. */
+static char *saved(struct made *m, size_t *size)
+{
+	char path[PATH_MAX], why[512] = "", *text = malloc(1 << 22);
+	struct scratch scratch;
+	FILE *f;
+
+	assert_int_equal(scratch_make(&scratch, NULL), 0);
+	assert_int_equal(image_save(&m->image, scratch_file(&scratch, "s", path), why, sizeof(why)),
+		0);
+	f = fopen(path, "r");
+	assert_true(f && text);
+	*size = fread(text, 1, 1 << 22, f);
+	fclose(f);
+	scratch_remove(&scratch);
+	return text;
+}
+
 /* Values don't leave: of the staging area only keys are in a snapshot. */
 static void test_no_values(void **state)
 {
 	static const char secret[] = "the bytes of a value in staging";
-	char path[PATH_MAX], why[512], *text;
-	struct scratch scratch;
 	struct made m;
-	size_t n, i;
-	FILE *f;
+	size_t n;
+	char *text;
 
 	(void)state;
 	look(&m);
 	memcpy((char *)made_request(&m, 0) + m.geometry.staging_off + 4096 + 16, secret,
 		sizeof(secret));
-	assert_int_equal(scratch_make(&scratch, NULL), 0);
-	assert_int_equal(image_save(&m.image, scratch_file(&scratch, "s", path), why, sizeof(why)),
-		0);
-	text = malloc(1 << 22);
-	f = fopen(path, "r");
-	assert_non_null(f);
-	n = fread(text, 1, 1 << 22, f);
-	fclose(f);
-	for (i = 0; i + sizeof(secret) <= n; i++)
-		assert_memory_not_equal(text + i, secret, sizeof(secret) - 1);
+	text = saved(&m, &n);
+	assert_null(memmem(text, n, secret, sizeof(secret) - 1));
 	assert_non_null(memmem(text, n, "stuck \x01 put", 11));
 	free(text);
-	scratch_remove(&scratch);
 	made_close(&m);
 }
 
 /* Cut anywhere, a snapshot is refused with a sentence, or shows what is left. */
 static void test_cut_short(void **state)
 {
-	char path[PATH_MAX], why[512], *text;
-	struct scratch scratch;
+	char why[512], *text;
 	struct image image;
 	struct made m;
 	size_t n, size;
-	FILE *f;
 
 	(void)state;
 	look(&m);
-	assert_int_equal(scratch_make(&scratch, NULL), 0);
-	assert_int_equal(image_save(&m.image, scratch_file(&scratch, "s", path), why, sizeof(why)),
-		0);
-	text = malloc(1 << 22);
-	f = fopen(path, "r");
-	assert_non_null(f);
-	n = fread(text, 1, 1 << 22, f);
-	fclose(f);
+	text = saved(&m, &n);
 	for (size = 0; size < n; size += size < 2000 ? 7 : 4093) {
 		why[0] = '\0';
 		assert_int_not_equal(image_open_buffer(&image, text, size, why, sizeof(why)), 0);
@@ -275,7 +274,56 @@ static void test_cut_short(void **state)
 	assert_int_equal(image_open_buffer(&image, text, n, why, sizeof(why)), 0);
 	image_close(&image);
 	free(text);
-	scratch_remove(&scratch);
+	made_close(&m);
+}
+
+/* Sections on the same bytes would make work of any amount out of a small file. */
+static void test_shared_bytes(void **state)
+{
+	struct snapshot_section *section;
+	struct snapshot_head *head;
+	char why[512] = "", *text;
+	struct image image;
+	struct made m;
+	size_t n;
+
+	(void)state;
+	look(&m);
+	text = saved(&m, &n);
+	head = (void *)text;
+	section = (void *)(head + 1);
+	/* The last two of them are responses of lanes: the one before becomes as the plane. */
+	section[head->n_sections - 2].at = section[0].at;
+	section[head->n_sections - 2].size = n - section[0].at;
+	assert_int_equal(image_open_buffer(&image, text, n, why, sizeof(why)), -EBADMSG);
+	free(text);
+	made_close(&m);
+}
+
+/* A snapshot may say anything, and a process be called anything: no terminal is commanded by it. */
+static void test_names_are_clean(void **state)
+{
+	char why[512] = "", *text, *said, *name;
+	struct image image;
+	struct made m;
+	size_t n, i;
+
+	(void)state;
+	look(&m);
+	text = saved(&m, &n);
+	for (i = 0; i < 2; i++) {
+		name = memmem(text, n, i ? "engine" : "shmcached", 6);
+		assert_non_null(name);
+		memcpy(name, "\x1b[2J\x9b\n", 6);
+	}
+	assert_int_equal(image_open_buffer(&image, text, n, why, sizeof(why)), 0);
+	said = render(&pages[0], &image);
+	assert_null(strchr(said, 0x1b));
+	assert_null(strchr(said, '\x9b'));
+	assert_non_null(strstr(said, "?[2J?"));
+	free(said);
+	image_close(&image);
+	free(text);
 	made_close(&m);
 }
 
@@ -319,6 +367,8 @@ int main(void)
 		cmocka_unit_test(test_offline),
 		cmocka_unit_test(test_no_values),
 		cmocka_unit_test(test_cut_short),
+		cmocka_unit_test(test_shared_bytes),
+		cmocka_unit_test(test_names_are_clean),
 		cmocka_unit_test(test_map),
 	};
 
