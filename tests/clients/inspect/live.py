@@ -3,6 +3,7 @@
 """The inspector on real brokers: one that works, one that is stopped in the middle, one that is dead."""
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -39,7 +40,7 @@ def without_times(value):
                 if not k.endswith("age_ms") and k not in ("time_ms", "uptime_ms", "ttl_ms")}
     if isinstance(value, list):
         return [without_times(v) for v in value]
-    return value
+    return re.sub(r"for [0-9.]+ s$", "", value) if isinstance(value, str) else value
 
 
 def stop(process):
