@@ -10,7 +10,7 @@
  * Containers often forbid mbind(). The region works all the same, so that is
  * told and not an error. And a policy is no proof: an object that is reused has
  * pages from before, under whatever policy there was then. Those are asked to
- * move, and in the end a sample of pages is asked where it is.
+ * move, and in the end each page is asked where it is (region-numa.c).
  */
 #include "allocator/region-private.h"
 
@@ -18,8 +18,6 @@
 #include <numa.h>
 #include <numaif.h>
 #include <string.h>
-
-#define VERIFY_PAGES 128
 #define NODES_MAX 1024u /* the kernel's most */
 #define NODE_BITS (8 * (unsigned int)sizeof(unsigned long))
 
@@ -96,28 +94,4 @@ int region_bind(struct region *r, int node, const struct region_why *why)
 			strerror(err));
 		return -err;
 	}
-}
-
-void region_bind_verify(struct region *r, const struct region_why *why)
-{
-	uint64_t step = r->size / VERIFY_PAGES & ~UINT64_C(4095), off;
-	unsigned int n = 0, n_elsewhere = 0;
-	int node;
-
-	if (r->node < 0)
-		return;
-	if (!step)
-		step = 4096;
-	for (off = 0; off < r->size; off += step) {
-		if (get_mempolicy(&node, NULL, 0, (char *)r->base + off,
-			    MPOL_F_NODE | MPOL_F_ADDR))
-			continue;
-		n++;
-		n_elsewhere += node != r->node;
-	}
-	if (n && !n_elsewhere)
-		return;
-	r->lacks |= REGION_ELSEWHERE;
-	region_why_add(why, "%s is bound to NUMA node %d, but of %u pages looked at %u are "
-		"elsewhere", r->name, r->node, n, n_elsewhere);
 }

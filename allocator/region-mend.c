@@ -30,7 +30,8 @@ bool region_is_damaged(const struct region *r, uint64_t *off)
 	struct stat st;
 	off_t hole;
 
-	if (fstat(r->fd, &st))
+	/* A device says that its size is 0, and nobody can change it. */
+	if (!r->ops->is_file || fstat(r->fd, &st))
 		return false;
 	if ((uint64_t)st.st_size == r->size && (uint64_t)st.st_blocks * 512 >= r->size)
 		return false;
@@ -48,6 +49,8 @@ int region_mend(struct region *r, uint64_t off)
 {
 	int err;
 
+	if (!r->ops->is_file)
+		return 0;
 	if (ftruncate(r->fd, (off_t)r->size))
 		return -errno;
 	if (off >= r->size)

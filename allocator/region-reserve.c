@@ -49,9 +49,10 @@
 #define MADV_COLLAPSE 25
 #endif
 
-struct reserve {
-	struct region *r;
-	bool huge;
+struct slices {
+	const struct region *r;
+	region_slice_fn *run;
+	void *arg;
 	atomic_uint_fast64_t next_off;	/* relaxed: slices depend on nothing */
 	atomic_int err;			/* the first, a positive errno */
 };
@@ -65,32 +66,33 @@ static void pages_touch(const char *p, uint64_t size)
 		(void)*(const volatile char *)(p + off);
 }
 
-static int slice_reserve(const struct reserve *v, uint64_t off, uint64_t size)
+static int slice_reserve(const struct region *r, uint64_t off, uint64_t size, void *arg)
 {
-	char *p = (char *)v->r->base + off;
-	int r;
+	const bool *huge = arg;
+	char *p = (char *)r->base + off;
+	int err;
 
 	do {
-		r = fallocate(v->r->fd, 0, (off_t)off, (off_t)size);
-	} while (r && errno == EINTR);
-	if (r)
+		err = fallocate(r->fd, 0, (off_t)off, (off_t)size);
+	} while (err && errno == EINTR);
+	if (err)
 		return errno;
 	do {
-		r = madvise(p, size, MADV_POPULATE_WRITE);
-	} while (r && (errno == EINTR || errno == EAGAIN));
-	if (r && errno != EINVAL)
+		err = madvise(p, size, MADV_POPULATE_WRITE);
+	} while (err && (errno == EINTR || errno == EAGAIN));
+	if (err && errno != EINVAL)
 		return errno;
-	if (r)
+	if (err)
 		pages_touch(p, size);
 	/* Best effort; what came of it is counted at the end. */
-	if (v->huge)
+	if (*huge)
 		madvise(p, size, MADV_COLLAPSE);
 	return 0;
 }
 
-static void *reserve_run(void *arg)
+static void *slices_run(void *arg)
 {
-	struct reserve *v = arg;
+	struct slices *v = arg;
 	uint64_t off, size;
 	int err, none = 0;
 
@@ -100,7 +102,7 @@ static void *reserve_run(void *arg)
 		if (off >= v->r->size)
 			break;
 		size = v->r->size - off < SLICE_SIZE ? v->r->size - off : SLICE_SIZE;
-		err = slice_reserve(v, off, size);
+		err = v->run(v->r, off, size, v->arg);
 		if (err)
 			atomic_compare_exchange_strong_explicit(&v->err, &none, err,
 				memory_order_relaxed, memory_order_relaxed);
@@ -108,28 +110,40 @@ static void *reserve_run(void *arg)
 	return NULL;
 }
 
+static unsigned int threads_auto(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (n < 1)
+		return 1;
+	return n > (long)THREADS_AUTO_MAX ? THREADS_AUTO_MAX : (unsigned int)n;
+}
+
 /* The caller's thread works too, so it gets done even where no thread can be
  * started. Signals stay the caller's. */
-static int reserve_parallel(struct reserve *v, unsigned int n_threads)
+int region_slices(const struct region *r, unsigned int n_threads, region_slice_fn *run, void *arg)
 {
-	uint64_t n_slices = (v->r->size + SLICE_SIZE - 1) / SLICE_SIZE;
+	struct slices v = { .r = r, .run = run, .arg = arg };
+	uint64_t n_slices = (r->size + SLICE_SIZE - 1) / SLICE_SIZE;
 	pthread_t threads[THREADS_MAX];
 	sigset_t all, before;
 	unsigned int i, n = 0;
 
+	if (!n_threads)
+		n_threads = threads_auto();
 	if (n_threads > THREADS_MAX)
 		n_threads = THREADS_MAX;
 	if (n_threads > n_slices)
 		n_threads = (unsigned int)n_slices;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	while (n + 1 < n_threads && !pthread_create(&threads[n], NULL, reserve_run, v))
+	while (n + 1 < n_threads && !pthread_create(&threads[n], NULL, slices_run, &v))
 		n++;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	reserve_run(v);
+	slices_run(&v);
 	for (i = 0; i < n; i++)
 		pthread_join(threads[i], NULL);
-	return atomic_load_explicit(&v->err, memory_order_relaxed);
+	return atomic_load_explicit(&v.err, memory_order_relaxed);
 }
 
 /* A line of /proc/meminfo, in bytes; UINT64_MAX if it can't be told. */
@@ -207,26 +221,16 @@ static uint64_t huge_size_get(const struct region *r)
 	return sum;
 }
 
-static unsigned int threads_auto(void)
-{
-	long n = sysconf(_SC_NPROCESSORS_ONLN);
-
-	if (n < 1)
-		return 1;
-	return n > (long)THREADS_AUTO_MAX ? THREADS_AUTO_MAX : (unsigned int)n;
-}
-
 int region_reserve(struct region *r, unsigned int n_threads, bool huge,
 		const struct region_why *why)
 {
-	struct reserve v = { .r = r, .huge = huge };
 	int err = room_check(r, why);
 
 	if (err)
 		return err;
 	if (huge)
 		madvise(r->base, r->size, MADV_HUGEPAGE);
-	err = reserve_parallel(&v, n_threads ? n_threads : threads_auto());
+	err = region_slices(r, n_threads, slice_reserve, &huge);
 	if (err) {
 		region_why_add(why, "cannot reserve %s for %s: %s; choose a smaller size",
 			region_size_text(r->size).s, r->name, strerror(err));

@@ -128,7 +128,7 @@ static int shm_prepare(struct region *r, const struct region_options *opt,
 	err = region_reserve(r, opt->n_threads, opt->huge, why);
 	if (err)
 		return err;
-	region_bind_verify(r, why);
+	region_bind_verify(r, opt->n_threads, why);
 	return 0;
 }
 
@@ -149,6 +149,7 @@ static int shm_region_open(struct region *r, const struct region_options *opt,
 const struct region_ops region_shm_ops = {
 	.open = shm_region_open,
 	.unlink = shm_unlink_ours,
+	.is_file = true,
 };
 
 int region_unlink(const char *name)

@@ -20,6 +20,7 @@
 
 static const struct region_ops *const region_kinds[REGION_N_KINDS] = {
 	[REGION_SHM] = &region_shm_ops,
+	[REGION_DEVDAX] = &region_devdax_ops,
 };
 
 void region_why_add(const struct region_why *why, const char *fmt, ...)
@@ -62,7 +63,7 @@ struct region_size_text region_size_text(uint64_t size)
  */
 int region_map(struct region *r, const struct region_why *why)
 {
-	uint64_t room = r->size + REGION_HUGE_PAGE;
+	uint64_t room = r->size + r->align;
 	uintptr_t start, base;
 	void *p;
 	int err;
@@ -72,9 +73,9 @@ int region_map(struct region *r, const struct region_why *why)
 	if (p == MAP_FAILED)
 		goto fail;
 	start = (uintptr_t)p;
-	base = (start + REGION_HUGE_PAGE - 1) & ~(REGION_HUGE_PAGE - 1);
+	base = (start + r->align - 1) & ~(r->align - 1);
 	if (mmap((void *)base, r->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-		    r->fd, 0) == MAP_FAILED) {
+		    r->fd, (off_t)r->skip) == MAP_FAILED) {
 		err = errno;
 		munmap(p, room);
 		errno = err;
@@ -99,7 +100,7 @@ static int options_check(const struct region_options *opt, const struct region_w
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	size_t len = opt->name ? strlen(opt->name) : 0;
 
-	if (opt->kind >= REGION_N_KINDS || !region_kinds[opt->kind]) {
+	if (opt->kind >= REGION_N_KINDS) {
 		region_why_add(why, "unknown kind of region %d", (int)opt->kind);
 		return -EINVAL;
 	}
@@ -116,7 +117,31 @@ static int options_check(const struct region_options *opt, const struct region_w
 			(unsigned long long)page);
 		return -EINVAL;
 	}
+	if (opt->kind == REGION_DEVDAX && !opt->device) {
+		region_why_add(why, "no device for %s", opt->name);
+		return -EINVAL;
+	}
 	return 0;
+}
+
+static int region_fill(struct region *r, const struct region_options *opt,
+		const struct region_why *why)
+{
+	r->ops = region_kinds[opt->kind];
+	r->size = opt->size;
+	r->align = REGION_HUGE_PAGE;
+	r->name = strdup(opt->name);
+	if (opt->kind == REGION_DEVDAX)
+		r->device = strdup(opt->device);
+	if (!r->name || (opt->kind == REGION_DEVDAX && !r->device))
+		return -ENOMEM;
+	/* An object that lay there while a device was in use is as old as that. */
+	if (opt->kind != REGION_DEVDAX && opt->mode == REGION_REUSE &&
+	    (opt->identity[0] || opt->identity[1])) {
+		region_why_add(why, "what was left is on a device, and %s is not", r->name);
+		return REGION_OTHER;
+	}
+	return r->ops->open(r, opt, why);
 }
 
 int region_open(struct region **out, const struct region_options *opt, char *why_text,
@@ -134,11 +159,8 @@ int region_open(struct region **out, const struct region_options *opt, char *why
 	r = calloc(1, sizeof(*r));
 	if (!r)
 		return -ENOMEM;
-	r->ops = region_kinds[opt->kind];
-	r->size = opt->size;
-	r->fd = r->fd_readonly = r->node = -1;
-	r->name = strdup(opt->name);
-	err = r->name ? r->ops->open(r, opt, &why) : -ENOMEM;
+	r->fd = r->fd_readonly = r->fd_lock = r->node = -1;
+	err = region_fill(r, opt, &why);
 	if (err) {
 		region_close(r, false);
 		return err;
@@ -159,6 +181,9 @@ void region_close(struct region *r, bool unlink)
 		close(r->fd_readonly);
 	if (r->fd >= 0)
 		close(r->fd);
+	if (r->fd_lock >= 0)
+		close(r->fd_lock);
+	free(r->device);
 	free(r->name);
 	free(r);
 }
@@ -191,6 +216,26 @@ int region_fd(const struct region *r)
 int region_fd_readonly(const struct region *r)
 {
 	return r->fd_readonly;
+}
+
+uint64_t region_map_off(const struct region *r)
+{
+	return r->skip;
+}
+
+uint64_t region_map_align(const struct region *r)
+{
+	return r->align;
+}
+
+const uint64_t *region_identity(const struct region *r)
+{
+	return r->identity;
+}
+
+const struct region_placement *region_placement(const struct region *r)
+{
+	return &r->placement;
 }
 
 unsigned int region_lacks(const struct region *r)

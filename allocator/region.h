@@ -29,6 +29,7 @@ enum {
 	REGION_EXISTS = 1,	/* CREATE: there is one; see region_unlink() */
 	REGION_ABSENT,		/* REUSE: there is none */
 	REGION_OTHER_SIZE,	/* REUSE: there is one of another size */
+	REGION_OTHER,		/* REUSE: what is there is not what was left */
 };
 
 /* What was asked for and not got, though the region is good to use. */
@@ -36,17 +37,24 @@ enum {
 	REGION_UNBOUND = 1u << 0,	/* not bound to the node: not permitted */
 	REGION_ELSEWHERE = 1u << 1,	/* bound, but some pages are on others */
 	REGION_NOT_HUGE = 1u << 2,	/* not (all) in huge pages */
+	REGION_UNVERIFIED = 1u << 3,	/* bound, but where pages are is not told */
 };
 
 struct region_options {
 	enum region_kind kind;
 	enum region_mode mode;
 	const char *name;	/* "/kv0.dram": one slash, in front */
-	const char *device;	/* DEVDAX alone: "/dev/dax0.0" */
 	uint64_t size;		/* a multiple of the page size, not 0 */
 	int node;		/* SHM alone: NUMA node, -1: any */
 	bool huge;		/* try for huge pages */
 	unsigned int n_threads;	/* that reserve pages; 0: as the CPUs suggest */
+	/* DEVDAX alone. The size is a multiple of the device's alignment, see
+	 * region_devdax_room(), and the name is what the device is marked with. */
+	const char *device;	/* "/dev/dax0.0" */
+	bool is_told;		/* whoever still maps what bears this name knows
+				 * that it is void: it may be written over */
+	uint64_t identity[2];	/* REUSE: what region_identity() was. Of other
+				 * kinds it is 0 */
 };
 
 /*
@@ -62,13 +70,16 @@ struct region_options {
  * -EINVAL: an option, or a node that does not exist; -ENOSPC: the file system
  * behind shared memory has no room for it, -ENOMEM: nor has the machine; -EPERM:
  * REUSE found an object that is another user's or open to others; others as the
- * system gave them.
+ * system gave them. Of a device: -ENODEV, -ENXIO (disabled), -EBUSY (another
+ * broker, or clients of one, have it; or it is ordinary memory now), -ENOSPC (it
+ * is smaller).
  */
 int region_open(struct region **out, const struct region_options *opt, char *why,
 		size_t why_size);
 
 /* Unmaps and closes. With `unlink` the name goes too, unless it has come to mean
- * something else since; mappings of others stay good. Takes NULL. */
+ * something else since, and a device's content is nobody's; mappings of others
+ * stay good. Takes NULL. */
 void region_close(struct region *r, bool unlink);
 
 /*
@@ -83,6 +94,16 @@ uint64_t region_size(const struct region *r);
 const char *region_name(const struct region *r);
 int region_node(const struct region *r);	/* -1: not bound to one */
 
+/*
+ * How to map it from a descriptor: from which offset on, at an address that is a
+ * multiple of which size (at least 2 MiB).
+ */
+uint64_t region_map_off(const struct region *r);
+uint64_t region_map_align(const struct region *r);
+
+/* Drawn anew for each CREATE on a device; 0 of other kinds. */
+const uint64_t *region_identity(const struct region *r);
+
 /* Descriptors of the object for mapping it elsewhere: for reading and writing,
  * and for reading only. They stay the region's, and close with it. */
 int region_fd(const struct region *r);
@@ -90,6 +111,14 @@ int region_fd_readonly(const struct region *r);
 
 /* Bits of what was asked for and not got; count and log them. */
 unsigned int region_lacks(const struct region *r);
+
+/* Where the pages of a bound region were found at the opening, in bytes. */
+struct region_placement {
+	uint64_t on_node;
+	uint64_t elsewhere;
+	uint64_t untold;	/* the kernel did not say, asked several times */
+};
+const struct region_placement *region_placement(const struct region *r);
 
 /*
  * Whether pages of it were taken away, or its size was changed, by somebody who
@@ -107,5 +136,18 @@ int region_mend(struct region *r, uint64_t off);
 
 /* Bytes that are mapped by huge pages here, as of the opening. */
 uint64_t region_huge_size(const struct region *r);
+
+/*
+ * What a region on that device can have: the device, less its first page, less
+ * what is no multiple of its alignment. 0: nothing.
+ */
+struct dax_device;
+uint64_t region_devdax_room(const struct dax_device *device);
+
+/*
+ * Which region a device carries: its name, or an empty one. 0; -EBUSY: a broker
+ * has it; or what else kept us from looking. Changes nothing.
+ */
+int region_devdax_owner(const struct dax_device *device, char *name, size_t size);
 
 #endif

@@ -34,6 +34,9 @@ static struct faults {
 	int populate_errno;
 	atomic_int n_interrupts;	/* so many EINTR first */
 	int node_seen;			/* -1: the true one */
+	atomic_int n_passing;		/* so many pages answer as below first */
+	int passing;
+	int survey_errno;
 } faults;
 
 /* By the name that it has with 64-bit offsets, which meson asks for. */
@@ -43,10 +46,10 @@ long __real_mbind(void *p, unsigned long len, int mode, const unsigned long *mas
 		unsigned long maxnode, unsigned flags);
 long __wrap_mbind(void *p, unsigned long len, int mode, const unsigned long *mask,
 		unsigned long maxnode, unsigned flags);
-long __real_get_mempolicy(int *mode, unsigned long *mask, unsigned long maxnode, void *p,
-		unsigned flags);
-long __wrap_get_mempolicy(int *mode, unsigned long *mask, unsigned long maxnode, void *p,
-		unsigned flags);
+long __real_move_pages(int pid, unsigned long n, void **pages, const int *nodes, int *status,
+		int flags);
+long __wrap_move_pages(int pid, unsigned long n, void **pages, const int *nodes, int *status,
+		int flags);
 int __real_madvise(void *p, size_t len, int advice);
 int __wrap_madvise(void *p, size_t len, int advice);
 
@@ -73,14 +76,24 @@ long __wrap_mbind(void *p, unsigned long len, int mode, const unsigned long *mas
 	return __real_mbind(p, len, mode, mask, maxnode, flags);
 }
 
-long __wrap_get_mempolicy(int *mode, unsigned long *mask, unsigned long maxnode, void *p,
-		unsigned flags)
+long __wrap_move_pages(int pid, unsigned long n, void **pages, const int *nodes, int *status,
+		int flags)
 {
-	if (faults.node_seen >= 0 && flags == (MPOL_F_NODE | MPOL_F_ADDR)) {
-		*mode = faults.node_seen;
-		return 0;
+	unsigned long i;
+	long r;
+
+	if (faults.survey_errno) {
+		errno = faults.survey_errno;
+		return -1;
 	}
-	return __real_get_mempolicy(mode, mask, maxnode, p, flags);
+	r = __real_move_pages(pid, n, pages, nodes, status, flags);
+	for (i = 0; i < n && !r; i++) {
+		if (faults.node_seen >= 0)
+			status[i] = faults.node_seen;
+		if (atomic_fetch_sub(&faults.n_passing, 1) > 0)
+			status[i] = faults.passing;
+	}
+	return r;
 }
 
 int __wrap_madvise(void *p, size_t len, int advice)
@@ -244,7 +257,76 @@ static void test_pages_elsewhere(void **state)
 		skip();
 	}
 	assert_int_equal(region_lacks(r), REGION_ELSEWHERE);
-	assert_non_null(strstr(why, "elsewhere"));
+	assert_int_equal(region_placement(r)->elsewhere, MIB);
+	assert_int_equal(region_placement(r)->on_node, 0);
+	assert_non_null(strstr(why, "1.00 MiB of 1.00 MiB is elsewhere"));
+	region_close(r, true);
+}
+
+/* Opens on node 0; false where that can't be, and nothing is open. */
+static bool open_bound(struct region **r)
+{
+	if (numa_available() < 0)
+		return false;
+	assert_int_equal(try_open(r, REGION_CREATE, MIB, 0), 0);
+	if (!(region_lacks(*r) & REGION_UNBOUND))
+		return true;
+	region_close(*r, true);
+	return false;
+}
+
+/* Busy, or not mapped here: asked again, until the answer is one. */
+static void test_passing_answers(void **state)
+{
+	static const int answers[] = { -EBUSY, -ENOENT };
+	struct region *r = NULL;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+		faults.passing = answers[i];
+		atomic_store(&faults.n_passing, 300);
+		if (!open_bound(&r))
+			skip();
+		assert_int_equal(region_lacks(r), 0);
+		assert_int_equal(region_placement(r)->on_node, MIB);
+		region_close(r, true);
+	}
+}
+
+/* What is busy for ever, and what is no passing answer, is told as untold. */
+static void test_untold(void **state)
+{
+	static const int answers[] = { -EBUSY, -EFAULT };
+	struct region *r = NULL;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+		faults.passing = answers[i];
+		atomic_store(&faults.n_passing, i ? 256 : 1 << 30);
+		if (!open_bound(&r))
+			skip();
+		assert_int_equal(region_lacks(r), REGION_UNVERIFIED);
+		assert_int_equal(region_placement(r)->on_node, 0);
+		assert_int_equal(region_placement(r)->elsewhere, 0);
+		assert_int_equal(region_placement(r)->untold, MIB);
+		assert_non_null(strstr(why, "not told"));
+		region_close(r, true);
+	}
+}
+
+static void test_survey_forbidden(void **state)
+{
+	struct region *r = NULL;
+
+	(void)state;
+	faults.survey_errno = EPERM;
+	if (!open_bound(&r))
+		skip();
+	assert_int_equal(region_lacks(r), REGION_UNVERIFIED);
+	assert_int_equal(region_placement(r)->untold, MIB);
+	assert_non_null(strstr(why, strerror(EPERM)));
 	region_close(r, true);
 }
 
@@ -259,6 +341,9 @@ int main(void)
 		UNIT(test_populate),
 		UNIT(test_bind_refused),
 		UNIT(test_pages_elsewhere),
+		UNIT(test_passing_answers),
+		UNIT(test_untold),
+		UNIT(test_survey_forbidden),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

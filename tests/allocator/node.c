@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Unit of allocator/node.c: nodes with gaps between them, as libnuma tells of them. */
+#include "allocator/node.h"
+
+#include <numa.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define GIB (UINT64_C(1) << 30)
+
+/* What the linker puts in front of libnuma's. */
+static struct {
+	int max;
+	bool is_available;
+	struct {
+		long long size;
+		int n_cpus; /* -1: the call fails */
+		bool is_forbidden;
+	} node[8];
+} fake;
+
+int __wrap_numa_available(void);
+int __wrap_numa_max_node(void);
+long long __wrap_numa_node_size64(int node, long long *free);
+int __wrap_numa_node_to_cpus(int node, struct bitmask *cpus);
+int __wrap_numa_distance(int from, int to);
+int __wrap_numa_bitmask_isbitset(const struct bitmask *mask, unsigned int n);
+
+int __wrap_numa_available(void)
+{
+	return fake.is_available ? 0 : -1;
+}
+
+int __wrap_numa_max_node(void)
+{
+	return fake.max;
+}
+
+long long __wrap_numa_node_size64(int node, long long *free)
+{
+	*free = fake.node[node].size / 4;
+	return fake.node[node].size;
+}
+
+/* An absent node has every bit set, and the call fails. */
+int __wrap_numa_node_to_cpus(int node, struct bitmask *cpus)
+{
+	int i;
+
+	numa_bitmask_setall(cpus);
+	if (fake.node[node].n_cpus < 0)
+		return -1;
+	numa_bitmask_clearall(cpus);
+	for (i = 0; i < fake.node[node].n_cpus; i++)
+		numa_bitmask_setbit(cpus, (unsigned)i);
+	return 0;
+}
+
+int __wrap_numa_distance(int from, int to)
+{
+	return from == to ? 10 : 10 * (from + to);
+}
+
+int __wrap_numa_bitmask_isbitset(const struct bitmask *mask, unsigned int n)
+{
+	(void)mask;
+	return !fake.node[n].is_forbidden;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	memset(&fake, 0, sizeof(fake));
+	fake.is_available = true;
+	fake.max = 4;
+	fake.node[0].size = 8 * (long long)GIB;
+	fake.node[0].n_cpus = 2;
+	fake.node[1].size = -1;
+	fake.node[1].n_cpus = -1;
+	fake.node[2].size = 2 * (long long)GIB;
+	fake.node[3].size = -1;
+	fake.node[3].n_cpus = -1;
+	fake.node[4].size = 0; /* CPUs, and its memory is offline */
+	fake.node[4].n_cpus = 1;
+	return 0;
+}
+
+static void test_gaps(void **state)
+{
+	struct node *list = NULL;
+	size_t n = 0;
+
+	(void)state;
+	assert_int_equal(node_list(&list, &n), 0);
+	assert_int_equal(n, 3);
+	assert_int_equal(list[0].number, 0);
+	assert_int_equal(list[0].n_cpus, 2);
+	assert_int_equal(list[0].free, 2 * GIB);
+	assert_int_equal(list[0].distance, 10);
+	assert_false(node_is_far(&list[0]));
+	assert_int_equal(list[1].number, 2);
+	assert_int_equal(list[1].n_cpus, 0);
+	assert_int_equal(list[1].size, 2 * GIB);
+	assert_int_equal(list[1].distance, 20);
+	assert_true(node_is_far(&list[1]));
+	assert_int_equal(list[2].number, 4);
+	assert_false(node_is_far(&list[2]));
+	free(list);
+}
+
+/* A node whose CPUs can't be told may have some; one that is forbidden is no use. */
+static void test_doubts(void **state)
+{
+	struct node *list = NULL;
+	size_t n = 0;
+
+	(void)state;
+	fake.node[2].n_cpus = -1;
+	assert_int_equal(node_list(&list, &n), 0);
+	assert_int_equal(list[1].n_cpus, NODE_CPUS_UNKNOWN);
+	assert_false(node_is_far(&list[1]));
+	free(list);
+	fake.node[2].n_cpus = 0;
+	fake.node[2].is_forbidden = true;
+	assert_int_equal(node_list(&list, &n), 0);
+	assert_false(node_is_far(&list[1]));
+	free(list);
+}
+
+static void test_no_numa(void **state)
+{
+	struct node *list = (void *)&fake;
+	size_t n = 7;
+
+	(void)state;
+	fake.is_available = false;
+	assert_int_equal(node_list(&list, &n), 0);
+	assert_null(list);
+	assert_int_equal(n, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_gaps, setup),
+		cmocka_unit_test_setup(test_doubts, setup),
+		cmocka_unit_test_setup(test_no_numa, setup),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
