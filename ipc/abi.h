@@ -220,7 +220,11 @@ enum abi_counter {
 	X(PINNED_BYTES, "shmcache_pinned_bytes", "bytes of pinned entries")                        \
 	X(RESERVED_BYTES, "shmcache_reserved_bytes", "bytes of open reservations")                 \
 	X(LIMBO_BYTES, "shmcache_limbo_bytes", "bytes retired and not yet reusable")               \
-	X(SESSIONS_NOW, "shmcache_sessions", "attached sessions")
+	X(SESSIONS_NOW, "shmcache_sessions", "attached sessions")                                  \
+	X(UNBOUND_TIERS, "shmcache_unbound_tiers", "tiers that could not be bound to their node")  \
+	X(PLACED_BYTES, "shmcache_placed_bytes", "bytes of bound tiers found on their node")       \
+	X(MISPLACED_BYTES, "shmcache_misplaced_bytes", "bytes of bound tiers found on others")     \
+	X(UNPLACED_BYTES, "shmcache_unplaced_bytes", "bytes of bound tiers whose node is not told")
 
 enum abi_gauge {
 #define X(name, text, help) ABI_GAUGE_##name,

@@ -103,6 +103,9 @@ struct wire_welcome {
 	uint32_t n_descriptors;
 	uint32_t n_lanes, n_queue, n_holds, n_log, staging_size;
 	uint32_t zero;
+	/* The CXL tier begins there in what its descriptor names, and an address for it has to be a
+	 * multiple of that, a power of two: a device allows no other map. */
+	uint64_t cxl_off, cxl_align;
 };
 
 struct wire_refused {

@@ -255,6 +255,8 @@ static int send_welcome(struct broker *b, struct session *s, const struct sessio
 		.index_size = b->store.index.head->size,
 		.dram_size = b->store.tier[ABI_TIER_DRAM].size,
 		.cxl_size = b->store.tier[ABI_TIER_CXL].size,
+		.cxl_off = cxl ? region_map_off(cxl) : 0,
+		.cxl_align = cxl ? region_map_align(cxl) : 0,
 		.role = s->role,
 		.n_descriptors = cxl ? 5 : 4,
 		.n_lanes = g->n_lanes,

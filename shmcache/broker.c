@@ -247,6 +247,17 @@ static bool object_exists(const char *object)
 	return access(path, F_OK) == 0;
 }
 
+static int choose_backend(struct backend *backend, const struct config *c, const char *name)
+{
+	struct machine m;
+	int r;
+
+	machine_look(&m);
+	r = backend_choose(backend, c, &m, name);
+	machine_free(&m);
+	return r;
+}
+
 static int open_store(struct broker *b, char *why, size_t why_size)
 {
 	struct abi_worker *control = &b->plane.shared->worker[ABI_CONTROL];
@@ -277,11 +288,12 @@ static int open_store(struct broker *b, char *why, size_t why_size)
 	wire_object_name(c->cache.name, WIRE_OBJECT_INDEX, index, sizeof(index));
 	wire_object_name(c->cache.name, WIRE_OBJECT_DRAM, dram, sizeof(dram));
 	wire_object_name(c->cache.name, WIRE_OBJECT_CXL, cxl, sizeof(cxl));
-	r = backend_choose(&backend, c, cxl);
+	r = choose_backend(&backend, c, cxl);
 	if (r) {
-		snprintf(why, why_size, "%s", backend.why);
+		snprintf(why, why_size, "no CXL tier: %s", backend.why);
 		return r;
 	}
+	backend.region.is_told = b->plane.is_succession;
 	options.tier[ABI_TIER_CXL] = (struct store_tier_options){
 		.region = backend.region,
 		.policy = c->cxl.policy[0] ? c->cxl.policy : policy,

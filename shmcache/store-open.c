@@ -144,6 +144,9 @@ static int open_region(struct store *s, const struct store_options *o, unsigned 
 	int r;
 
 	options.mode = mode;
+	/* Of a device: it may have been another's since, with our marks on it. */
+	if (mode == REGION_REUSE && number == ABI_TIER_CXL)
+		memcpy(options.identity, s->index.head->cxl_identity, sizeof(options.identity));
 	r = region_open(&tier->region, &options, why, why_size);
 	if (r > 0)
 		return -EUCLEAN;
@@ -263,6 +266,9 @@ static int open_cold(struct store *s, const struct store_options *o, struct stor
 		r = index_create(&s->index, o->index_name, o->index_size_max,
 			o->tier[ABI_TIER_DRAM].region.size, o->tier[ABI_TIER_CXL].region.size, why,
 			why_size);
+	if (!r && s->tier[ABI_TIER_CXL].region)
+		memcpy(s->index.head->cxl_identity, region_identity(s->tier[ABI_TIER_CXL].region),
+			sizeof(s->index.head->cxl_identity));
 	if (!r)
 		r = open_books(s, o, why, why_size);
 	if (r)
@@ -277,7 +283,7 @@ static int open_cold(struct store *s, const struct store_options *o, struct stor
 static bool is_passing(int error)
 {
 	return error == -ENOMEM || error == -EMFILE || error == -ENFILE || error == -EAGAIN ||
-		error == -ENOSPC;
+		error == -ENOSPC || error == -EBUSY || error == -ENXIO || error == -ENODEV;
 }
 
 int store_open(struct store *s, const struct store_options *o, struct store_opened *opened, char *why,

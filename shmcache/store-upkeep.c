@@ -160,6 +160,28 @@ void store_measure_books(struct store *s)
 	atomic_store_explicit(&s->policy_books, size, memory_order_relaxed);
 }
 
+/* As they were at the start: the kernel moves no page of a bound region later. */
+static void placement_gauges(const struct store *s, struct abi_plane *plane)
+{
+	uint64_t n_unbound = 0, on_node = 0, elsewhere = 0, untold = 0;
+	const struct region_placement *p;
+	int i;
+
+	for (i = 0; i < ABI_TIERS; i++) {
+		if (!s->tier[i].region)
+			continue;
+		p = region_placement(s->tier[i].region);
+		n_unbound += (region_lacks(s->tier[i].region) & REGION_UNBOUND) != 0;
+		on_node += p->on_node;
+		elsewhere += p->elsewhere;
+		untold += p->untold;
+	}
+	shared_u64_store(&plane->gauge[ABI_GAUGE_UNBOUND_TIERS], n_unbound);
+	shared_u64_store(&plane->gauge[ABI_GAUGE_PLACED_BYTES], on_node);
+	shared_u64_store(&plane->gauge[ABI_GAUGE_MISPLACED_BYTES], elsewhere);
+	shared_u64_store(&plane->gauge[ABI_GAUGE_UNPLACED_BYTES], untold);
+}
+
 void store_gauges(struct store *s, struct abi_plane *plane)
 {
 	uint64_t books;
@@ -168,6 +190,7 @@ void store_gauges(struct store *s, struct abi_plane *plane)
 	books = index_books_size(&s->index) + s->limbo.n * sizeof(*s->limbo.cell);
 	tier_gauges(&s->tier[ABI_TIER_DRAM], plane, ABI_GAUGE_DRAM_BYTES, &books);
 	tier_gauges(&s->tier[ABI_TIER_CXL], plane, ABI_GAUGE_CXL_BYTES, &books);
+	placement_gauges(s, plane);
 	shared_u64_store(&plane->gauge[ABI_GAUGE_ENTRIES], s->index.n_entries);
 	shared_u64_store(&plane->gauge[ABI_GAUGE_INDEX_BYTES], index_size(&s->index));
 	shared_u64_store(&plane->gauge[ABI_GAUGE_PINNED_BYTES], s->pinned_size);

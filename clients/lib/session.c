@@ -28,18 +28,18 @@
  * their low bits, which mmap() does not see to: take more room than needed, and map over what is
  * aligned of it.
  */
-static void *aligned_map(uint64_t size, int protection, int fd)
+static void *aligned_map(uint64_t size, int protection, int fd, uint64_t off, uint64_t align)
 {
-	uint64_t room = size + HUGE_PAGE;
+	uint64_t room = size + align;
 	uint8_t *base, *start, *end;
 	void *map;
 
 	start = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (start == MAP_FAILED)
 		return MAP_FAILED;
-	base = start + (-(uintptr_t)start & (HUGE_PAGE - 1));
+	base = start + (-(uintptr_t)start & (align - 1));
 	end = base + ((size + 4095) & ~UINT64_C(4095));
-	map = mmap(base, size, protection, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0);
+	map = mmap(base, size, protection, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, (off_t)off);
 	if (map == MAP_FAILED) {
 		munmap(start, room);
 		return MAP_FAILED;
@@ -51,7 +51,8 @@ static void *aligned_map(uint64_t size, int protection, int fd)
 	return map;
 }
 
-static int area_map(struct session_area *area, int fd, uint64_t size, int protection)
+static int area_map_at(struct session_area *area, int fd, uint64_t size, int protection, uint64_t off,
+	uint64_t align)
 {
 	struct stat st;
 	void *map;
@@ -59,15 +60,32 @@ static int area_map(struct session_area *area, int fd, uint64_t size, int protec
 	if (fstat(fd, &st))
 		return -errno;
 	/* Devices have no size; beyond a file's end there would be a SIGBUS. */
-	if (!size || size > SIZE_MAX / 2 || (S_ISREG(st.st_mode) && (uint64_t)st.st_size < size))
+	if (!size || size > SIZE_MAX / 2 ||
+		(S_ISREG(st.st_mode) && (uint64_t)st.st_size < off + size))
 		return -EPROTONOSUPPORT;
-	map = aligned_map(size, protection, fd);
+	map = aligned_map(size, protection, fd, off, align);
 	if (map == MAP_FAILED)
 		return -errno;
 	(void)madvise(map, size, MADV_DONTFORK);
 	area->data = map;
 	area->size = size;
 	return 0;
+}
+
+static int area_map(struct session_area *area, int fd, uint64_t size, int protection)
+{
+	return area_map_at(area, fd, size, protection, 0, HUGE_PAGE);
+}
+
+/* On a device the tier lies behind a page of the broker's, and the broker knows how it can be mapped. */
+static int cxl_map(struct session_area *area, int fd, const struct wire_welcome *m, int protection)
+{
+	uint64_t align = m->cxl_align > HUGE_PAGE ? m->cxl_align : HUGE_PAGE;
+
+	if (align & (align - 1) || align > SIZE_MAX / 4 || m->cxl_off % 4096 ||
+		m->cxl_off > SIZE_MAX / 4)
+		return -EPROTONOSUPPORT;
+	return area_map_at(area, fd, m->cxl_size, protection, m->cxl_off, align);
 }
 
 static int index_check(const struct session_area *area)
@@ -102,7 +120,7 @@ static int maps_make(struct session *s, const struct connection_welcome *w)
 	if (!r)
 		r = area_map(&s->map[SESSION_MAP_DRAM], w->fd[3], m->dram_size, value);
 	if (!r && w->n_fds == 5)
-		r = area_map(&s->map[SESSION_MAP_CXL], w->fd[4], m->cxl_size, value);
+		r = cxl_map(&s->map[SESSION_MAP_CXL], w->fd[4], m, value);
 	return r;
 }
 

@@ -69,8 +69,7 @@ const struct key keys[] = {
 			"only where size is set; see shmcached --probe."},
 	{"cxl", "size", KEY_SIZE, FIELD(cxl.size), .min = MIB, .max = 256 * GIB,
 		.multiple = PAGE,
-		.zero = "all of a device, half of what is free on a node, as much as dram.size "
-			"of the stand-in",
+		.zero = "all of a device, half of a node, of the stand-in as much as dram.size",
 		.value = "0",
 		.help = "The memory for values in the second tier. On a device it is rounded down "
 			"to the device's alignment, elsewhere to pages of 4 KiB."},
