@@ -28,7 +28,7 @@ extern struct host host;
 /* What the killed one had to say, in memory that outlives it. */
 struct told {
 	int result;
-	bool is_done;
+	bool is_done, is_checked;
 };
 
 extern struct told *told;
