@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clients/cli/units.h"
 #include "clients/inspect/lane.h"
 
 /*
@@ -85,12 +86,14 @@ static void alert_broker(const struct image *image, struct summary *s)
 			"killed; a new one takes over what is here", image->broker.pid);
 }
 
+#define MUCH 10	     /* a tenth of all */
 #define LONG_MS 1000 /* for a request to wait, while others are answered in microseconds */
 
 static void alert_session(const struct image *image, struct summary *s, struct session_sum *sum)
 {
 	const struct image_process *p = &sum->session->process;
 	uint64_t age_ms = image_age_ms(image, sum->oldest_ms);
+	char kept[UNITS_TEXT_SIZE];
 
 	if (sum->n_waiting && age_ms >= LONG_MS)
 		alert(s, "session %" PRIu64 " (process %" PRIu32 "): %" PRIu64 " request%s without an "
@@ -100,10 +103,12 @@ static void alert_session(const struct image *image, struct summary *s, struct s
 	if (sum->broken)
 		alert(s, "session %" PRIu64 " (process %" PRIu32 ") was cut off: %s", sum->id, p->pid,
 			abi_fault_name(sum->broken));
-	if (process_is_stopped(p) && (sum->n_unreaped || sum->held.kept_size))
+	if (process_is_stopped(p) && sum->n_unreaped)
 		alert(s, "session %" PRIu64 " (process %" PRIu32 ") is stopped, with %" PRIu64
-			" answers not taken and %" PRIu64 " bytes kept from reuse", sum->id, p->pid,
-			sum->n_unreaped, sum->held.kept_size);
+			" answers not taken", sum->id, p->pid, sum->n_unreaped);
+	if (sum->held.kept_size > (s->tier[ABI_TIER_DRAM].size + s->tier[ABI_TIER_CXL].size) / MUCH)
+		alert(s, "session %" PRIu64 " (process %" PRIu32 "): its holds keep %s from being "
+			"reused", sum->id, p->pid, units_size_format(kept, sum->held.kept_size));
 }
 
 int summary_make(const struct image *image, struct summary *s)
