@@ -128,7 +128,7 @@ static void draw_row(const struct screen *s, int *y, const struct row *row)
 	char oldest[UNITS_TEXT_SIZE], wait[UNITS_TEXT_SIZE], kept[UNITS_TEXT_SIZE],
 		held[UNITS_TEXT_SIZE];
 
-	line(y, "%8" PRIu64 " %7" PRIu32 " %-12.12s %-7s %8.0f %9.0f %5" PRIu64 " %7s %8s %9s %9s %s",
+	line(y, "%6" PRIu64 " %7" PRIu32 " %-8.8s %-7s %7.0f %7.0f %5" PRIu64 " %7s %8s %9s %9s %s",
 		sum->id, sum->session->process.pid, sum->session->process.command,
 		process_state_name(&sum->session->process), row->rate.requests_per_s,
 		row->rate.reads_per_s, sum->n_waiting, sum->oldest_ms ? units_duration_format(oldest,
@@ -143,8 +143,9 @@ static void draw_list(struct screen *s, int *y)
 	unsigned room, i;
 
 	attron(A_REVERSE);
-	line(y, "%8s %7s %-12s %-7s %8s %9s %5s %7s %8s %9s %9s %-20s", s->sort == SORT_SESSION
-			? "SESSION*" : "SESSION", "PID", "COMMAND", "STATE",
+	/* 80 columns as far as what can be sorted by. */
+	line(y, "%6s %7s %-8s %-7s %7s %7s %5s %7s %8s %9s %9s %-20s", s->sort == SORT_SESSION
+			? "ID*" : "ID", "PID", "COMMAND", "STATE",
 		s->sort == SORT_RATE ? "REQ/S*" : "REQ/S", "READS/S",
 		s->sort == SORT_DEPTH ? "DEP*" : "DEPTH", "OLDEST",
 		s->sort == SORT_LATENCY ? "P99*" : "P99", s->sort == SORT_HELD ? "KEPT*" : "KEPT",
@@ -282,7 +283,7 @@ static void draw(struct screen *s)
 	}
 	attron(A_DIM);
 	mvaddnstr(LINES - 1, 0, s->ring ? "q back  up/down scroll"
-		: "q quit  enter ring  up/down choose  sort: s session r rate d depth l latency h held",
+		: "q quit  enter ring  up/down choose  sort: s id  r rate  d depth  l latency  h held",
 		COLS);
 	attroff(A_DIM);
 	refresh();

@@ -80,7 +80,8 @@ class Watch(unittest.TestCase):
 
     def test_small(self):
         terminal = self.look(80, 24)
-        for key, mark in (("r", r"REQ/S\*"), ("d", r"DEP\*"), ("l", r"P99\*"), ("s", r"SESSION\*")):
+        for key, mark in (("r", r"REQ/S\*"), ("d", r"DEP\*"), ("l", r"P99\*"), ("h", r"KEPT\*"),
+                          ("s", r"ID\*")):
             terminal.keys(key)
             terminal.wait_for(mark)
         terminal.keys("Down")
@@ -88,7 +89,7 @@ class Watch(unittest.TestCase):
         terminal.wait_for(r"ring \d+\.0: ")
         self.assertIn("q back", terminal.screen()[23])
         terminal.keys("q")
-        terminal.wait_for("SESSION")
+        terminal.wait_for("READS/S")
         terminal.keys("q")
         harness.wait_for("the end", terminal.is_dead)
 
@@ -102,7 +103,7 @@ class Watch(unittest.TestCase):
         terminal = self.look(120, 40)
         for columns, rows in ((20, 5), (1, 1), (80, 24)):
             terminal.tmux("resize-window", "-t", "w", "-x", str(columns), "-y", str(rows))
-        terminal.wait_for("SESSION")
+        terminal.wait_for("READS/S")
         harness.wait_for("the keys", lambda: "q quit" in terminal.screen()[23])
         self.assertFalse(terminal.is_dead())
 
