@@ -247,11 +247,12 @@ class Busy(unittest.TestCase):
     def test_no_false_findings(self):
         """Evictions, replacements, expiry, large blocks and a growing table, while it is checked."""
         broker = harness.Broker(dram="4MiB", config="[broker]\nworkers = 2\n")
-        loads = [harness.start(broker.args("bench", "--time", "1h", "--only", "put", *args),
+        loads = [harness.start(broker.args("bench", "--time", "1h", "--only", *args),
                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL)
-                 for args in (("--size", "100", "--keys", "20000"),
-                              ("--size", "100KiB", "--keys", "100"))]
+                 for args in (("put", "--size", "100", "--keys", "20000"),
+                              ("put", "--size", "100KiB", "--keys", "100"),
+                              ("get", "--size", "2KiB", "--keys", "300", "--threads", "2"))]
         rounds = int(os.environ.get("SHMCACHE_CHECK_ROUNDS", "15"))
         try:
             harness.wait_for("evictions", lambda: seen(broker.name)["numbers"]
