@@ -83,8 +83,15 @@ enum shmc_role {
 	SHMC_ROLE_WRITER = 3, /* reads, puts, fills reserved blocks in place */
 };
 
+/*
+ * Where a value lies, and as a hint with a put, where it should: ANY leaves it to the broker, which
+ * prefers DRAM but for what is as large as its cxl.size_threshold; DRAM overrides that; CXL suits what
+ * need not push others out of DRAM. A hint is followed where there is room, and binds nobody later:
+ * what is cold in DRAM moves to CXL, what is read again and again there moves up. Neither is seen by
+ * who reads or holds a view. Where there is one tier, hints have no effect.
+ */
 enum shmc_tier {
-	SHMC_TIER_ANY = 0, /* the broker chooses */
+	SHMC_TIER_ANY = 0,
 	SHMC_TIER_DRAM = 1,
 	SHMC_TIER_CXL = 2,
 };
@@ -403,6 +410,7 @@ struct shmc_tier_usage {
 	uint64_t used; /* in published entries, reservations and blocks that await reclaim */
 	uint64_t largest_free;
 	uint64_t n_entries;
+	uint64_t n_hits; /* since the plane was made, as far as the broker has heard of them */
 };
 
 struct shmc_usage {

@@ -33,6 +33,8 @@
 #define ABI_VALUE_SIZE_MAX (UINT64_C(1) << 30)
 #define ABI_WORKERS_MAX 16
 #define ABI_CONTROL ABI_WORKERS_MAX /* the control thread's place among the workers' */
+#define ABI_MOVER (ABI_WORKERS_MAX + 1) /* and that of the one that moves between tiers */
+#define ABI_THREADS (ABI_WORKERS_MAX + 2)
 #define ABI_SESSIONS_MAX 4096
 #define ABI_LANES_MAX 256
 #define ABI_VALUE_ALIGN 64	       /* of every value */
@@ -195,7 +197,16 @@ enum abi_state {
 	X(SESSIONS_BROKEN, "shmcache_sessions_broken_total", "sessions cut off for nonsense")      \
 	X(TIER_DAMAGE, "shmcache_tier_damage_total", "entries dropped, a tier page was lost")      \
 	X(RECOVERED, "shmcache_recovered_total", "entries found at a warm start")                  \
-	X(RECOVER_DROPPED, "shmcache_recover_dropped_total", "entries dropped at a warm start")
+	X(RECOVER_DROPPED, "shmcache_recover_dropped_total", "entries dropped at a warm start")    \
+	X(DRAM_HITS, "shmcache_dram_hits_total", "of the hits, those in the DRAM tier")            \
+	X(CXL_HITS, "shmcache_cxl_hits_total", "of the hits, those in the CXL tier")               \
+	X(DEMOTIONS, "shmcache_demotions_total", "entries moved from DRAM to CXL")                 \
+	X(DEMOTED_BYTES, "shmcache_demoted_bytes_total", "bytes of values moved so")               \
+	X(PROMOTIONS, "shmcache_promotions_total", "entries moved from CXL to DRAM")               \
+	X(PROMOTED_BYTES, "shmcache_promoted_bytes_total", "bytes of values moved so")             \
+	X(PROMOTIONS_REFUSED, "shmcache_promotions_refused_total",                                 \
+		"promotions that the rate or what is in DRAM forbade")                             \
+	X(MOVES_LOST, "shmcache_moves_lost_total", "moves given up, the entry had changed")
 
 enum abi_counter {
 #define X(name, text, help) ABI_COUNTER_##name,
@@ -330,7 +341,7 @@ struct abi_plane {
 	struct shared_u32 fence_needed; /* 1: the broker can't membarrier, readers must fence */
 	uint8_t pad1[ABI_APART - 32];
 	struct shared_u64 gauge[32];
-	struct abi_worker worker[ABI_WORKERS_MAX + 1]; /* the last is ABI_CONTROL's */
+	struct abi_worker worker[ABI_THREADS]; /* the last two: ABI_CONTROL's, ABI_MOVER's */
 	struct abi_session session[]; /* n_sessions_max */
 };
 
@@ -418,7 +429,8 @@ struct abi_lane_request {
 	struct shared_u64 hits, misses;
 	struct shared_u64 holds_used; /* all hold cells from this number on are 0 */
 	struct shared_u64 miss[4];    /* by reason, enum abi_miss */
-	uint8_t pad2[ABI_APART - 64];
+	struct shared_u64 cxl_hits;   /* of the hits, those in the CXL tier */
+	uint8_t pad2[ABI_APART - 72];
 	/* How long its thread waited for answers; sampled, see clients/lib/ring.c. */
 	struct abi_histogram wait;
 };

@@ -140,6 +140,9 @@ static void drain_logs(void *context, struct abi_worker *w)
 	struct session *last = NULL;
 	unsigned i;
 
+	/* The mover has none. */
+	if (w - b->plane.shared->worker >= b->n_workers)
+		return;
 	for (i = 0; i < worker->n_lanes; i++) {
 		if (worker->lane[i]->session != last)
 			session_drain_logs(worker->lane[i]->session, &b->store, w);
@@ -160,25 +163,25 @@ void broker_mend(struct broker *b, struct abi_worker *w)
 		!store_mend(&b->store, w, &mended))
 		return;
 	atomic_store_explicit(&b->mend_ms, now_ms + MEND_PAUSE_MS, memory_order_relaxed);
-	log_warning(b->log, "tier-damaged", LOG_STR("tier", "dram"), LOG_U64("from", mended.off),
+	log_warning(b->log, "tier-damaged", LOG_STR("tier", mended.tier == ABI_TIER_CXL ? "cxl" : "dram"), LOG_U64("from", mended.off),
 		LOG_U64("dropped", mended.n_dropped),
 		LOG_STR("mended", mended.error ? strerror(-mended.error) : "yes"),
 		LOG_STR("why", "a client of the role writer changed its size or punched holes"));
 }
 
-void broker_check_holds(struct broker *b, struct abi_worker *w)
+static void check_holds_in(struct broker *b, struct abi_worker *w, unsigned tier)
 {
-	uint64_t size = b->store.tier[ABI_TIER_DRAM].size;
+	uint64_t size = b->store.tier[tier].size;
 	unsigned percent = atomic_load_explicit(&b->tuning.held_percent, memory_order_relaxed);
 	uint64_t quota = size / 100 * percent;
 	struct session *s;
 	bool any = false;
 
-	if (store_limbo_size(&b->store) <= quota)
+	if (store_limbo_size(&b->store, tier) <= quota)
 		return;
 	pthread_mutex_lock(&b->sessions_lock);
 	for (s = b->sessions; s; s = s->next) {
-		if (session_held_size(s, &b->store) <= quota ||
+		if (session_held_size(s, &b->store, tier) <= quota ||
 			!session_cut_off(s, w, ABI_FAULT_HOLDS))
 			continue;
 		log_warning(b->log, "session-cut-off", LOG_U64("session", s->id),
@@ -189,6 +192,14 @@ void broker_check_holds(struct broker *b, struct abi_worker *w)
 	pthread_mutex_unlock(&b->sessions_lock);
 	if (any)
 		broker_poke(b);
+}
+
+void broker_check_holds(struct broker *b, struct abi_worker *w)
+{
+	unsigned tier;
+
+	for (tier = 0; tier < ABI_TIERS; tier++)
+		check_holds_in(b, w, tier);
 }
 
 /* --- start ----------------------------------------------------------------------------------------- */
@@ -268,6 +279,13 @@ static int open_store(struct broker *b, char *why, size_t why_size)
 		.index_name = index,
 		.index_size_max = c->index.size_max,
 		.batch = c->eviction.batch,
+		.tiering = {
+			.size_threshold = c->cxl.threshold,
+			.demote_at = c->cxl.demote_at_percent,
+			.demote_to = c->cxl.demote_to_percent,
+			.promote_after = c->cxl.promote_after,
+			.promote_rate = c->cxl.promote_rate,
+		},
 		.tier[ABI_TIER_DRAM] = {
 			.policy = policy,
 			.region = {
@@ -436,9 +454,14 @@ int broker_start(struct broker *b, struct config *config, const struct settings 
 	r = start_workers(b, why, why_size);
 	if (r)
 		goto fail_store;
+	r = mover_start(&b->mover, b);
+	if (r) {
+		snprintf(why, why_size, "can't start the mover: %s", strerror(-r));
+		goto fail_workers;
+	}
 	r = attach_open(b, socket, why, why_size);
 	if (r)
-		goto fail_workers;
+		goto fail_mover;
 	plane_set_state(&b->plane, ABI_STATE_SERVING);
 	log_info(log, "serving", LOG_STR("name", config->cache.name), LOG_STR("socket", socket),
 		LOG_U64("dram", config->dram.size), LOG_U64("workers", b->n_workers),
@@ -446,6 +469,8 @@ int broker_start(struct broker *b, struct config *config, const struct settings 
 		LOG_U64("epoch", shared_u64_load(&b->plane.shared->epoch)));
 	return 0;
 
+fail_mover:
+	mover_stop(&b->mover, b);
 fail_workers:
 	stop_workers(b);
 fail_store:
@@ -494,6 +519,7 @@ void broker_stop(struct broker *b)
 	config_socket_path(b->config, socket);
 	attach_close(b, socket);
 	stop_workers(b);
+	mover_stop(&b->mover, b);
 	/* Nobody attaches from here on, and who is attached learns of it by the hang-up. */
 	plane_set_state(&b->plane, ABI_STATE_STOPPED);
 	free_sessions(b);

@@ -12,6 +12,7 @@
 #include "shmcache/config/config.h"
 #include "shmcache/control.h"
 #include "shmcache/log/log.h"
+#include "shmcache/mover.h"
 #include "shmcache/plane.h"
 #include "shmcache/session.h"
 #include "shmcache/settings.h"
@@ -42,6 +43,7 @@ struct broker {
 	struct store store;
 	struct worker worker[ABI_WORKERS_MAX];
 	unsigned n_workers;
+	struct mover mover;
 	bool can_spin; /* more than one CPU */
 	bool is_warm;
 

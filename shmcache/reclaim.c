@@ -58,9 +58,13 @@ bool store_can_membarrier(void)
 /* Free the first @n of limbo but for the held. The rest moves up. Returns how many were kept. */
 static uint64_t free_unheld(struct store *s, uint64_t n, enum store_keep keep)
 {
+	const struct store_move *move;
 	uint64_t i, kept = 0;
 	uint32_t cell;
 
+	/* What is being copied to the other tier is held as if by a client. */
+	for (move = s->moves; move; move = move->next)
+		index_mark_held(&s->index, move->from, s->round);
 	for (i = 0; i < n; i++) {
 		cell = s->limbo.cell[i];
 		if (index_is_held(&s->index, cell, s->round) ||
@@ -68,7 +72,7 @@ static uint64_t free_unheld(struct store *s, uint64_t n, enum store_keep keep)
 			s->limbo.cell[kept++] = cell;
 			continue;
 		}
-		s->limbo.size -= store_block_size(s, cell);
+		store_tier_of(s, cell)->limbo_size -= store_block_size(s, cell);
 		store_free_locked(s, cell);
 	}
 	for (i = n; i < s->limbo.n; i++)
@@ -99,12 +103,12 @@ bool store_has_limbo(const struct store *s)
 	return __atomic_load_n(&s->limbo.n, __ATOMIC_RELAXED) != 0;
 }
 
-uint64_t store_limbo_size(struct store *s)
+uint64_t store_limbo_size(struct store *s, unsigned tier)
 {
 	uint64_t size;
 
 	pthread_mutex_lock(&s->lock);
-	size = s->limbo.size;
+	size = s->tier[tier].limbo_size;
 	pthread_mutex_unlock(&s->lock);
 	return size;
 }

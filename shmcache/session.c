@@ -247,7 +247,7 @@ static uint32_t *held_cells(const struct session *s, size_t *n)
  * What is held is no secret and no crime; it matters when it is retired. Looked at when much of the
  * tier is in limbo, thus rarely. A value that many threads view counts once.
  */
-uint64_t session_held_size(const struct session *s, struct store *store)
+uint64_t session_held_size(const struct session *s, struct store *store, unsigned tier)
 {
 	uint64_t size = 0;
 	uint32_t *cells;
@@ -260,7 +260,7 @@ uint64_t session_held_size(const struct session *s, struct store *store)
 	pthread_mutex_lock(&store->lock);
 	for (i = 0; i < n; i++)
 		if (!i || cells[i] != cells[i - 1])
-			size += store_limbo_size_locked(store, cells[i]);
+			size += store_limbo_size_locked(store, tier, cells[i]);
 	pthread_mutex_unlock(&store->lock);
 	free(cells);
 	return size;
@@ -277,9 +277,14 @@ static uint64_t taken(uint64_t *last, const struct shared_u64 *word)
 
 static void drain_counters(struct lane *lane, struct abi_worker *w)
 {
+	uint64_t n_hits = taken(&lane->hits, &lane->request->hits);
+	uint64_t n_cxl = taken(&lane->cxl_hits, &lane->request->cxl_hits);
 	unsigned i;
 
-	store_count(w, ABI_COUNTER_HITS, taken(&lane->hits, &lane->request->hits));
+	store_count(w, ABI_COUNTER_HITS, n_hits);
+	store_count(w, ABI_COUNTER_CXL_HITS, n_cxl);
+	/* One that came between the two looks is in the one and not the other. */
+	store_count(w, ABI_COUNTER_DRAM_HITS, n_hits > n_cxl ? n_hits - n_cxl : 0);
 	store_count(w, ABI_COUNTER_MISSES, taken(&lane->misses, &lane->request->misses));
 	for (i = 0; i < ABI_N_MISSES; i++)
 		shared_u64_add(&w->miss[i], taken(&lane->miss[i], &lane->request->miss[i]));
@@ -335,7 +340,7 @@ static unsigned drain_lane(
 	while (lane->logged != raw_logged) {
 		for (i = 0; i < 256 && lane->logged != raw_logged; i++)
 			cells[i] = shared_u32_load(&log[lane->logged++ & (g->n_log - 1)]);
-		store_count(w, ABI_COUNTER_LOG_HITS, store_hits(store, cells, i));
+		store_count(w, ABI_COUNTER_LOG_HITS, store_hits(store, w, cells, i));
 		n_taken += i;
 	}
 	return n_taken;

@@ -41,7 +41,7 @@ struct lane {
 	uint64_t consumed;  /* submissions taken; all but a running flush are answered */
 	uint64_t completed; /* completions published */
 	uint64_t reaped;    /* as the client last told, checked */
-	uint64_t logged, hits, misses;	 /* what was taken of the client's numbers so far */
+	uint64_t logged, hits, cxl_hits, misses; /* what was taken of the client's numbers so far */
 	uint64_t miss[ABI_N_MISSES];
 	struct histogram wait;
 	struct lane_flush *flush;	 /* running, or NULL */
@@ -126,8 +126,8 @@ void session_scan_holds(const struct session *s, struct index *ix, uint8_t round
 /* How many hold cells are set. As session_scan_holds(). */
 uint64_t session_n_held(const struct session *s);
 
-/* Bytes of retired blocks that its holds keep. As session_scan_holds(). */
-uint64_t session_held_size(const struct session *s, struct store *store);
+/* Bytes of retired blocks of a tier that its holds keep. As session_scan_holds(). */
+uint64_t session_held_size(const struct session *s, struct store *store, unsigned tier);
 
 /* Reservations and pins go back to the store. By the worker, or after it. */
 void session_give_back(struct session *s, struct store *store, struct abi_worker *w);

@@ -2,6 +2,8 @@
 /* store-evict.c: making room. */
 #include "shmcache/store.h"
 
+#include <stdlib.h>
+
 /*
  * Evicting an entry does not free its block: a reader may hold it. So room is made in steps, each
  * followed by a reclaim round without the lock:
@@ -17,12 +19,16 @@
  *
  * Only when no window is left is the answer NOSPACE. Other workers may take what we freed before we
  * look again; the number of tries is bounded, and each one is theirs or ours to win.
+ *
+ * Where there is a tier below, the same steps are taken with entries that move there instead of being
+ * given up (store-move.c); what that does not make room for is stored below itself, by the caller.
  */
 #define TRIES_EVICT 3
 #define TRIES_WINDOW 6
 #define AHEAD_SIZE (256U << 10) /* bytes evicted ahead at most, where the batch allows more */
+#define WINDOW_MOVES_MAX 16384	 /* entries moved out of one window */
 
-static void evict_locked(struct store *s, struct abi_worker *w, uint32_t cell)
+void store_evict_locked(struct store *s, struct abi_worker *w, uint32_t cell)
 {
 	struct shared_u64 *slot = index_slot_of(&s->index, cell);
 
@@ -45,7 +51,7 @@ static uint32_t evict_bytes(struct store *s, struct abi_worker *w, struct tier *
 			break;
 		block = index_block(&s->index, cell);
 		freed += block_size(tier->blocks, block);
-		evict_locked(s, w, cell);
+		store_evict_locked(s, w, cell);
 	}
 	return block;
 }
@@ -80,7 +86,7 @@ static void evict_window(
 	for (block = first; block; block = block_next(tier->blocks, block)) {
 		cell = block_owner(tier->blocks, block);
 		if (cell && s->index.meta[cell].state == INDEX_PUBLISHED) {
-			evict_locked(s, w, cell);
+			store_evict_locked(s, w, cell);
 			store_count(w, ABI_COUNTER_EVICTIONS_FIT, 1);
 		}
 		if (block == last)
@@ -107,8 +113,31 @@ static bool find_window(struct store *s, struct tier *tier, uint32_t start, uint
 	return false;
 }
 
-static bool make_window(
-	struct store *s, struct abi_worker *w, struct tier *tier, uint64_t size, uint64_t align)
+/* Move down what is in a window; false when nothing could be. May let go of the lock. */
+static bool demote_window(
+	struct store *s, struct abi_worker *w, struct tier *tier, uint32_t first, uint32_t last)
+{
+	struct tiering_candidate *cells = malloc(WINDOW_MOVES_MAX * sizeof(*cells));
+	unsigned n = 0, n_moved;
+	uint32_t block, cell;
+
+	for (block = first; cells && block && n < WINDOW_MOVES_MAX;
+		block = block_next(tier->blocks, block)) {
+		cell = block_owner(tier->blocks, block);
+		if (cell && s->index.meta[cell].state == INDEX_PUBLISHED)
+			cells[n++] = (struct tiering_candidate){
+				cell, s->index.cell[cell].generation};
+		if (block == last)
+			break;
+	}
+	n_moved = store_demote_cells_locked(s, w, cells, n);
+	free(cells);
+	/* A window without entries comes free by reclaim alone. */
+	return n_moved || !n;
+}
+
+static bool make_window(struct store *s, struct abi_worker *w, struct tier *tier, uint64_t size,
+	uint64_t align, bool moves)
 {
 	uint32_t victim = policy_victim(tier->policy, NULL);
 	uint32_t first, last;
@@ -116,6 +145,8 @@ static bool make_window(
 	if (!find_window(s, tier, victim ? index_block(&s->index, victim) : 0, size, align, &first,
 		    &last))
 		return false;
+	if (moves)
+		return demote_window(s, w, tier, first, last);
 	evict_window(s, w, tier, first, last);
 	return true;
 }
@@ -160,46 +191,56 @@ static bool is_scattered(const struct tier *tier, uint64_t size)
 	return st.free >= size;
 }
 
+/* Entries of the policy's choice on their way out, one way or the other. False: none. */
+static bool give_up_bytes(struct store *s, struct abi_worker *w, struct tier *tier, uint64_t size,
+	const struct policy_entry *incoming, bool moves)
+{
+	if (moves)
+		return store_demote_locked(s, w, size, incoming) != 0;
+	return evict_bytes(s, w, tier, size, incoming) != 0;
+}
+
 /* There was none: make some, and try again. 0, BLOCK_FULL or -errno. */
-static int make_room(struct store *s, struct abi_worker *w, unsigned tier_idx, uint64_t size,
+static int make_room(struct store *s, struct abi_worker *w, struct tier_choice choice, uint64_t size,
 	uint64_t align, uint32_t cell, const struct policy_entry *incoming)
 {
-	struct tier *tier = &s->tier[tier_idx];
+	struct tier *tier = &s->tier[choice.tier];
+	bool moves = choice.how == TIER_ROOM_DEMOTE;
 	int i, status = BLOCK_FULL;
 
-	if (s->limbo.size >= size) {
+	if (tier->limbo_size >= size) {
 		reclaim_unlocked(s, w);
-		status = try_block(s, tier_idx, size, align, cell);
+		status = try_block(s, choice.tier, size, align, cell);
 	}
-	if (s->keep == STORE_KEEP_ALL)
+	if (status != BLOCK_FULL || choice.how == TIER_ROOM_FREE || s->keep == STORE_KEEP_ALL)
 		return status;
-	if (status == BLOCK_FULL)
-		drain_unlocked(s, w);
+	drain_unlocked(s, w);
 	for (i = 0; i < TRIES_EVICT && status == BLOCK_FULL; i++) {
-		if ((i && is_scattered(tier, size)) || !evict_bytes(s, w, tier, size, incoming))
+		if ((i && is_scattered(tier, size)) ||
+			!give_up_bytes(s, w, tier, size, incoming, moves))
 			break;
 		reclaim_unlocked(s, w);
-		status = try_block(s, tier_idx, size, align, cell);
+		status = try_block(s, choice.tier, size, align, cell);
 	}
 	for (i = 0; i < TRIES_WINDOW && status == BLOCK_FULL; i++) {
-		if (!make_window(s, w, tier, size, align))
+		if (!make_window(s, w, tier, size, align, moves))
 			break;
 		reclaim_unlocked(s, w);
-		status = try_block(s, tier_idx, size, align, cell);
+		status = try_block(s, choice.tier, size, align, cell);
 	}
 	return status;
 }
 
-enum abi_status store_room_locked(struct store *s, struct abi_worker *w, unsigned tier_idx,
+enum abi_status store_room_locked(struct store *s, struct abi_worker *w, struct tier_choice choice,
 	uint64_t size, uint32_t cell, const struct policy_entry *incoming)
 {
 	uint64_t align = size >= ABI_VALUE_LARGE ? ABI_VALUE_ALIGN_LARGE : ABI_VALUE_ALIGN;
-	int status = try_block(s, tier_idx, size, align, cell);
+	int status = try_block(s, choice.tier, size, align, cell);
 	uint64_t begin_ns;
 
 	if (status == BLOCK_FULL) {
 		begin_ns = store_now_ns();
-		status = make_room(s, w, tier_idx, size, align, cell, incoming);
+		status = make_room(s, w, choice, size, align, cell, incoming);
 		store_time(w, ABI_STAGE_ROOM, begin_ns);
 	}
 	if (status < 0)
@@ -209,12 +250,13 @@ enum abi_status store_room_locked(struct store *s, struct abi_worker *w, unsigne
 
 bool store_index_room_locked(struct store *s, struct abi_worker *w)
 {
-	struct tier *tier = &s->tier[ABI_TIER_DRAM];
 	uint64_t n_before = s->limbo.n;
 
 	if (s->keep == STORE_KEEP_ALL)
 		return false;
-	if (!evict_bytes(s, w, tier, 1, NULL) && !n_before)
+	/* Entries leave from below, as long as there are any. */
+	if (!(store_has_cxl(s) && evict_bytes(s, w, &s->tier[ABI_TIER_CXL], 1, NULL)) &&
+		!evict_bytes(s, w, &s->tier[ABI_TIER_DRAM], 1, NULL) && !n_before)
 		return false;
 	reclaim_unlocked(s, w);
 	return true;
@@ -225,6 +267,6 @@ bool store_chain_room_locked(struct store *s, struct abi_worker *w, uint64_t has
 	uint32_t cell = index_chain_cell(&s->index, hash);
 
 	if (cell)
-		evict_locked(s, w, cell);
+		store_evict_locked(s, w, cell);
 	return cell != 0;
 }

@@ -42,20 +42,27 @@ uint64_t store_drop_damaged(struct store *s, struct abi_worker *w, unsigned tier
 	return n;
 }
 
-bool store_mend(struct store *s, struct abi_worker *w, struct store_mended *mended)
+static bool mend(
+	struct store *s, struct abi_worker *w, unsigned tier, struct store_mended *mended)
 {
-	struct region *region = s->tier[ABI_TIER_DRAM].region;
-	bool is_damaged = region_is_damaged(region, &mended->off);
+	struct region *region = s->tier[tier].region;
+	bool is_damaged = region && region_is_damaged(region, &mended->off);
 
 	if (!is_damaged)
 		return false;
+	mended->tier = tier;
 	/* One thread at a time; as with reclaim, the requests of the others go on. */
 	pthread_mutex_lock(&s->reclaim_lock);
 	is_damaged = region_is_damaged(region, &mended->off);
 	if (is_damaged) {
-		mended->n_dropped = store_drop_damaged(s, w, ABI_TIER_DRAM, mended->off);
+		mended->n_dropped = store_drop_damaged(s, w, tier, mended->off);
 		mended->error = region_mend(region, mended->off);
 	}
 	pthread_mutex_unlock(&s->reclaim_lock);
 	return is_damaged;
+}
+
+bool store_mend(struct store *s, struct abi_worker *w, struct store_mended *mended)
+{
+	return mend(s, w, ABI_TIER_DRAM, mended) || mend(s, w, ABI_TIER_CXL, mended);
 }

@@ -20,6 +20,7 @@
 struct place {
 	uint64_t off;
 	uint32_t cell;
+	uint8_t tier;
 	bool is_published;
 };
 
@@ -28,6 +29,8 @@ static int by_offset(const void *a, const void *b)
 {
 	const struct place *x = a, *y = b;
 
+	if (x->tier != y->tier)
+		return x->tier < y->tier ? -1 : 1;
 	if (x->off != y->off)
 		return x->off < y->off ? -1 : 1;
 	return y->is_published - x->is_published;
@@ -69,6 +72,7 @@ static uint64_t find_places(struct store *s, struct store_opened *opened, struct
 		}
 		place[n].off = s->index.cell[cell].value_off;
 		place[n].cell = cell;
+		place[n].tier = s->index.cell[cell].tier;
 		place[n++].is_published = state == INDEX_PUBLISHED;
 	}
 	qsort(place, n, sizeof(*place), by_offset);
@@ -85,6 +89,8 @@ static uint64_t drop_overlapping(
 	uint64_t i, kept = n, next = UINT64_MAX;
 
 	for (i = n; i-- > 0;) {
+		if (i + 1 < n && place[i].tier != place[i + 1].tier)
+			next = UINT64_MAX;
 		if (place[i].is_published) {
 			next = place[i].off;
 		} else if (place[i].off + s->index.cell[place[i].cell].value_size > next) {
@@ -110,7 +116,7 @@ static void restore_block(struct store *s, struct store_opened *opened, uint32_t
 	}
 	index_set_block(&s->index, cell, block);
 	if (s->index.meta[cell].state == INDEX_RETIRED) {
-		s->limbo.size += block_size(tier->blocks, block);
+		tier->limbo_size += block_size(tier->blocks, block);
 		s->limbo.cell[s->limbo.n++] = cell;
 		return;
 	}
@@ -179,9 +185,12 @@ static int open_regions(struct store *s, const struct store_options *o, enum reg
 static int open_tier_books(struct store *s, struct tier *tier, const char *policy, char *why,
 	size_t why_size)
 {
+	struct policy *above = s->tier[ABI_TIER_DRAM].policy;
 	int r = block_allocator_new(&tier->blocks, tier->size);
 
-	if (!r)
+	if (!r && above)
+		r = policy_new_below(&tier->policy, policy, above, tier->size);
+	else if (!r)
 		r = policy_new(&tier->policy, policy, tier->size,
 			(uint32_t)s->index.head->n_cells_max);
 	if (r == -ENOENT)
@@ -200,6 +209,10 @@ static int open_books(struct store *s, const struct store_options *o, char *why,
 	for (i = 0; i < ABI_TIERS && !r; i++)
 		if (has_tier(o, i))
 			r = open_tier_books(s, &s->tier[i], o->tier[i].policy, why, why_size);
+	if (!r && tiering_init(&s->tiering, &o->tiering, s->tier, s->index.head->n_cells_max)) {
+		snprintf(why, why_size, "no memory for the books: %s", strerror(ENOMEM));
+		r = -ENOMEM;
+	}
 	if (r)
 		return r;
 	s->limbo.cell = mmap(NULL, limbo, PROT_READ | PROT_WRITE,
@@ -225,6 +238,7 @@ static void close_parts(struct store *s, bool unlink)
 	}
 	if (s->index.head)
 		index_close(&s->index, unlink);
+	tiering_deinit(&s->tiering);
 	memset(s->tier, 0, sizeof(s->tier));
 	memset(&s->limbo, 0, sizeof(s->limbo));
 }
@@ -297,6 +311,10 @@ int store_open(struct store *s, const struct store_options *o, struct store_open
 	memset(&s->limbo, 0, sizeof(s->limbo));
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_mutex_init(&s->reclaim_lock, NULL);
+	pthread_cond_init(&s->move_wanted, NULL);
+	memset(&s->tiering, 0, sizeof(s->tiering));
+	s->moves = NULL;
+	atomic_init(&s->is_mover_stopping, false);
 	s->batch = o->batch ? o->batch : 1;
 	s->has_membarrier = store_can_membarrier();
 	s->pinned_size = s->reserved_size = s->n_expiring = s->sweep_cell = 0;
@@ -323,6 +341,7 @@ out:
 	if (r) {
 		pthread_mutex_destroy(&s->lock);
 		pthread_mutex_destroy(&s->reclaim_lock);
+		pthread_cond_destroy(&s->move_wanted);
 	}
 	return r;
 }
@@ -332,4 +351,5 @@ void store_close(struct store *s, bool unlink)
 	close_parts(s, unlink);
 	pthread_mutex_destroy(&s->lock);
 	pthread_mutex_destroy(&s->reclaim_lock);
+	pthread_cond_destroy(&s->move_wanted);
 }

@@ -50,15 +50,16 @@ void store_limbo_locked(struct store *s, uint32_t cell)
 		s->index.meta[cell].n_pins = 0;
 	}
 	store_tier_of(s, cell)->n_entries--;
-	s->limbo.size += store_block_size(s, cell);
+	store_tier_of(s, cell)->limbo_size += store_block_size(s, cell);
 	s->limbo.cell[s->limbo.n] = cell;
 	/* Atomic for store_has_limbo(). */
 	__atomic_store_n(&s->limbo.n, s->limbo.n + 1, __ATOMIC_RELAXED);
 }
 
-uint64_t store_limbo_size_locked(struct store *s, uint32_t cell)
+uint64_t store_limbo_size_locked(struct store *s, unsigned tier, uint32_t cell)
 {
-	return cell < s->index.n_cells && s->index.meta[cell].state == INDEX_RETIRED
+	return cell < s->index.n_cells && s->index.meta[cell].state == INDEX_RETIRED &&
+			s->index.cell[cell].tier == tier
 		? store_block_size(s, cell)
 		: 0;
 }
@@ -76,17 +77,23 @@ void store_retire_locked(
 	store_limbo_locked(s, cell);
 }
 
-void store_admit_locked(struct store *s, uint32_t cell, uint64_t hash)
+struct policy_entry store_policy_entry(struct store *s, uint32_t cell, uint64_t hash)
 {
 	struct abi_hints hints;
-	struct policy_entry e;
 
 	lookup_record_hints(&s->index.lookup, &s->index.cell[cell], &hints);
-	e.hash = hash;
-	e.size = store_block_size(s, cell);
-	e.group = hints.group;
-	e.position = hints.position;
-	e.priority = (uint8_t)hints.priority;
+	return (struct policy_entry){.hash = hash,
+		.size = store_block_size(s, cell),
+		.group = hints.group,
+		.position = hints.position,
+		.priority = (uint8_t)hints.priority};
+}
+
+void store_admit_locked(struct store *s, uint32_t cell, uint64_t hash)
+{
+	struct policy_entry e = store_policy_entry(s, cell, hash);
+
+	tiering_forget(&s->tiering, cell);
 	policy_insert(store_tier_of(s, cell)->policy, cell, &e);
 }
 
@@ -121,6 +128,23 @@ static enum abi_status refuse(struct abi_worker *w, enum abi_status status)
 	return status;
 }
 
+/* A block for an open record, in one tier or the other. May let go of the lock. */
+static enum abi_status place_locked(struct store *s, struct abi_worker *w, uint32_t cell,
+	uint64_t size, const struct tier_choice *choice, unsigned n,
+	const struct policy_entry *incoming)
+{
+	enum abi_status status = ABI_STATUS_NOSPACE;
+	unsigned i;
+
+	for (i = 0; i < n && status == ABI_STATUS_NOSPACE; i++)
+		status = store_room_locked(s, w, choice[i], size, cell, incoming);
+	if (tiering_wants_demotion(&s->tiering, &s->tier[ABI_TIER_DRAM])) {
+		s->tiering.is_asked = true;
+		pthread_cond_signal(&s->move_wanted);
+	}
+	return status;
+}
+
 /* An open record with a block of @size. May let go of the lock. */
 static enum abi_status make_locked(struct store *s, struct abi_worker *w,
 	const struct index_key *key, const struct store_put_options *o, uint64_t size,
@@ -128,19 +152,20 @@ static enum abi_status make_locked(struct store *s, struct abi_worker *w,
 {
 	struct policy_entry incoming = {key->hash, size, o->hints.group, o->hints.position,
 		(uint8_t)o->hints.priority};
-	struct tier *tier = &s->tier[ABI_TIER_DRAM];
+	struct tier_choice choice[TIER_CHOICES_MAX];
+	unsigned n_choices = tier_choose(s->tier, &s->tiering.options, o->tier, size, choice);
 	struct abi_record *r;
 	enum abi_status status;
 	uint32_t cell;
 	/* A long key wants as many cells as there may be entries of one cell evicted at a time. */
 	int tries = 8 + (int)(key->size / ABI_TAIL_BYTES);
 
-	if (size > tier->size || size > ABI_VALUE_SIZE_MAX)
+	if (!n_choices || size > ABI_VALUE_SIZE_MAX)
 		return ABI_STATUS_TOO_BIG;
 	while (index_open(&s->index, key, &o->hints, &cell))
 		if (!tries-- || !store_index_room_locked(s, w))
 			return refuse(w, ABI_STATUS_NOSPACE);
-	status = store_room_locked(s, w, ABI_TIER_DRAM, size, cell, &incoming);
+	status = place_locked(s, w, cell, size, choice, n_choices, &incoming);
 	if (status != ABI_STATUS_OK) {
 		index_free(&s->index, cell);
 		return refuse(w, status);
@@ -391,7 +416,21 @@ bool store_pin_is_of(struct store *s, uint64_t pin, const struct index_key *key)
 	return same;
 }
 
-unsigned store_hits(struct store *s, const uint32_t *cells, unsigned n)
+static void hit_locked(struct store *s, struct abi_worker *w, uint32_t cell)
+{
+	const struct abi_record *r = &s->index.cell[cell];
+	bool is_refused;
+
+	policy_hit(s->tier[r->tier].policy, cell);
+	if (r->tier != ABI_TIER_CXL)
+		return;
+	if (tiering_hit(&s->tiering, cell, r->generation, &is_refused))
+		pthread_cond_signal(&s->move_wanted);
+	else if (is_refused)
+		store_count(w, ABI_COUNTER_PROMOTIONS_REFUSED, 1);
+}
+
+unsigned store_hits(struct store *s, struct abi_worker *w, const uint32_t *cells, unsigned n)
 {
 	unsigned i, counted = 0;
 
@@ -401,7 +440,7 @@ unsigned store_hits(struct store *s, const uint32_t *cells, unsigned n)
 			s->index.meta[cells[i]].state != INDEX_PUBLISHED)
 			continue;
 		counted++;
-		policy_hit(store_tier_of(s, cells[i])->policy, cells[i]);
+		hit_locked(s, w, cells[i]);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return counted;

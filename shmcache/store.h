@@ -4,14 +4,13 @@
 #define SHMCACHE_STORE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "allocator/block.h"
-#include "allocator/region.h"
 #include "ipc/histogram.h"
 #include "shmcache/index.h"
-#include "shmcache/policy/policy.h"
+#include "shmcache/tier.h"
 
 /*
  * One store a broker. All store_ functions take the store's lock themselves, and may be called from
@@ -21,22 +20,24 @@
  * Answers are enum abi_status, the very number that goes into a completion.
  */
 
-struct tier {
-	struct region *region; /* NULL: there is no such tier */
-	char *base;
-	uint64_t size;
-	struct block_allocator *blocks;
-	struct policy *policy;
-	uint64_t n_entries;
-};
-
 /*
  * Retired records, in the order of retirement, until no reader holds them. The array is reserved for
  * as many cells as there can be: retiring never fails.
  */
 struct limbo {
 	uint32_t *cell;
-	uint64_t n, size; /* size: bytes of blocks */
+	uint64_t n;
+};
+
+/*
+ * A move between tiers that is under way (store-move.c): while it is on the store's list, the block
+ * of @from is not freed, whatever becomes of the entry.
+ */
+struct store_move {
+	uint32_t from, generation, to;
+	struct policy_carried carried;
+	struct store_move *next, **link;
+	bool is_copied;
 };
 
 /* What the store must ask of the sessions. Called without the store's lock. */
@@ -60,6 +61,10 @@ struct store {
 	struct index index;
 	struct tier tier[ABI_TIERS];
 	struct limbo limbo;
+	struct tiering tiering;
+	struct store_move *moves;
+	pthread_cond_t move_wanted;	/* there may be work for the mover; with the lock */
+	_Atomic bool is_mover_stopping;
 	struct store_sessions sessions;
 	unsigned batch; /* entries evicted ahead in one go */
 	bool has_membarrier;
@@ -85,6 +90,7 @@ struct store_options {
 	const char *index_name; /* of shared memory */
 	uint64_t index_size_max;
 	struct store_tier_options tier[ABI_TIERS];
+	struct store_tiering tiering;
 	unsigned batch;
 	bool reuse; /* serve what a former broker left, where it can be served */
 };
@@ -157,7 +163,7 @@ uint64_t store_flush(struct store *s, struct abi_worker *w, const void *prefix, 
 	uint64_t *bucket, unsigned n_buckets);
 
 /* Note reads of @n cells; numbers that name no entry are ignored. Returns how many counted. */
-unsigned store_hits(struct store *s, const uint32_t *cells, unsigned n);
+unsigned store_hits(struct store *s, struct abi_worker *w, const uint32_t *cells, unsigned n);
 
 /* --- upkeep -------------------------------------------------------------------------------------- */
 
@@ -182,8 +188,8 @@ bool store_is_kept_locked(const struct store *s, uint32_t cell, enum store_keep 
 /* Is there something in limbo? Without the lock: a hint. */
 bool store_has_limbo(const struct store *s);
 
-/* Bytes in limbo. */
-uint64_t store_limbo_size(struct store *s);
+/* Bytes of a tier in limbo. */
+uint64_t store_limbo_size(struct store *s, unsigned tier);
 
 /* Look at up to @n cells for entries whose time is over, and remove them. */
 void store_sweep(struct store *s, struct abi_worker *w, unsigned n);
@@ -205,28 +211,69 @@ uint64_t store_drop_damaged(struct store *s, struct abi_worker *w, unsigned tier
 
 /* What store_mend() found and did. */
 struct store_mended {
+	unsigned tier;
 	uint64_t off; /* bytes of the tier were lost from here on; its size: it was grown */
 	uint64_t n_dropped;
 	int error; /* 0: the tier is whole again; or why not yet */
 };
 
 /*
- * See whether a writer has cut the tier short (store-mend.c). False, after one system call, when it
- * has not; else drop what lost bytes, and make the tier whole. The control thread may call it too.
+ * See whether a writer has cut a tier short (store-mend.c). False, after one system call a tier, when
+ * it has not; else drop what lost bytes, and make that tier whole. The control thread may call it too.
  */
 bool store_mend(struct store *s, struct abi_worker *w, struct store_mended *mended);
 
 /* Check that index, blocks, limbo and policies agree. 0, or -EUCLEAN and the first finding. */
 int store_check(struct store *s, char *why, size_t why_size);
 
+/* --- moving between tiers: store-move.c ---------------------------------------------------------- */
+
+/*
+ * A bounded step of what the tiers want: demotion ahead of need, promotion of what was hit. True when
+ * there was something to do, and may be more. Any thread; the mover's all day long (mover.c).
+ */
+bool store_move_step(struct store *s, struct abi_worker *w);
+
+/* Wait until there may be something to do; false, at once, after store_move_stop(). */
+bool store_move_wait(struct store *s);
+void store_move_stop(struct store *s);
+
+static inline bool store_move_is_stopping(const struct store *s)
+{
+	return atomic_load_explicit(&s->is_mover_stopping, memory_order_relaxed);
+}
+
 /* --- between the store's own files, under the lock ----------------------------------------------- */
 
 /*
- * Block of @size for the open record @cell; evicts to make room, and lets go of the lock meanwhile
- * (store-evict.c). On success the record says where the block is.
+ * Block of @size for the open record @cell; makes room as @how allows, and lets go of the lock
+ * meanwhile (store-evict.c). On success the record says where the block is.
  */
-enum abi_status store_room_locked(struct store *s, struct abi_worker *w, unsigned tier,
+enum abi_status store_room_locked(struct store *s, struct abi_worker *w, struct tier_choice choice,
 	uint64_t size, uint32_t cell, const struct policy_entry *incoming);
+
+/*
+ * Move entries of the DRAM tier down in its policy's order, until the blocks that they leave behind
+ * add up to @size; lets go of the lock. Those that have expired are dropped. Returns how many bytes
+ * of blocks are on their way into limbo, less than @size where no more can be moved.
+ */
+uint64_t store_demote_locked(struct store *s, struct abi_worker *w, uint64_t size,
+	const struct policy_entry *incoming);
+
+/* Move these down, if they are what they were. Returns how many went. */
+unsigned store_demote_cells_locked(struct store *s, struct abi_worker *w,
+	const struct tiering_candidate *cells, unsigned n);
+
+/* What a policy is to know of the entry in @cell. */
+struct policy_entry store_policy_entry(struct store *s, uint32_t cell, uint64_t hash);
+
+static inline bool store_has_cxl(const struct store *s)
+{
+	return s->tier[ABI_TIER_CXL].region != NULL;
+}
+
+/* Give the entry in @cell up for room. */
+void store_evict_locked(struct store *s, struct abi_worker *w, uint32_t cell);
 
 /* Evict some entries for cells of the index; lets go of the lock. False: none there. */
 bool store_index_room_locked(struct store *s, struct abi_worker *w);
@@ -239,8 +286,8 @@ enum store_gone { STORE_GONE_EVICTED, STORE_GONE_REMOVED };
 void store_retire_locked(
 	struct store *s, struct shared_u64 *slot, uint32_t cell, enum store_gone how);
 
-/* The size of the block of @cell, any number, if that is in limbo; else 0. */
-uint64_t store_limbo_size_locked(struct store *s, uint32_t cell);
+/* The size of the block of @cell, any number, if that is in limbo in @tier; else 0. */
+uint64_t store_limbo_size_locked(struct store *s, unsigned tier, uint32_t cell);
 
 /* Into limbo with a cell that no slot names any more. */
 void store_limbo_locked(struct store *s, uint32_t cell);

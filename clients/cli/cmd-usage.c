@@ -20,10 +20,11 @@ static void tier_print(const char *name, const struct shmc_tier_usage *tier)
 		printf("%-9s none\n", name);
 		return;
 	}
-	printf("%-9s %s of %s (%.1f %%), %" PRIu64 " entries, largest free block %s\n", name,
+	printf("%-9s %s of %s (%.1f %%), %" PRIu64 " entries, largest free block %s, %" PRIu64
+	       " hits\n", name,
 		units_size_format(used, tier->used), units_size_format(size, tier->size),
 		100.0 * (double)tier->used / (double)tier->size, tier->n_entries,
-		units_size_format(largest, tier->largest_free));
+		units_size_format(largest, tier->largest_free), tier->n_hits);
 }
 
 static void size_print(const char *name, uint64_t size, const char *what)
@@ -59,6 +60,7 @@ static struct json_object *tier_json(const struct shmc_tier_usage *tier)
 	json_add_uint(object, "used", tier->used);
 	json_add_uint(object, "largest_free", tier->largest_free);
 	json_add_uint(object, "n_entries", tier->n_entries);
+	json_add_uint(object, "n_hits", tier->n_hits);
 	return object;
 }
 

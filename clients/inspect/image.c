@@ -154,7 +154,7 @@ uint64_t image_counter(const struct image *image, enum abi_counter counter)
 	uint64_t sum = 0;
 	unsigned i;
 
-	for (i = 0; i <= ABI_CONTROL; i++)
+	for (i = 0; i < ABI_THREADS; i++)
 		sum += shared_u64_load(&image->plane->worker[i].counter[counter]);
 	return sum;
 }

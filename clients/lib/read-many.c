@@ -111,8 +111,7 @@ static hot_inline void check_all(struct lane *lane, const struct shmc_key *keys,
 		entry.hold = item[i].hold;
 		lane_view(lane, &entry, &views[i]);
 		__builtin_prefetch(views[i].data);
-		r->hits++;
-		reader_log(r, entry.cell);
+		reader_add_hit(r, entry.cell, entry.record->tier);
 	}
 }
 

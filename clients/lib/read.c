@@ -29,7 +29,7 @@ static hot_inline int get(struct lane *lane, const void *key, size_t key_size, u
 	}
 	lane_view(lane, &entry, view);
 	__builtin_prefetch(view->data);
-	reader_count_hit(r, entry.cell);
+	reader_count_hit(r, entry.cell, entry.record->tier);
 	return 0;
 }
 
@@ -91,6 +91,7 @@ int read_copy(struct lane *lane, const void *key, size_t key_size, uint64_t hash
 {
 	struct reader *r = &lane->reader;
 	struct reader_entry entry;
+	uint8_t tier;
 	size_t size;
 	int result;
 
@@ -100,6 +101,7 @@ int read_copy(struct lane *lane, const void *key, size_t key_size, uint64_t hash
 		return result;
 	}
 	size = entry.record->value_size;
+	tier = entry.record->tier;
 	if (size <= buffer_size)
 		memcpy(buffer, reader_value(r, entry.record), size);
 	hold_clear(entry.hold);
@@ -110,7 +112,7 @@ int read_copy(struct lane *lane, const void *key, size_t key_size, uint64_t hash
 	atomic_thread_fence(memory_order_acquire);
 	if (unlikely(!reader_is_current(r)))
 		return -ENOTCONN;
-	reader_count_hit(r, entry.cell);
+	reader_count_hit(r, entry.cell, tier);
 	if (value_size)
 		*value_size = size;
 	return size <= buffer_size ? 0 : -ENOSPC;

@@ -28,7 +28,7 @@ struct reader {
 	uint32_t log_mask;
 	struct shared_u32 *log;
 	struct abi_lane_request *request;
-	uint64_t logged, hits, misses;
+	uint64_t logged, hits, cxl_hits, misses;
 	enum abi_miss why; /* the last miss was one */
 };
 
@@ -210,10 +210,18 @@ static hot_inline void reader_log_publish(struct reader *r)
 	shared_u64_store(&r->request->hits, r->hits);
 }
 
-static hot_inline void reader_count_hit(struct reader *r, uint32_t cell)
+/* One more hit, in enum abi_tier @tier; to be shown by reader_log_publish(). */
+static hot_inline void reader_add_hit(struct reader *r, uint32_t cell, uint8_t tier)
 {
 	r->hits++;
+	if (tier == ABI_TIER_CXL)
+		shared_u64_store(&r->request->cxl_hits, ++r->cxl_hits);
 	reader_log(r, cell);
+}
+
+static hot_inline void reader_count_hit(struct reader *r, uint32_t cell, uint8_t tier)
+{
+	reader_add_hit(r, cell, tier);
 	reader_log_publish(r);
 }
 

@@ -11,7 +11,7 @@ static uint64_t counter_sum(const struct abi_plane *plane, unsigned counter)
 	uint64_t sum = 0;
 	unsigned i;
 
-	for (i = 0; i <= ABI_CONTROL; i++)
+	for (i = 0; i < ABI_THREADS; i++)
 		sum += shared_u64_load(&plane->worker[i].counter[counter]);
 	return sum;
 }
@@ -60,12 +60,14 @@ static void usage_fill(const struct abi_plane *plane, struct shmc_usage *u)
 			.used = shared_u64_load(&g[ABI_GAUGE_DRAM_USED_BYTES]),
 			.largest_free = shared_u64_load(&g[ABI_GAUGE_DRAM_LARGEST_FREE_BYTES]),
 			.n_entries = shared_u64_load(&g[ABI_GAUGE_DRAM_ENTRIES]),
+			.n_hits = counter_sum(plane, ABI_COUNTER_DRAM_HITS),
 		},
 		.cxl = {
 			.size = shared_u64_load(&g[ABI_GAUGE_CXL_BYTES]),
 			.used = shared_u64_load(&g[ABI_GAUGE_CXL_USED_BYTES]),
 			.largest_free = shared_u64_load(&g[ABI_GAUGE_CXL_LARGEST_FREE_BYTES]),
 			.n_entries = shared_u64_load(&g[ABI_GAUGE_CXL_ENTRIES]),
+			.n_hits = counter_sum(plane, ABI_COUNTER_CXL_HITS),
 		},
 		.n_entries = shared_u64_load(&g[ABI_GAUGE_ENTRIES]),
 		.index_size = shared_u64_load(&g[ABI_GAUGE_INDEX_BYTES]),

@@ -165,7 +165,7 @@ def check_constants():
             (r"(\d+) a64, numbered as in `ABI_GAUGES`", "sizeof(((struct abi_plane *)0)->gauge) / 8"),
             (r"(\d+) a64, numbered as in `ABI_COUNTERS`",
              "sizeof(((struct abi_worker *)0)->counter) / 8"),
-            (r"(\d+) `struct abi_worker`", "ABI_WORKERS_MAX + 1"),
+            (r"(\d+) `struct abi_worker`", "ABI_THREADS"),
             (r"the key from byte (\d+) on", "ABI_KEY_INLINE")):
         m = re.search(pattern, text)
         if not m:

@@ -242,7 +242,7 @@ static void upkeep(uint8_t kind)
 	if (kind & 4)
 		store_sweep(&store, &counters, 1000);
 	if (kind & 8)
-		(void)session_held_size(client.session, &store);
+		(void)session_held_size(client.session, &store, ABI_TIER_DRAM);
 }
 
 static void check_rest(void)
@@ -258,7 +258,7 @@ static void check_rest(void)
 		store_flush(&store, &counters, NULL, 0, &bucket, 1000);
 	store_reclaim(&store, &counters);
 	FUZZ_CHECK(!store_check(&store, why, sizeof(why)), "%s", why);
-	FUZZ_CHECK(!store.index.n_entries && !store.limbo.n && !store.limbo.size &&
+	FUZZ_CHECK(!store.index.n_entries && !store.limbo.n && !store.tier[ABI_TIER_DRAM].limbo_size &&
 			!store.reserved_size && !store.pinned_size && !store.n_expiring,
 		"%llu entries, %llu in limbo, %llu bytes reserved, %llu pinned, %llu expire",
 		(unsigned long long)store.index.n_entries, (unsigned long long)store.limbo.n,

@@ -30,8 +30,11 @@ static void scan_holds(void *context, struct index *ix, uint8_t round)
 
 static void drain_logs(void *context, struct abi_worker *w)
 {
-	(void)context;
+	struct rig *rig = context;
+
 	(void)w;
+	if (rig->on_drain)
+		rig->on_drain(rig);
 }
 
 void rig_name(char *out, size_t size, const char *what)
@@ -55,7 +58,15 @@ void rig_init(struct rig *rig, uint64_t dram_size, uint64_t index_size_max)
 			.n_threads = 1,
 		},
 	};
+	rig_name(rig->cxl_name, sizeof(rig->cxl_name), "cxl");
 	rig->store.sessions = (struct store_sessions){scan_holds, drain_logs, rig};
+}
+
+void rig_add_cxl(struct rig *rig, uint64_t cxl_size)
+{
+	rig->options.tier[ABI_TIER_CXL].region = (struct region_options){
+		.name = rig->cxl_name, .size = cxl_size, .node = -1, .n_threads = 1};
+	rig->options.tiering = (struct store_tiering){.demote_at = 100, .demote_to = 100};
 }
 
 int rig_try_open(struct rig *rig, bool reuse)
@@ -89,6 +100,7 @@ void rig_remove(struct rig *rig)
 	rig_close(rig);
 	shm_unlink(rig->index_name);
 	shm_unlink(rig->dram_name);
+	shm_unlink(rig->cxl_name);
 }
 
 /* Visit what is in /dev/shm under our names; returns how many there are. */

@@ -28,8 +28,10 @@ struct rig {
 	struct store_options options;
 	struct store_opened opened;
 	struct abi_worker w; /* the main thread's */
-	char index_name[64], dram_name[64];
+	char index_name[64], dram_name[64], cxl_name[64];
 	struct shared_u64 held[RIG_HOLDS];
+	/* Called, if there is one, when the store asks for the logs: in the middle of making room. */
+	void (*on_drain)(struct rig *rig);
 	char why[256];
 	bool is_open;
 };
@@ -39,6 +41,9 @@ struct rig {
  * before rig_open(). The memory must stay where it is.
  */
 void rig_init(struct rig *rig, uint64_t dram_size, uint64_t index_size_max);
+
+/* Give the options a second tier, with nothing moving on its own account. */
+void rig_add_cxl(struct rig *rig, uint64_t cxl_size);
 
 /* store_open(), with or without what is there. Returns what it returned; fails the test unless 0.
  */

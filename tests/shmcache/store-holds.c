@@ -82,7 +82,7 @@ static void test_kept(void **state)
 		assert_int_equal(rig.store.limbo.n, 4 - i);
 		rig_check(&rig);
 	}
-	assert_int_equal(rig.store.limbo.size, 0);
+	assert_int_equal(rig.store.tier[ABI_TIER_DRAM].limbo_size, 0);
 }
 
 /* All is held: NOSPACE after a bounded time, nothing lost that could be saved, and then all goes

@@ -181,7 +181,7 @@ static void test_order(void **state)
 		put(i, i, size);
 	for (i = 0; i < n; i += 2) {
 		cell = rig_cell(&rig, i);
-		assert_int_equal(store_hits(&rig.store, &cell, 1), 1);
+		assert_int_equal(store_hits(&rig.store, &rig.w, &cell, 1), 1);
 	}
 	for (i = 0; i < 10; i++)
 		put(1000 + i, i, size);
@@ -207,7 +207,7 @@ static void test_cost_of_large(void **state)
 	/* So that the order of eviction is not that of the places. */
 	for (i = 0; i < 300000; i++) {
 		cell = (uint32_t)(rig_random(&random) % rig.store.index.n_cells);
-		store_hits(&rig.store, &cell, 1);
+		store_hits(&rig.store, &rig.w, &cell, 1);
 	}
 	before = count(ABI_COUNTER_EVICTED_BYTES);
 	assert_int_equal(rig_put(&rig, 1000000, 1, tier / 4), ABI_STATUS_OK);

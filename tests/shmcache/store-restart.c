@@ -87,10 +87,10 @@ static void test_held(void **state)
 	/* One is replaced, one removed, one open; twice over. */
 	assert_int_equal(rig_put(&rig, 0, 50, 100000), ABI_STATUS_OK);
 	assert_int_equal(rig_delete(&rig, 1), ABI_STATUS_OK);
-	size = rig.store.limbo.size;
+	size = rig.store.tier[ABI_TIER_DRAM].limbo_size;
 	for (i = 0; i < 3; i++) {
 		again(3);
-		assert_int_equal(rig.store.limbo.size, size / 2 * 3);
+		assert_int_equal(rig.store.tier[ABI_TIER_DRAM].limbo_size, size / 2 * 3);
 		churn(1000 * (i + 1));
 		assert_true(rig_is_filled(rig_value(&rig, cell[0]), 100000, 0));
 		assert_true(rig_is_filled(rig_value(&rig, cell[1]), 100000, 1));
@@ -101,7 +101,7 @@ static void test_held(void **state)
 		hold((unsigned)i, 0);
 	rig_drain(&rig);
 	assert_int_equal(rig.store.limbo.n, 0);
-	assert_int_equal(rig.store.limbo.size, 0);
+	assert_int_equal(rig.store.tier[ABI_TIER_DRAM].limbo_size, 0);
 	again(0);
 	assert_int_equal(rig_cell(&rig, 1), 0);
 	assert_int_equal(rig_cell(&rig, 2), 0);

@@ -20,7 +20,7 @@
 #define N_WORKERS 3
 #define N_READERS 1
 #define N_KEYS 400
-#define SECONDS 4
+#define SECONDS 3
 #define SIZE_MAX_VALUE (256 * KIB)
 
 static struct rig rig;
@@ -37,6 +37,7 @@ struct thread {
 
 static struct thread thread[N_WORKERS + N_READERS];
 static unsigned n_started;
+static uint64_t moves_down, moves_up;
 
 #define FAILURE(...) snprintf(t->failure, sizeof(t->failure), __VA_ARGS__)
 
@@ -121,7 +122,7 @@ static void upkeep(struct thread *t)
 		(void)store_has_limbo(&rig.store);
 		for (i = 0; i < 16; i++)
 			cells[i] = (uint32_t)(rig_random(&t->seed) % 4000);
-		store_hits(&rig.store, cells, 16);
+		store_hits(&rig.store, &t->w, cells, 16);
 		break;
 	case 3:
 		if (t->n_done % 16 == 0 && store_check(&rig.store, why, sizeof(why)))
@@ -132,6 +133,10 @@ static void upkeep(struct thread *t)
 		while (bucket != UINT64_MAX && t->n_done % 4 == 0)
 			store_flush(&rig.store, &t->w, bytes,
 				rig_key(rig_random(&t->seed) % N_KEYS, bytes), &bucket, 256);
+		break;
+	case 5:
+	case 6:
+		(void)store_move_step(&rig.store, &t->w);
 		break;
 	default:
 		break;
@@ -179,7 +184,7 @@ static void *worker_main(void *argument)
 static void check_value(struct thread *t, uint64_t i, uint32_t cell)
 {
 	const struct abi_record *r = &rig.store.index.lookup.cell[cell];
-	const char *base = rig.store.tier[ABI_TIER_DRAM].base;
+	const char *base = rig.store.tier[r->tier].base;
 	struct abi_hints hints;
 
 	lookup_record_hints(&rig.store.index.lookup, r, &hints);
@@ -226,16 +231,16 @@ static void join(void)
 		pthread_join(thread[--n_started].thread, NULL);
 }
 
-static void test_threads(void **state)
+static void run(void)
 {
 	uint64_t n_done = 0, n_nospace = 0, n_found = 0, n_evicted = 0;
 	struct timespec seconds = {.tv_sec = SECONDS};
 	struct thread *t;
 	unsigned k;
 
-	(void)state;
-	rig_init(&rig, 4 * MIB, 2 * MIB);
 	rig_open(&rig, false);
+	shared_u32_store(&is_over, 0);
+	memset(thread, 0, sizeof(thread));
 	for (k = 0; k < N_WORKERS + N_READERS; k++) {
 		t = &thread[k];
 		t->idx = k;
@@ -257,6 +262,8 @@ static void test_threads(void **state)
 		n_done += t->n_done;
 		n_nospace += t->n_nospace;
 		n_found += t->n_found;
+		moves_down += shared_u64_load(&t->w.counter[ABI_COUNTER_DEMOTIONS]);
+		moves_up += shared_u64_load(&t->w.counter[ABI_COUNTER_PROMOTIONS]);
 		n_evicted += shared_u64_load(&t->w.counter[ABI_COUNTER_EVICTIONS]);
 	}
 	print_message("%llu requests and reads, %llu found, %llu evicted, %llu without space\n",
@@ -278,6 +285,27 @@ static void test_threads(void **state)
 	rig_check(&rig);
 }
 
+static void test_threads(void **state)
+{
+	(void)state;
+	rig_init(&rig, 4 * MIB, 2 * MIB);
+	run();
+}
+
+/* The same in two tiers: what is cold moves down, what is hit up, and all of it may be anywhere. */
+static void test_threads_tiers(void **state)
+{
+	(void)state;
+	rig_init(&rig, 2 * MIB, 2 * MIB);
+	rig_add_cxl(&rig, 2 * MIB);
+	rig.options.tiering = (struct store_tiering){
+		.demote_at = 80, .demote_to = 70, .promote_after = 1, .size_threshold = 128 * KIB};
+	run();
+	print_message("%llu down, %llu up\n", (unsigned long long)moves_down,
+		(unsigned long long)moves_up);
+	assert_true(moves_down > 50 && moves_up > 5);
+}
+
 static int teardown(void **state)
 {
 	(void)state;
@@ -290,6 +318,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_threads, teardown),
+		cmocka_unit_test_teardown(test_threads_tiers, teardown),
 	};
 	int r;
 

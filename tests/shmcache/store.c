@@ -52,7 +52,7 @@ static void assert_empty(void)
 	assert_int_equal(rig.store.index.n_entries, 0);
 	assert_int_equal(rig.store.tier[ABI_TIER_DRAM].n_entries, 0);
 	assert_int_equal(rig.store.limbo.n, 0);
-	assert_int_equal(rig.store.limbo.size, 0);
+	assert_int_equal(rig.store.tier[ABI_TIER_DRAM].limbo_size, 0);
 	assert_int_equal(rig.store.pinned_size, 0);
 	assert_int_equal(rig.store.reserved_size, 0);
 	assert_int_equal(rig.store.n_expiring, 0);
@@ -377,9 +377,9 @@ static void test_hits(void **state)
 	(void)state;
 	assert_int_equal(rig_put(&rig, 1, 1, 100), ABI_STATUS_OK);
 	cells[1] = rig_cell(&rig, 1);
-	assert_int_equal(store_hits(&rig.store, cells, 7), 1 + (cells[1] == 2 || cells[1] == 3));
+	assert_int_equal(store_hits(&rig.store, &rig.w, cells, 7), 1 + (cells[1] == 2 || cells[1] == 3));
 	rig_delete(&rig, 1);
-	assert_int_equal(store_hits(&rig.store, cells, 7), 0);
+	assert_int_equal(store_hits(&rig.store, &rig.w, cells, 7), 0);
 	assert_empty();
 }
 

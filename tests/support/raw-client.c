@@ -409,7 +409,7 @@ uint64_t raw_counter(const struct raw_client *c, enum abi_counter counter)
 	uint64_t sum = 0;
 	int i;
 
-	for (i = 0; i <= ABI_WORKERS_MAX; i++)
+	for (i = 0; i < ABI_THREADS; i++)
 		sum += shared_u64_load(&c->plane->worker[i].counter[counter]);
 	return sum;
 }

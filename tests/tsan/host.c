@@ -113,7 +113,7 @@ uint64_t host_counter(const struct host *host, enum abi_counter counter)
 	uint64_t sum = 0;
 	unsigned i;
 
-	for (i = 0; i <= ABI_CONTROL; i++)
+	for (i = 0; i < ABI_THREADS; i++)
 		sum += shared_u64_load(&plane->worker[i].counter[counter]);
 	return sum;
 }

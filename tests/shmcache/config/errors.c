@@ -131,10 +131,6 @@ static void contradictions_are_told_at_the_later_key(void **state)
 		"f.conf:2: [session] pinned_max = 80%: contradicts [session] reserved_max = 25% "
 		"(the default): both are shares of one tier and exceed 100% together; lower one "
 		"of them\n");
-	load_bad("[cxl]\ndemote_at = 60%\ndemote_to = 61%\n",
-		"f.conf:3: [cxl] demote_to = 61%: contradicts [cxl] demote_at = 60% (line 2): "
-		"moving values away makes the tier no fuller; lower demote_to or raise "
-		"demote_at\n");
 }
 
 static void borders_of_contradictions_are_fine(void **state)
@@ -147,8 +143,6 @@ static void borders_of_contradictions_are_fine(void **state)
 	load_good(&c, "[broker]\nworkers = 16\n");
 	load_good(&c, "[session]\npinned_max = 75%\n");
 	load_good(&c, "[session]\nstaging = 64MiB\n");
-	load_good(&c, "[cxl]\ndemote_at = 60%\ndemote_to = 60%\n");
-	load_good(&c, "[cxl]\ndemote_at = 1%\n");
 }
 
 /* What is wrong already is not concluded from. */
