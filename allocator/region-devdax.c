@@ -226,31 +226,41 @@ struct clear {
 	int zero_fd;
 };
 
-static int slice_clear(const struct region *r, uint64_t off, uint64_t size, void *arg)
+static int bytes_clear(int zero_fd, char *p, uint64_t size)
 {
-	const struct clear *c = arg;
 	ssize_t n;
 
 	while (size) {
-		n = read(c->zero_fd, (char *)r->base + off, size);
+		n = read(zero_fd, p, size);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
 			return n ? errno : EIO;
-		off += (uint64_t)n;
+		p += n;
 		size -= (uint64_t)n;
 	}
 	return 0;
 }
 
-static int devdax_clear(struct region *r, unsigned int n_threads, const struct region_why *why)
+static int slice_clear(const struct region *r, uint64_t off, uint64_t size, void *arg)
+{
+	const struct clear *c = arg;
+
+	return bytes_clear(c->zero_fd, (char *)r->base + off, size);
+}
+
+/* The region, and what lies behind the header: descriptors reach there. */
+static int devdax_clear(struct region *r, struct devdax_header *h, unsigned int n_threads,
+		const struct region_why *why)
 {
 	struct clear c = {.zero_fd = open("/dev/zero", O_RDONLY | O_CLOEXEC)};
 	int err;
 
 	if (c.zero_fd < 0)
 		return devdax_fail(r, why, "clear");
-	err = region_slices(r, n_threads, slice_clear, &c);
+	err = bytes_clear(c.zero_fd, (char *)h, r->skip);
+	if (!err)
+		err = region_slices(r, n_threads, slice_clear, &c);
 	close(c.zero_fd);
 	if (!err)
 		return 0;
@@ -309,7 +319,7 @@ static int devdax_create(struct region *r, const struct dax_device *d, struct de
 	header_void(h);
 	err = devdax_map(r, d, why);
 	if (!err)
-		err = devdax_clear(r, opt->n_threads, why);
+		err = devdax_clear(r, h, opt->n_threads, why);
 	if (!err)
 		err = header_write(r, h, d->binding);
 	return err;

@@ -104,6 +104,9 @@ static void test_cleared(void **state)
 	for (i = 0; i < region_size(r); i++)
 		if (((char *)region_base(r))[i])
 			fail_msg("byte %llu is left", (unsigned long long)i);
+	for (i = sizeof(struct { uint64_t head[5]; char name[64]; }); i < ALIGN; i++)
+		if (all[i])
+			fail_msg("byte %llu before the region is left", (unsigned long long)i);
 	/* The region begins behind the first page that can be mapped. */
 	strcpy(region_base(r), "first");
 	assert_string_equal(all + ALIGN, "first");
@@ -234,7 +237,7 @@ static void test_clearing_fails(void **state)
 	(void)state;
 	leave(8 * MIB);
 	fake_dax.read_errno = EFAULT;
-	fake_dax.read_left = 3 * MIB + 5;
+	fake_dax.read_left = 5 * MIB + 5;
 	assert_int_equal(try_open(&r, REGION_CREATE, 8 * MIB), -EFAULT);
 	assert_non_null(strstr(why, "cannot clear"));
 	fake_dax.read_errno = 0;
