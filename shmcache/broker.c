@@ -206,7 +206,7 @@ void broker_check_holds(struct broker *b, struct abi_worker *w)
 
 #define DRAM_SIZE_MIN (UINT64_C(1) << 20)
 
-static void fill_in_sizes(struct config *c)
+void broker_fill_in_sizes(struct config *c)
 {
 	struct statvfs fs;
 
@@ -432,7 +432,7 @@ int broker_start(struct broker *b, struct config *config, const struct settings 
 	pthread_mutex_init(&b->sessions_lock, NULL);
 	config_socket_path(config, socket);
 	raise_descriptor_limit();
-	fill_in_sizes(config);
+	broker_fill_in_sizes(config);
 	broker_tune(b);
 	guard_install();
 

@@ -65,6 +65,9 @@ struct broker {
 	bool is_done;
 };
 
+/* Put in for sizes that are 0 what they stand for on this machine, now. */
+void broker_fill_in_sizes(struct config *c);
+
 /*
  * Take the name, open plane and store, start the workers, serve. 0, or -errno with a sentence in
  * @why; nothing is left behind then. The config's sizes that are 0 are filled in. @settings is where

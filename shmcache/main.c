@@ -13,6 +13,7 @@
 #include "shmcache/broker.h"
 #include "shmcache/config/config.h"
 #include "shmcache/log/log.h"
+#include "shmcache/probe.h"
 #include "shmcache/settings.h"
 #include "shmcache/version.h"
 
@@ -27,7 +28,7 @@ enum {
 };
 
 static const char usage[] =
-	"Usage: shmcached [-c FILE] [-o SECTION.KEY=VALUE]... [--check-config]\n"
+	"Usage: shmcached [-c FILE] [-o SECTION.KEY=VALUE]... [--check-config | --probe [--json]]\n"
 	"Serve a shared-memory cache to the processes of this host.\n"
 	"\n"
 	"  -c, --config FILE       read this configuration (shmcached.conf(5)); without one the\n"
@@ -35,6 +36,9 @@ static const char usage[] =
 	"                          free in /dev/shm\n"
 	"  -o, --option KEY=VALUE  set one key over the file, such as -o dram.size=1GiB\n"
 	"      --check-config      print the effective configuration and exit\n"
+	"      --probe             show what memory the machine has for a second tier, and what\n"
+	"                          this configuration would take of it, and exit\n"
+	"      --json              with --probe: as JSON\n"
 	"  -h, --help              print this and exit\n"
 	"  -V, --version           print the version and exit\n"
 	"\n"
@@ -43,7 +47,7 @@ static const char usage[] =
 
 struct options {
 	struct settings settings;
-	bool only_check;
+	bool only_check, only_probe, as_json;
 };
 
 static void fail_config(const struct config_errors *errors)
@@ -58,6 +62,8 @@ static void parse(int argc, char **argv, struct config *config, struct options *
 		{"config", required_argument, NULL, 'c'},
 		{"option", required_argument, NULL, 'o'},
 		{"check-config", no_argument, NULL, 'k'},
+		{"probe", no_argument, NULL, 'p'},
+		{"json", no_argument, NULL, 'j'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'},
 		{0},
@@ -82,6 +88,12 @@ static void parse(int argc, char **argv, struct config *config, struct options *
 		case 'k':
 			options->only_check = true;
 			break;
+		case 'p':
+			options->only_probe = true;
+			break;
+		case 'j':
+			options->as_json = true;
+			break;
 		case 'h':
 			fputs(usage, stdout);
 			exit(EXIT_OK);
@@ -97,8 +109,24 @@ static void parse(int argc, char **argv, struct config *config, struct options *
 		fprintf(stderr, "shmcached: unexpected argument \"%s\"\n%s", argv[optind], usage);
 		exit(EXIT_USAGE);
 	}
+	if (options->as_json && !options->only_probe) {
+		fprintf(stderr, "shmcached: --json goes with --probe\n");
+		exit(EXIT_USAGE);
+	}
 	if (settings_read(settings, config, &errors))
 		fail_config(&errors);
+}
+
+static int probe(struct config *config, bool as_json)
+{
+	struct probe p;
+	int r;
+
+	broker_fill_in_sizes(config);
+	probe_look(&p, config);
+	r = as_json ? probe_print_json(&p, stdout) : probe_print(&p, stdout);
+	probe_free(&p);
+	return r ? EXIT_CANNOT_SERVE : EXIT_OK;
 }
 
 int main(int argc, char **argv)
@@ -114,6 +142,8 @@ int main(int argc, char **argv)
 	parse(argc, argv, &config, &options);
 	if (options.only_check)
 		return config_print(&config, stdout) || fflush(stdout) ? EXIT_CANNOT_SERVE : EXIT_OK;
+	if (options.only_probe)
+		return probe(&config, options.as_json);
 	/* A reader of our log that went away, or a client, must not end us. */
 	signal(SIGPIPE, SIG_IGN);
 	log_init(&log, STDERR_FILENO);
