@@ -138,7 +138,7 @@ static void guide_says_what_a_reload_changes(void **state)
 		enum config_change change;
 		const char *begin, *end;
 	} lists[] = {
-		{CONFIG_CHANGE_AT_ONCE, "\n- At once: ", ".\n"},
+		{CONFIG_CHANGE_AT_ONCE, "\n- At once: ", "."},
 		{CONFIG_CHANGE_NEXT_SESSION, "\n- For sessions from then on: ",
 			", and the rules of `[access]`.\n"},
 	};
