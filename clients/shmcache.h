@@ -42,8 +42,10 @@ extern "C" {
  * Broker gone. Calls find out by themselves, re-attach when a broker is back, and else answer
  * -ENOTCONN. Reads, which don't wait, may answer so while the way back is being found. What a broker
  * that was killed has left stands still, and reads are served from it until a request has found the
- * broker gone or another one has come. Views of before stay readable, but a broker that was started
- * again knows nothing of them and may put other values in their place: shmc_view_check() tells.
+ * broker gone or another one has come. Views of before, and reserved blocks, stay what they are: a
+ * broker that was started again asks for them before it uses any memory anew. Where it can't (it may not
+ * look into this process, and no call of ours has attached again in time), shmc_view_check() tells.
+ * Pins and open reservations are lost with the broker that granted them.
  *
  * Keys are 1 to SHMC_KEY_SIZE_MAX bytes of any content, values 1 byte to SHMC_VALUE_SIZE_MAX.
  * Sizes are in bytes, times in milliseconds unless a name says otherwise.
@@ -110,8 +112,8 @@ struct shmc_key {
 
 /*
  * A value in place. @data is aligned to 64 bytes, to 4096 from 64 KiB on, must not be written, and
- * stays as it is until shmc_release(), whatever happens to the entry meanwhile, while the broker
- * lives: see shmc_view_check(). A view costs the cache the memory it holds: release it soon; a
+ * stays as it is until shmc_release(), whatever happens to the entry meanwhile, and to the broker: see
+ * shmc_view_check(). A view costs the cache the memory it holds: release it soon; a
  * process that keeps more than [session] held_max of the tier is cut off. The struct may be copied
  * and moved to another thread; it is released once.
  */
@@ -203,8 +205,8 @@ SHMC_PUBLIC int shmc_get(
 SHMC_PUBLIC void shmc_release(struct shmc *cache, struct shmc_view *view);
 
 /*
- * Was what was read in @view until now the value? 0; SHMC_GONE when the broker was started again or
- * has cut this process off since, and the bytes may be others. To be asked after the bytes were used,
+ * Was what was read in @view until now the value? 0; SHMC_GONE when a broker was started that does not
+ * honour it, or this process was cut off since, and the bytes may be others. To be asked after the bytes were used,
  * and before shmc_release(), where a wrong byte matters more than the price of a lock: shmc_read()
  * does the like by itself. -EINVAL: a cleared view; -ECHILD.
  */

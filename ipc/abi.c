@@ -40,6 +40,8 @@ uint64_t abi_fingerprint(void)
 		SHAPE(abi_session, attached_ms),
 		offsetof(struct abi_session, request_ino),
 		offsetof(struct abi_session, staging_size),
+		offsetof(struct abi_session, state),
+		offsetof(struct abi_session, epoch),
 		SHAPE(abi_plane, epoch),
 		offsetof(struct abi_plane, socket_path),
 		offsetof(struct abi_plane, gauge),

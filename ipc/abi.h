@@ -306,7 +306,19 @@ struct abi_worker {
 _Static_assert(ABI_N_COUNTERS <= 64 && ABI_N_STAGES <= ABI_KINDS_MAX &&
 		ABI_N_MISSES <= ABI_REASONS_MAX, "all have a place");
 
-/* One line of the session directory: who is attached, for inspectors and for a restarted broker. */
+/* Whose holds a line of the session directory stands for. */
+enum abi_session_state {
+	ABI_SESSION_ATTACHED = 0, /* of a client of the broker of the line's epoch */
+	ABI_SESSION_PENDING = 1,  /* of a former one's: nothing of its time is freed meanwhile */
+	ABI_SESSION_ADOPTED = 2,  /* of a former one's, whose holds are honoured */
+	ABI_SESSION_LOST = 3,	  /* of a former one's, whose holds are not honoured any more */
+};
+
+/*
+ * One line of the session directory: who is attached, for inspectors and for a broker that comes back,
+ * which keeps the lines of those whose holds it honours (former.c). A client looks at its own, by the
+ * number that it was told, to see whether its views are still protected.
+ */
 struct abi_session {
 	struct shared_u64 id; /* 0: free. Written last on attach, first on detach (release) */
 	struct shared_u32 pid, uid, role, worker;
@@ -316,7 +328,9 @@ struct abi_session {
 	/* The two regions, as fstat() names them, and what struct abi_geometry begins with. */
 	struct shared_u64 region_dev, request_ino, response_ino;
 	struct shared_u32 lanes_max, n_queue, n_holds, n_log, staging_size;
-	uint8_t pad[ABI_APART - 92];
+	struct shared_u32 state; /* enum abi_session_state; release */
+	struct shared_u64 epoch; /* of the broker that it attached to */
+	uint8_t pad[ABI_APART - 104];
 };
 
 struct abi_plane {

@@ -30,6 +30,8 @@ static size_t wire_type_size(uint32_t type)
 		return sizeof(struct wire_control);
 	case WIRE_TOLD:
 		return sizeof(struct wire_told);
+	case WIRE_HAND_OVER:
+		return sizeof(struct wire_hand_over);
 	default:
 		return 0;
 	}

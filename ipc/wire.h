@@ -17,6 +17,8 @@
  *	           or REFUSED   status and a sentence
  *	LANE_OPEN  ->           whenever one of its threads needs a lane
  *	           <- LANE      descriptor: the lane's doorbell, or none and a status
+ *	HAND_OVER  ->           descriptor: the request region of a session at a former broker,
+ *	                        which this one could not find by itself; no answer
  *
  * or, of the broker's own user or root, instead of HELLO:
  *
@@ -38,6 +40,7 @@ enum wire_type {
 	WIRE_LANE = 5,
 	WIRE_CONTROL = 6,
 	WIRE_TOLD = 7,
+	WIRE_HAND_OVER = 8,
 };
 
 /* What a CONTROL asks for. */
@@ -102,7 +105,7 @@ struct wire_welcome {
 	uint32_t role;
 	uint32_t n_descriptors;
 	uint32_t n_lanes, n_queue, n_holds, n_log, staging_size;
-	uint32_t zero;
+	uint32_t line; /* its own, of the session directory */
 	/* The CXL tier begins there in what its descriptor names, and an address for it has to be a
 	 * multiple of that, a power of two: a device allows no other map. */
 	uint64_t cxl_off, cxl_align;
@@ -136,6 +139,11 @@ struct wire_told {
 	char text[252];	  /* ends with a NUL */
 };
 
+struct wire_hand_over {
+	struct wire_head head;
+	uint64_t session; /* at the former broker */
+};
+
 union wire_message {
 	struct wire_head head;
 	struct wire_hello hello;
@@ -145,6 +153,7 @@ union wire_message {
 	struct wire_lane lane;
 	struct wire_control control;
 	struct wire_told told;
+	struct wire_hand_over hand_over;
 };
 
 #define WIRE_DESCRIPTORS_MAX 5

@@ -15,6 +15,7 @@
 
 #include "ipc/wire.h"
 #include "shmcache/broker.h"
+#include "shmcache/process.h"
 
 /*
  * Anybody can connect; who that is, the kernel tells (SO_PEERCRED), and what he may do, the
@@ -115,6 +116,19 @@ static int lane_answer(struct session *s)
 	return r;
 }
 
+/* Whether it was of use is not told: the process it came from loses or keeps its own views by it. */
+static int hand_over(struct broker *b, struct session *s, const struct wire_hand_over *message,
+	const int *descriptors, size_t n)
+{
+	if (n != 1 || !s->n_hand_overs)
+		return -EBADMSG;
+	if (formers_take(&b->formers, s->pid, s->uid, message->session, descriptors[0]))
+		worker_ring(&b->worker[0]);
+	if (!--s->n_hand_overs)
+		(void)setsockopt(s->socket.fd, SOL_SOCKET, SO_PASSRIGHTS, &(int){0}, sizeof(int));
+	return 0;
+}
+
 static void session_ready(struct watch *watch, uint32_t events)
 {
 	struct session *s = watch->owner;
@@ -127,13 +141,15 @@ static void session_ready(struct watch *watch, uint32_t events)
 	r = wire_receive(s->socket.fd, &message, descriptors, &n);
 	if (r == -EAGAIN)
 		return;
+	if (!r && message.head.type == WIRE_HAND_OVER && !s->is_shut)
+		r = hand_over(b, s, &message.hand_over, descriptors, n);
+	else if (!r && !s->is_shut)
+		r = message.head.type == WIRE_LANE_OPEN ? lane_answer(s) : -EBADMSG;
 	while (n)
 		close(descriptors[--n]);
 	/* Of one that was cut off, nothing but the hang-up is heard. */
 	if (s->is_shut && r != -EPIPE)
 		return;
-	if (!r)
-		r = message.head.type == WIRE_LANE_OPEN ? lane_answer(s) : -EBADMSG;
 	if (!r)
 		return;
 	/* EAGAIN: it asks and asks, and does not read the answers. */
@@ -175,30 +191,7 @@ static void refuse(
 		LOG_U64("uid", h->peer.uid), LOG_STR("why", why));
 }
 
-/* When a process was started, in ticks: with the pid it names the process. 0 if unknown. */
-static uint64_t pid_start_time(pid_t pid)
-{
-	char path[64], text[1024], *at;
-	unsigned long long ticks = 0;
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	text[n > 0 ? n : 0] = '\0';
-	at = strrchr(text, ')');
-	if (at)
-		sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
-			       "%*d %*d %llu",
-			&ticks);
-	return ticks;
-}
-
-static void directory_fill(struct session *s, uint64_t start_time)
+static void directory_fill(struct session *s, uint64_t epoch, uint64_t start_time)
 {
 	struct abi_session *d = s->directory;
 	struct timespec t;
@@ -212,6 +205,8 @@ static void directory_fill(struct session *s, uint64_t start_time)
 	shared_u32_store(&d->broken, 0);
 	shared_u64_store(&d->attached_ms, (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000);
 	shared_u64_store(&d->pid_start_time, start_time);
+	shared_u32_store(&d->state, ABI_SESSION_ATTACHED);
+	shared_u64_store(&d->epoch, epoch);
 	session_tell_regions(s);
 	/* partner: the acquire of whoever reads the directory */
 	shared_u64_store_release(&d->id, s->id);
@@ -220,13 +215,13 @@ static void directory_fill(struct session *s, uint64_t start_time)
 /* Onto the broker's list, with a line in the directory. False when it is full. */
 static bool enlist(struct broker *b, struct session *s)
 {
-	uint64_t start_time = pid_start_time(s->pid);
+	uint64_t start_time = process_start_time(s->pid);
 
 	pthread_mutex_lock(&b->sessions_lock);
 	if (b->n_sessions < b->config->session.n_max)
 		s->directory = plane_session_slot(&b->plane);
 	if (s->directory) {
-		directory_fill(s, start_time);
+		directory_fill(s, shared_u64_load(&b->plane.shared->epoch), start_time);
 		s->next = b->sessions;
 		s->link = &b->sessions;
 		if (s->next)
@@ -264,6 +259,7 @@ static int send_welcome(struct broker *b, struct session *s, const struct sessio
 		.n_holds = g->n_holds,
 		.n_log = g->n_log,
 		.staging_size = g->staging_size,
+		.line = (uint32_t)(s->directory - b->plane.shared->session),
 	};
 	int descriptors[] = {
 		b->store.index.read_fd,
@@ -297,6 +293,17 @@ static int watch_session(struct broker *b, struct session *s, struct handshake *
 	return watch_add(b->epoll, &s->socket, EPOLLIN);
 }
 
+/*
+ * Of a process that we wait for, and of no other, descriptors are let in. It asks for nothing by them,
+ * so there is an end to how often.
+ */
+static void expect_hand_overs(struct broker *b, struct session *s)
+{
+	s->n_hand_overs = formers_awaited(&b->formers, s->pid, s->uid);
+	if (s->n_hand_overs)
+		(void)setsockopt(s->socket.fd, SOL_SOCKET, SO_PASSRIGHTS, &(int){1}, sizeof(int));
+}
+
 static void welcome(struct broker *b, struct handshake *h, enum wire_role role)
 {
 	struct session_descriptors fds;
@@ -326,6 +333,7 @@ static void welcome(struct broker *b, struct handshake *h, enum wire_role role)
 		session_free(s);
 	} else {
 		r = watch_session(b, s, h);
+		expect_hand_overs(b, s);
 		if (!r)
 			r = send_welcome(b, s, &fds);
 		store_count(own_counters(b), ABI_COUNTER_SESSIONS, 1);

@@ -53,6 +53,7 @@ static void timer_ready(struct watch *watch, uint32_t events)
 	(void)events;
 	(void)!read(watch->fd, &n, sizeof(n));
 	attach_expire(b, store_now_ms());
+	formers_upkeep(&b->formers, store_now_ms());
 	/* Also when nobody is attached: the descriptor of a tier may outlive its session. */
 	broker_mend(b, &b->plane.shared->worker[ABI_CONTROL]);
 	log_flush(b->log);
@@ -129,6 +130,7 @@ static void scan_holds(void *context, struct index *ix, uint8_t round)
 	pthread_mutex_lock(&b->sessions_lock);
 	for (s = b->sessions; s; s = s->next)
 		session_scan_holds(s, ix, round);
+	formers_scan(&b->formers, ix, round);
 	pthread_mutex_unlock(&b->sessions_lock);
 }
 
@@ -189,6 +191,7 @@ static void check_holds_in(struct broker *b, struct abi_worker *w, unsigned tier
 			LOG_STR("why", abi_fault_name(ABI_FAULT_HOLDS)));
 		any = true;
 	}
+	formers_check_holds(&b->formers, tier, quota);
 	pthread_mutex_unlock(&b->sessions_lock);
 	if (any)
 		broker_poke(b);
@@ -269,6 +272,23 @@ static int choose_backend(struct backend *backend, const struct config *c, const
 	return r;
 }
 
+/* The epoch is told, and its membarrier done: see open_plane(). */
+static void open_formers(struct broker *b)
+{
+	struct formers *f = &b->formers;
+
+	f->plane = &b->plane;
+	f->store = &b->store;
+	f->log = b->log;
+	f->lock = &b->sessions_lock;
+	f->epoll = b->epoll;
+	/* Over new memory nobody holds anything; who maps the old keeps it as it is. */
+	if (b->is_warm)
+		formers_open(f, store_now_ms(), b->config->broker.restart_grace_ns / 1000000);
+	else
+		formers_forget(f);
+}
+
 static int open_store(struct broker *b, char *why, size_t why_size)
 {
 	struct abi_worker *control = &b->plane.shared->worker[ABI_CONTROL];
@@ -321,7 +341,7 @@ static int open_store(struct broker *b, char *why, size_t why_size)
 	 * would go on reading, by holds that nobody honours.
 	 */
 	is_left = c->cache.persist && (object_exists(index) || object_exists(dram));
-	options.reuse = is_left && b->plane.is_succession;
+	options.reuse = is_left && b->plane.has_lines;
 	b->store.sessions.scan_holds = scan_holds;
 	b->store.sessions.drain_logs = drain_logs;
 	b->store.sessions.context = b;
@@ -333,6 +353,7 @@ static int open_store(struct broker *b, char *why, size_t why_size)
 			"the plane of the broker that left it is gone or damaged: nobody who may "
 			"still read there could be told");
 	b->is_warm = opened.warm;
+	open_formers(b);
 	store_count(control, ABI_COUNTER_RECOVERED, opened.recovery.n_found);
 	store_count(control, ABI_COUNTER_RECOVER_DROPPED, opened.recovery.n_dropped);
 	store_gauges(&b->store, b->plane.shared);
@@ -376,13 +397,21 @@ static int open_plane(struct broker *b, const char *socket, char *why, size_t wh
 	bool fence_needed = !store_can_membarrier();
 	int r;
 
-	r = plane_open(&b->plane, socket, c->session.n_max, c->broker.workers, fence_needed, why,
+	r = plane_open(&b->plane, socket, 2 * c->session.n_max, c->broker.workers, fence_needed, why,
 		why_size);
 	if (r)
 		return r;
 	/* Readers that began under the former epoch see the new one before we write anything else. */
-	if (fence_needed || syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0))
+	if (fence_needed) {
 		shared_fence();
+	} else if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0)) {
+		r = -errno;
+		snprintf(why, why_size, "the kernel's membarrier failed: %s", strerror(-r));
+		plane_set_state(&b->plane, ABI_STATE_STOPPED);
+		return r;
+	}
+	/* Of all brokers on this memory, so that no two sessions ever have one id. */
+	b->next_session = shared_u64_load(&b->plane.shared->epoch) << 32;
 	return 0;
 }
 
@@ -475,6 +504,7 @@ fail_workers:
 	stop_workers(b);
 fail_store:
 	keeps = b->is_warm;
+	formers_close(&b->formers);
 	store_close(&b->store, !keeps);
 fail_plane:
 	plane_set_state(&b->plane, ABI_STATE_STOPPED);
@@ -494,7 +524,11 @@ void broker_run(struct broker *b)
 		watch_wait(b->epoll, -1);
 }
 
-static void free_sessions(struct broker *b)
+/*
+ * With @keeps everything is left as a kill would leave it: who is attached may go on reading what he
+ * holds, and filling what he has reserved, and the next broker finds him by his line.
+ */
+static void free_sessions(struct broker *b, bool keeps)
 {
 	struct abi_worker *control = &b->plane.shared->worker[ABI_CONTROL];
 	struct session *s;
@@ -503,8 +537,10 @@ static void free_sessions(struct broker *b)
 	while ((s = b->sessions)) {
 		b->sessions = s->next;
 		broker_count_sessions(b, -1);
-		shared_u64_store_release(&s->directory->id, 0);
-		session_give_back(s, &b->store, control);
+		if (!keeps) {
+			shared_u64_store_release(&s->directory->id, 0);
+			session_give_back(s, &b->store, control);
+		}
 		watch_close(b->epoll, &s->socket);
 		watch_close(b->epoll, &s->death);
 		session_free(s);
@@ -522,7 +558,8 @@ void broker_stop(struct broker *b)
 	mover_stop(&b->mover, b);
 	/* Nobody attaches from here on, and who is attached learns of it by the hang-up. */
 	plane_set_state(&b->plane, ABI_STATE_STOPPED);
-	free_sessions(b);
+	free_sessions(b, !unlink);
+	formers_close(&b->formers);
 	store_gauges(&b->store, b->plane.shared);
 	log_info(b->log, "stopped", LOG_STR("name", b->config->cache.name),
 		LOG_U64("entries", b->store.index.n_entries),

@@ -11,6 +11,7 @@
 #include "shmcache/attach.h"
 #include "shmcache/config/config.h"
 #include "shmcache/control.h"
+#include "shmcache/former.h"
 #include "shmcache/log/log.h"
 #include "shmcache/mover.h"
 #include "shmcache/plane.h"
@@ -50,6 +51,7 @@ struct broker {
 	/* All sessions, for the scan of holds and for inspection. */
 	pthread_mutex_t sessions_lock;
 	struct session *sessions;
+	struct formers formers; /* of the brokers before us */
 	_Atomic unsigned n_sessions; /* written under the lock */
 	uint64_t next_session;
 

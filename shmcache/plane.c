@@ -20,7 +20,8 @@
  *
  * The plane is kept, not replaced, when a broker comes back with the same layout: clients that are
  * still attached to its predecessor have it mapped, and learn from the epoch. A plane of another
- * layout is marked as stopped, for those who have it, before its name is given to a new one.
+ * layout is marked as stopped, for those who have it, before its name is given to a new one. The session
+ * directory is kept with it: it says who may still hold what (former.c).
  */
 static bool lock_is_named(int fd, const char *object)
 {
@@ -123,7 +124,44 @@ static int retire_old(int fd, bool *is_one)
 	return 0;
 }
 
-static int map_found(int fd, size_t size, struct abi_plane **plane, bool *is_succession)
+static size_t size_of(uint64_t n_sessions)
+{
+	size_t size = sizeof(struct abi_plane) + n_sessions * sizeof(struct abi_session);
+
+	return (size + 4095) & ~(size_t)4095;
+}
+
+static bool is_ours(const struct abi_plane *plane, size_t size)
+{
+	return plane->magic == ABI_MAGIC && plane->version == ABI_VERSION &&
+		plane->fingerprint == abi_fingerprint() && plane->size == size &&
+		plane->n_sessions_max <= PLANE_SESSIONS_MAX &&
+		size_of(plane->n_sessions_max) == size &&
+		shared_u64_load(&plane->epoch) < UINT32_MAX;
+}
+
+/*
+ * Make it longer for a longer directory. Who has mapped it sees his own line where it was, and must not
+ * look beyond what he has mapped.
+ */
+static int lengthen(int fd, size_t size, struct abi_plane **plane, unsigned n_sessions_max)
+{
+	size_t more = size_of(n_sessions_max);
+	int r;
+
+	if (n_sessions_max <= (*plane)->n_sessions_max)
+		return 0;
+	r = -posix_fallocate(fd, 0, (off_t)more);
+	munmap(*plane, size);
+	*plane = r ? NULL : map_as(fd, more);
+	if (!*plane)
+		return r ? r : -ENOMEM;
+	(*plane)->size = more;
+	(*plane)->n_sessions_max = n_sessions_max;
+	return 0;
+}
+
+static int map_found(int fd, unsigned n_sessions_max, struct abi_plane **plane, bool *is_succession)
 {
 	struct stat st;
 
@@ -131,15 +169,14 @@ static int map_found(int fd, size_t size, struct abi_plane **plane, bool *is_suc
 		return -errno;
 	if (st.st_uid != geteuid() || (st.st_mode & 022) || st.st_size < (off_t)HEAD_SIZE)
 		return 0;
-	if ((size_t)st.st_size == size) {
-		*plane = map_as(fd, size);
+	if ((size_t)st.st_size >= sizeof(**plane) && (size_t)st.st_size <= size_of(PLANE_SESSIONS_MAX)) {
+		*plane = map_as(fd, (size_t)st.st_size);
 		if (!*plane)
 			return -errno;
 		*is_succession = true;
-		if ((*plane)->magic == ABI_MAGIC && (*plane)->version == ABI_VERSION &&
-			(*plane)->fingerprint == abi_fingerprint() && (*plane)->size == size)
-			return 0;
-		munmap(*plane, size);
+		if (is_ours(*plane, (size_t)st.st_size))
+			return lengthen(fd, (size_t)st.st_size, plane, n_sessions_max);
+		munmap(*plane, (size_t)st.st_size);
 		*plane = NULL;
 	}
 	return retire_old(fd, is_succession);
@@ -150,14 +187,15 @@ static int map_found(int fd, size_t size, struct abi_plane **plane, bool *is_suc
  * that is there and can't be opened or mapped now must stay: whoever reads by it would never be told
  * that the memory behind it is somebody else's.
  */
-static int map_old(const char *object, size_t size, struct abi_plane **plane, bool *is_succession)
+static int map_old(const char *object, unsigned n_sessions_max, struct abi_plane **plane,
+	bool *is_succession)
 {
 	int fd = shm_open(object, O_RDWR | O_CLOEXEC, 0644), r;
 
 	*is_succession = false;
 	if (fd < 0)
 		return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : 0;
-	r = map_found(fd, size, plane, is_succession);
+	r = map_found(fd, n_sessions_max, plane, is_succession);
 	close(fd);
 	return r;
 }
@@ -189,15 +227,13 @@ static int make_new(const char *object, size_t size, struct abi_plane **plane)
 int plane_open(struct plane *p, const char *socket_path, unsigned n_sessions_max,
 	unsigned n_workers, bool fence_needed, char *why, size_t why_size)
 {
-	size_t size = sizeof(struct abi_plane) + n_sessions_max * sizeof(struct abi_session);
 	struct abi_plane *plane = NULL;
 	uint64_t epoch = 1;
 	char object[64];
 	int r;
 
-	size = (size + 4095) & ~(size_t)4095;
 	wire_object_name(p->name, WIRE_OBJECT_PLANE, object, sizeof(object));
-	r = map_old(object, size, &plane, &p->is_succession);
+	r = map_old(object, n_sessions_max, &plane, &p->is_succession);
 	if (r) {
 		snprintf(why, why_size, "can't open the plane %s that is there: %s", object,
 			strerror(-r));
@@ -205,26 +241,28 @@ int plane_open(struct plane *p, const char *socket_path, unsigned n_sessions_max
 	}
 	if (plane) {
 		epoch = shared_u64_load(&plane->epoch) + 1;
+		/* Readers had no fence, and from us there would be no membarrier: see store.h. */
+		p->has_lines = shared_u32_load(&plane->fence_needed) || !fence_needed;
 	} else {
-		r = make_new(object, size, &plane);
+		r = make_new(object, size_of(n_sessions_max), &plane);
 		if (r || !plane) {
 			snprintf(why, why_size, "can't create the plane %s: %s", object, strerror(-r));
 			return r;
 		}
 	}
 	p->shared = plane;
-	p->size = size;
+	p->size = plane->n_sessions_max ? plane->size : size_of(n_sessions_max);
 	/* STARTING before anything else changes: nobody attaches to a half-written plane. */
 	shared_u32_store_release(&plane->state, ABI_STATE_STARTING);
 	shared_u64_store_release(&plane->epoch, epoch);
 	memset(plane->worker, 0, sizeof(plane->worker));
-	memset(plane->session, 0, n_sessions_max * sizeof(struct abi_session));
 	memset(plane->gauge, 0, sizeof(plane->gauge));
 	plane->magic = ABI_MAGIC;
 	plane->version = ABI_VERSION;
 	plane->fingerprint = abi_fingerprint();
-	plane->size = size;
-	plane->n_sessions_max = n_sessions_max;
+	plane->size = p->size;
+	if (!plane->n_sessions_max)
+		plane->n_sessions_max = n_sessions_max;
 	snprintf(plane->name, sizeof(plane->name), "%s", p->name);
 	snprintf(plane->socket_path, sizeof(plane->socket_path), "%s", socket_path);
 	shared_u32_store(&plane->broker_pid, (uint32_t)getpid());

@@ -9,11 +9,15 @@
 
 #include "ipc/abi.h"
 
+/* Lines of the directory: the sessions, and as many again of former brokers. */
+#define PLANE_SESSIONS_MAX (2 * ABI_SESSIONS_MAX)
+
 struct plane {
 	struct abi_plane *shared;
 	size_t size;
 	int lock_fd;	    /* holds the name while we live */
 	bool is_succession; /* a former broker's plane was there, and those who map it were told */
+	bool has_lines;	    /* and its session directory stands */
 	char name[ABI_NAME_MAX + 1];
 };
 
@@ -25,7 +29,8 @@ int plane_lock(struct plane *p, const char *name, char *why, size_t why_size);
 
 /*
  * Open the plane that is there, or make one, in the state STARTING and with the next epoch. Clients
- * of a former broker on the same plane see by the epoch that it is gone.
+ * of a former broker on the same plane see by the epoch that it is gone; their lines in the session
+ * directory stay. It has room for @n_sessions_max, or for more.
  */
 int plane_open(struct plane *p, const char *socket_path, unsigned n_sessions_max,
 	unsigned n_workers, bool fence_needed, char *why, size_t why_size);

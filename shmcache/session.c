@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shmcache/holds.h"
 #include "shmcache/session.h"
 
 /*
@@ -82,7 +83,7 @@ int session_new(struct session **out, const struct config *config, struct sessio
 		goto fail;
 	s->request_size = (size_t)s->geometry.n_lanes * s->geometry.request_stride;
 	s->response_size = (size_t)s->geometry.n_lanes * s->geometry.response_stride;
-	r = make_region("shmcache-request", s->request_size, F_SEAL_SHRINK | F_SEAL_GROW, PROT_READ,
+	r = make_region(SESSION_REQUEST_NAME, s->request_size, F_SEAL_SHRINK | F_SEAL_GROW, PROT_READ,
 		&s->request, &fds->request);
 	if (r) {
 		s->request = NULL;
@@ -177,30 +178,11 @@ int session_lane_open(struct session *s, struct lane **out, int *client_end)
 
 /* --- what clients told --------------------------------------------------------------------------- */
 
-/*
- * Called between the membarrier and the freeing (reclaim.c): these are the loads B2 there. The
- * client's own count bounds the scan; one that understates it un-protects its own reads only.
- */
-void session_scan_holds(const struct session *s, struct index *ix, uint8_t round)
+static struct holds holds_of(const struct session *s)
 {
 	/* partner: the release in session_lane_open() */
-	unsigned n_lanes = atomic_load_explicit(&s->n_lanes, memory_order_acquire), i;
-	const struct shared_u64 *hold;
-	uint64_t raw_used, raw_word, j;
-
-	for (i = 0; i < n_lanes; i++) {
-		/* partner: the client's release before its first hold beyond the former number */
-		raw_used = shared_u64_load_acquire(&s->lane[i].request->holds_used);
-		if (raw_used > s->geometry.n_holds)
-			raw_used = s->geometry.n_holds;
-		hold = (const void *)((const uint8_t *)s->lane[i].request + s->geometry.hold_off);
-		for (j = 0; j < raw_used; j++) {
-			/* Acquire; partner: the client's release when it lets go. */
-			raw_word = shared_u64_load_acquire(&hold[j]);
-			if (raw_word)
-				index_mark_held(ix, abi_word_cell(raw_word), round);
-		}
-	}
+	return (struct holds){s->request, &s->geometry,
+		atomic_load_explicit(&s->n_lanes, memory_order_acquire)};
 }
 
 uint64_t session_n_held(const struct session *s)
@@ -218,52 +200,18 @@ uint64_t session_n_held(const struct session *s)
 	return n;
 }
 
-static int by_cell(const void *a, const void *b)
+void session_scan_holds(const struct session *s, struct index *ix, uint8_t round)
 {
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	struct holds h = holds_of(s);
 
-	return (x > y) - (x < y);
+	holds_scan(&h, ix, round);
 }
 
-/* The cells that the session's holds name, in an array of its own; *n of them. NULL: no memory. */
-static uint32_t *held_cells(const struct session *s, size_t *n)
-{
-	unsigned n_lanes = atomic_load_explicit(&s->n_lanes, memory_order_acquire), i, j;
-	uint32_t *cells = malloc(((size_t)n_lanes * s->geometry.n_holds + 1) * sizeof(*cells));
-	const struct shared_u64 *hold;
-
-	*n = 0;
-	for (i = 0; cells && i < n_lanes; i++) {
-		hold = (const void *)((const uint8_t *)s->lane[i].request + s->geometry.hold_off);
-		for (j = 0; j < s->geometry.n_holds; j++) {
-			cells[*n] = abi_word_cell(shared_u64_load(&hold[j]));
-			*n += cells[*n] != 0;
-		}
-	}
-	return cells;
-}
-
-/*
- * What is held is no secret and no crime; it matters when it is retired. Looked at when much of the
- * tier is in limbo, thus rarely. A value that many threads view counts once.
- */
 uint64_t session_held_size(const struct session *s, struct store *store, unsigned tier)
 {
-	uint64_t size = 0;
-	uint32_t *cells;
-	size_t n, i;
+	struct holds h = holds_of(s);
 
-	cells = held_cells(s, &n);
-	if (!cells)
-		return 0;
-	qsort(cells, n, sizeof(*cells), by_cell);
-	pthread_mutex_lock(&store->lock);
-	for (i = 0; i < n; i++)
-		if (!i || cells[i] != cells[i - 1])
-			size += store_limbo_size_locked(store, tier, cells[i]);
-	pthread_mutex_unlock(&store->lock);
-	free(cells);
-	return size;
+	return holds_size(&h, store, tier);
 }
 
 /* Numbers that run backward are a lie: start over from where they are, count nothing. */

@@ -61,6 +61,7 @@ struct session_pin {
 };
 
 #define SESSION_PINS_MAX 1024
+#define SESSION_REQUEST_NAME "shmcache-request" /* what /proc shows of a request region */
 
 #ifndef SO_PASSRIGHTS
 #define SO_PASSRIGHTS 83 /* Linux 6.16 */
@@ -90,6 +91,7 @@ struct session {
 	/* The control thread's. */
 	struct watch socket, death; /* the connection; the process's pidfd */
 	bool is_leaving, is_shut;
+	unsigned n_hand_overs; /* how many it may still send */
 
 	/* How many lanes the client has got; release, then never less. */
 	_Atomic unsigned n_lanes;

@@ -64,15 +64,44 @@ int engine_result(uint32_t status)
 	}
 }
 
+/*
+ * A reserved block is ours while the broker lives that gave it. One that comes back gives it to nobody
+ * while our holds name its record, and hears of nothing that we begin after it has come: so, as a
+ * reader does, we hold, and then look whether it has.
+ */
+struct shared_u64 *engine_hold_block(struct lane *lane, uint64_t reservation, int *result)
+{
+	struct shared_u64 *hold = hold_table_free_cell(&lane->reader.holds);
+
+	*result = SHMC_QUOTA;
+	if (!hold)
+		return NULL;
+	hold_set(hold, abi_word((uint32_t)reservation, (uint32_t)(reservation >> 32), 0));
+	reader_fence(&lane->reader);
+	if (likely(reader_is_current(&lane->reader)))
+		return hold;
+	hold_clear(hold);
+	*result = -ENOTCONN;
+	return NULL;
+}
+
 static void land_reserve(
 	struct lane *lane, struct shmc_request *request, const struct completion *c)
 {
 	struct session *session = lane->session;
+	struct shared_u64 *hold;
+	int result;
 
+	hold = engine_hold_block(lane, c->result[0], &result);
+	if (!hold) {
+		engine_push_reserved(lane, NULL, ABI_OP_ABORT, c->result[0]);
+		engine_finish(lane, request, result);
+		return;
+	}
 	request->reservation = (struct shmc_reservation){
 		.data = session_location(session, c->result[1]),
 		.size = request->value_size,
-		.reserved = {lane->serial, c->result[0], (uintptr_t)session,
+		.reserved = {(uintptr_t)hold, c->result[0], (uintptr_t)session,
 			reader_hash(&lane->reader, request->key, request->key_size)},
 	};
 	/* The map stays as long as the block is the caller's. */

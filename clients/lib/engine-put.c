@@ -41,7 +41,9 @@ int engine_put_start(struct lane *lane, struct shmc_request *request)
 	struct engine *e = &lane->engine;
 	struct engine_progress *p = engine_progress(request);
 	struct submission s = {.operation = ABI_OP_RESERVE};
-	bool in_place = lane->session->role == WIRE_ROLE_WRITER;
+	/* With every cell taken by views, a writer goes the way of the others. */
+	bool in_place = lane->session->role == WIRE_ROLE_WRITER &&
+		hold_table_free_cell(&lane->reader.holds);
 	uint32_t block;
 
 	if (!in_place && (e->chunked || e->orphan))
@@ -80,6 +82,8 @@ static void put_reserved(
 	struct lane *lane, struct shmc_request *request, const struct completion *c)
 {
 	struct engine_progress *p = engine_progress(request);
+	struct shared_u64 *hold;
+	int result;
 
 	p->reservation = c->result[0];
 	if (!p->is_in_place) {
@@ -87,7 +91,14 @@ static void put_reserved(
 		engine_put_chunks(lane);
 		return;
 	}
+	hold = engine_hold_block(lane, p->reservation, &result);
+	if (!hold) {
+		put_give_up(lane, request, result);
+		return;
+	}
 	memcpy(session_location(lane->session, c->result[1]), request->value, request->value_size);
+	/* Not later: what is written, is. */
+	hold_clear(hold);
 	put_commit(lane, request);
 }
 

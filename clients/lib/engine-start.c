@@ -112,8 +112,9 @@ static int keyed_start(struct lane *lane, struct shmc_request *q, struct submiss
 static int reserved_start(struct lane *lane, struct shmc_request *q)
 {
 	const uint64_t *reserved = q->reservation.reserved;
+	const struct session *session = (const struct session *)(uintptr_t)reserved[2];
 
-	if (!q->reservation.data || reserved[0] != lane->serial)
+	if (!q->reservation.data || session->serial != lane->serial)
 		engine_finish(lane, q, q->reservation.data ? SHMC_GONE : 0);
 	else
 		engine_push_reserved(lane, q,

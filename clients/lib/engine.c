@@ -79,12 +79,17 @@ struct shmc_request *engine_pop(struct lane *lane)
 static void reservation_settle(struct shmc_request *request, int result)
 {
 	struct session *session = (struct session *)(uintptr_t)request->reservation.reserved[2];
+	struct shared_u64 *hold =
+		(struct shared_u64 *)(uintptr_t)request->reservation.reserved[0];
 
 	if (request->operation != SHMC_OP_COMMIT && request->operation != SHMC_OP_ABORT)
 		return;
 	if (result == -ETIMEDOUT || !session)
 		return;
 	memset(&request->reservation, 0, sizeof(request->reservation));
+	/* Release, again: what was written in the block. */
+	if (hold)
+		hold_clear(hold);
 	/*
 	 * Release: the caller's stores into the block. Partner: the acquire in session_is_idle().
 	 */

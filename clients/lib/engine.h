@@ -127,6 +127,12 @@ void engine_push_reserved(struct lane *lane, struct shmc_request *request,
 /* An answer came. */
 void engine_land(struct lane *lane, const struct completion *c);
 
+/*
+ * Hold the block of @reservation for as long as it may be written to: a cell that is to be cleared, or
+ * NULL with *result what came in between: SHMC_QUOTA, or -ENOTCONN. (engine-flight.c)
+ */
+struct shared_u64 *engine_hold_block(struct lane *lane, uint64_t reservation, int *result);
+
 /* The words of a put or reservation that come from its options and size. */
 void engine_put_words(const struct shmc_request *request, struct submission *s);
 

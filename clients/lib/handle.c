@@ -88,8 +88,11 @@ void handle_sweep(struct shmc *cache)
 void handle_reservation_lost(struct shmc *cache, struct shmc_reservation *reservation)
 {
 	struct session *session = (struct session *)(uintptr_t)reservation->reserved[2];
+	struct shared_u64 *hold = (struct shared_u64 *)(uintptr_t)reservation->reserved[0];
 
 	memset(reservation, 0, sizeof(*reservation));
+	if (hold)
+		hold_clear(hold);
 	if (session)
 		handle_session_unget(session);
 	handle_sweep(cache);
@@ -120,6 +123,17 @@ void handle_session_unget(struct session *session)
 
 /* --- attach ----------------------------------------------------------------------------------- */
 
+/* What the sessions of before hold, the new broker may not be able to find by itself. */
+static void hand_over(struct shmc *cache, const struct session *session)
+{
+	const struct session *former;
+
+	pthread_mutex_lock(&cache->lock);
+	for (former = cache->sessions; former; former = former->next)
+		session_hand_over(session, former);
+	pthread_mutex_unlock(&cache->lock);
+}
+
 /* Inside the attach_gate. -EAGAIN when the deadline passed and it is worth going on later. */
 static int attach_go_on(struct shmc *cache, uint64_t deadline, struct reason *why)
 {
@@ -136,6 +150,8 @@ static int attach_go_on(struct shmc *cache, uint64_t deadline, struct reason *wh
 	if (r)
 		connection_end(&cache->connection);
 	else
+		hand_over(cache, session);
+	if (!r)
 		session_put_to_use(cache, session);
 	return r;
 }

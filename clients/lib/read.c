@@ -205,15 +205,6 @@ int shmc_stat(struct shmc *cache, const void *key, size_t key_size, struct shmc_
 	return result;
 }
 
-/* Does the broker that honours this session's holds still own the memory, and honour them? */
-static bool is_honoured(const struct session *s)
-{
-	const struct abi_lane_response *first = (const void *)s->map[SESSION_MAP_RESPONSE].data;
-
-	return shared_u64_load_acquire(&s->plane->epoch) == s->epoch &&
-		shared_u32_load_acquire(&first->fault) == ABI_FAULT_NONE;
-}
-
 int shmc_view_check(struct shmc *cache, const struct shmc_view *view)
 {
 	const struct session *s;
@@ -223,11 +214,11 @@ int shmc_view_check(struct shmc *cache, const struct shmc_view *view)
 		return -EINVAL;
 	if (handle_check(cache))
 		return -ECHILD;
-	/* Keeps what the caller read in the view before the look at the epoch. */
+	/* Keeps what the caller read in the view before the looks at the epoch and at our line. */
 	atomic_thread_fence(memory_order_acquire);
 	pthread_mutex_lock(&cache->lock);
 	for (s = cache->sessions; s; s = s->next)
-		if (s->serial == view->reserved[1] && is_honoured(s))
+		if (s->serial == view->reserved[1] && session_is_honoured(s))
 			result = 0;
 	pthread_mutex_unlock(&cache->lock);
 	return result;

@@ -130,11 +130,15 @@ static int session_fill(struct session *s, const struct connection_welcome *w, s
 	size_t size;
 	int r;
 
+	s->id = m->session;
 	s->epoch = m->epoch;
+	s->line = &s->plane->session[m->line];
 	s->role = (enum wire_role)m->role;
 	s->geometry = (struct abi_geometry){.n_lanes = m->n_lanes, .n_queue = m->n_queue,
 		.n_holds = m->n_holds, .n_log = m->n_log, .staging_size = m->staging_size};
-	if (m->role >= WIRE_N_ROLES || abi_geometry_init(&s->geometry))
+	if (m->role >= WIRE_N_ROLES || abi_geometry_init(&s->geometry) ||
+		(uint64_t)(m->line + UINT64_C(1)) * sizeof(*s->line) + sizeof(*s->plane) >
+			s->map[SESSION_MAP_PLANE].size)
 		r = -EPROTONOSUPPORT;
 	else if (shared_u64_load_acquire(&s->plane->epoch) != m->epoch)
 		r = -ECONNREFUSED; /* one broker wrote the plane, another welcomed us */
@@ -165,11 +169,17 @@ int session_new(struct session **session, struct connection *connection,
 		s->map[SESSION_MAP_PLANE] = (struct session_area){
 			(uint8_t *)connection->plane, connection->plane_size};
 		s->socket = connection->socket;
+		s->request_fd = -1;
 		s->is_fenced = connection->is_fenced;
 		s->spin_ns = spin_ns;
 		gate_init(&s->talk);
 		*connection = (struct connection){.socket = -1};
 		r = session_fill(s, welcome, why);
+	}
+	/* Its maps are made, and it has all that it needs but for this one. */
+	if (!r) {
+		s->request_fd = welcome->fd[1];
+		welcome->fd[1] = welcome->fd[--welcome->n_fds];
 	}
 	while (welcome->n_fds)
 		close(welcome->fd[--welcome->n_fds]);
@@ -195,6 +205,8 @@ void session_free(struct session *session, bool is_child)
 	if (!is_child)
 		(void)shutdown(session->socket, SHUT_RDWR);
 	close(session->socket);
+	if (session->request_fd >= 0)
+		close(session->request_fd);
 	for (i = 0; i < SESSION_MAPS; i++)
 		if (session->map[i].data && !is_child)
 			munmap(session->map[i].data, session->map[i].size);
@@ -221,6 +233,37 @@ bool session_is_idle(struct session *session)
 			return false;
 	}
 	return true;
+}
+
+/*
+ * A broker that has come back keeps our line as long as it honours our table; it says there that it
+ * does not any more, or frees the line, before anything that we hold is written over.
+ */
+bool session_is_honoured(const struct session *s)
+{
+	const struct abi_lane_response *first = (const void *)s->map[SESSION_MAP_RESPONSE].data;
+
+	if (shared_u32_load_acquire(&first->fault) != ABI_FAULT_NONE)
+		return false;
+	if (shared_u64_load_acquire(&s->plane->epoch) == s->epoch)
+		return true;
+	/* Partners of both: the releases in former.c. The state first: a free line keeps its own. */
+	return shared_u32_load_acquire(&s->line->state) != ABI_SESSION_LOST &&
+		shared_u64_load_acquire(&s->line->id) == s->id;
+}
+
+void session_hand_over(const struct session *session, const struct session *former)
+{
+	struct wire_hand_over message = {.session = former->id};
+	uint32_t state = shared_u32_load_acquire(&former->line->state);
+
+	if (former->plane == session->plane ||
+		shared_u64_load_acquire(&former->line->id) != former->id ||
+		(state != ABI_SESSION_PENDING && state != ABI_SESSION_LOST))
+		return;
+	/* If it can't be sent, our views are lost when the broker's patience is. */
+	(void)wire_send(session->socket, WIRE_HAND_OVER, &message, sizeof(message),
+		&former->request_fd, 1);
 }
 
 bool session_is_current(const struct session *session)

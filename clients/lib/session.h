@@ -35,13 +35,15 @@ struct session {
 	uint64_t serial; /* of this process, never 0, never used again */
 	struct session *next;
 	const struct abi_plane *plane;
-	uint64_t epoch;
+	uint64_t id, epoch;
+	const struct abi_session *line; /* ours in the plane's directory, while it has our id */
 	enum wire_role role;
 	bool is_fenced;
 	uint32_t spin_ns;
 	struct abi_geometry geometry;
 	struct session_area map[SESSION_MAPS];
 	int socket;
+	int request_fd; /* kept: by it a broker that comes back finds our holds */
 	atomic_bool is_dead;
 	_Atomic uint32_t n_users;
 
@@ -72,6 +74,15 @@ bool session_is_idle(struct session *session);
 
 /* A reserved block, by what submission_location() made. */
 uint8_t *session_location(const struct session *session, uint64_t location);
+
+/*
+ * Does whoever is in charge of the memory honour the holds of this session? To be asked behind an
+ * acquire fence that keeps what was read by them before.
+ */
+bool session_is_honoured(const struct session *session);
+
+/* Show the broker of @session what @former holds, if it waits for that. Never blocks. */
+void session_hand_over(const struct session *session, const struct session *former);
 
 /* Is the broker of this session still in charge? Two loads. */
 bool session_is_current(const struct session *session);

@@ -108,6 +108,7 @@ struct config {
 		enum config_poll poll;
 		uint64_t spin_ns;
 		unsigned round; /* submissions taken from one lane in one round */
+		uint64_t restart_grace_ns; /* for former clients whose holds can't be seen */
 		cpu_set_t cpus; /* where workers may run; empty: anywhere */
 	} broker;
 	struct config_session {

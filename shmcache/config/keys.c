@@ -136,6 +136,11 @@ const struct key keys[] = {
 	{"broker", "cpus", KEY_CPUS, FIELD(broker.cpus),
 		.change = AT_ONCE, .zero = "any", .value = "",
 		.help = "The CPUs that workers may run on."},
+	{"broker", "restart_grace", KEY_DURATION, FIELD(broker.restart_grace_ns), .min = 0,
+		.max = HOUR, .value = "10s",
+		.help = "How long a broker that finds a warm cache keeps all that was in it for "
+			"clients of the one before whose views it can't see, as they are other "
+			"users'. Who has not attached again by then loses his views."},
 
 	{"session", "max", KEY_COUNT, FIELD(session.n_max),
 		.change = AT_ONCE, .min = 1, .max = 4096,

@@ -73,7 +73,8 @@ def run_c(body):
 
 STRUCTS = ("abi_plane abi_worker abi_histogram abi_session abi_index abi_bucket abi_record abi_tail "
            "abi_hints abi_submission abi_completion abi_lane_request abi_lane_response wire_head wire_hello "
-           "wire_welcome wire_refused wire_lane_open wire_lane wire_control wire_told").split()
+           "wire_welcome wire_refused wire_lane_open wire_lane wire_control wire_told "
+           "wire_hand_over").split()
 
 
 def check_structs(page):
@@ -113,6 +114,7 @@ ENUMS = {  # head of the table: prefix, header
     "status": ("ABI_STATUS_", "abi.h"),
     "fault": ("ABI_FAULT_", "abi.h"),
     "state": ("ABI_STATE_", "abi.h"),
+    "session state": ("ABI_SESSION_", "abi.h"),
     "tier": ("ABI_TIER_", "abi.h"),
     "miss": ("ABI_MISS_", "abi.h"),
     "message": ("WIRE_", "wire.h"),

@@ -211,11 +211,40 @@ static void test_epoch(void **state)
 		open_plane(&p, 10);
 		assert_true(p.is_succession);
 		assert_int_equal(shared_u32_load(&client->state), ABI_STATE_STARTING);
-		/* The last one's numbers and clients are gone. */
+		/* The last one's numbers are gone; who was attached is still told. */
+		assert_true(p.has_lines);
 		assert_int_equal(shared_u64_load(&client->worker[0].counter[3]), 0);
 		assert_int_equal(shared_u64_load(&client->gauge[2]), 0);
-		assert_int_equal(shared_u64_load(&client->session[9].id), 0);
+		assert_int_equal(shared_u64_load(&client->session[9].id), 19);
 	}
+	munmap((void *)client, size);
+}
+
+/* A longer directory is made of the one that is there; a shorter one stays as it is. */
+static void test_other_length(void **state)
+{
+	const struct abi_plane *client;
+	size_t size;
+
+	(void)state;
+	open_plane(&p, 10);
+	size = p.size;
+	client = map_client(size);
+	shared_u64_store(&p.shared->session[9].id, 19);
+	plane_close(&p, false);
+	open_plane(&p, 1000);
+	assert_true(p.is_succession && p.has_lines && p.size > size);
+	assert_int_equal(p.shared->n_sessions_max, 1000);
+	assert_int_equal(shared_u64_load(&p.shared->session[9].id), 19);
+	assert_int_equal(shared_u64_load(&p.shared->session[999].id), 0);
+	shared_u64_store(&p.shared->session[999].id, 20);
+	plane_close(&p, false);
+	open_plane(&p, 10);
+	assert_true(p.is_succession && p.has_lines);
+	assert_int_equal(p.shared->n_sessions_max, 1000);
+	assert_int_equal(shared_u64_load(&p.shared->session[999].id), 20);
+	assert_int_equal(shared_u64_load(&client->epoch), 3);
+	assert_int_equal(shared_u64_load(&client->session[9].id), 19);
 	munmap((void *)client, size);
 }
 
@@ -227,7 +256,7 @@ static void test_other_layout(void **state)
 	int kind;
 
 	(void)state;
-	for (kind = 0; kind < 4; kind++) {
+	for (kind = 1; kind < 4; kind++) {
 		open_plane(&p, 10);
 		plane_set_state(&p, ABI_STATE_SERVING);
 		size = p.size;
@@ -239,8 +268,9 @@ static void test_other_layout(void **state)
 		if (kind == 3)
 			p.shared->size += 4096;
 		plane_close(&p, false);
-		open_plane(&p, kind ? 10 : 1000);
+		open_plane(&p, 10);
 		assert_true(p.is_succession);
+		assert_false(p.has_lines);
 		assert_int_equal(shared_u64_load(&p.shared->epoch), 1);
 		assert_int_equal(shared_u32_load(&client->state), ABI_STATE_STOPPED);
 		assert_int_equal(shared_u64_load(&client->epoch), UINT64_MAX);
@@ -297,6 +327,7 @@ int main(void)
 		UNIT(test_two_processes),
 		UNIT(test_race_for_the_lock),
 		UNIT(test_epoch),
+		UNIT(test_other_length),
 		UNIT(test_other_layout),
 		UNIT(test_no_plane),
 		UNIT(test_slots),

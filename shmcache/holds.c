@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* holds.c: reading hold cells. */
+#include <stdlib.h>
+
+#include "shmcache/holds.h"
+
+static const struct abi_lane_request *lane_of(const struct holds *h, unsigned i)
+{
+	return (const void *)(h->request + (uint64_t)i * h->geometry->request_stride);
+}
+
+static const struct shared_u64 *cells_of(const struct holds *h, unsigned i)
+{
+	return (const void *)((const uint8_t *)lane_of(h, i) + h->geometry->hold_off);
+}
+
+/* The client's own count bounds the scan; one that understates it un-protects its own reads only. */
+static uint64_t n_used(const struct holds *h, unsigned i)
+{
+	/* partner: the client's release before its first hold beyond the former number */
+	uint64_t raw_used = shared_u64_load_acquire(&lane_of(h, i)->holds_used);
+
+	return raw_used < h->geometry->n_holds ? raw_used : h->geometry->n_holds;
+}
+
+/* Called between the membarrier and the freeing (reclaim.c): these are the loads B2 there. */
+void holds_scan(const struct holds *h, struct index *ix, uint8_t round)
+{
+	const struct shared_u64 *hold;
+	uint64_t n, raw_word, j;
+	unsigned i;
+
+	for (i = 0; i < h->n_lanes; i++) {
+		n = n_used(h, i);
+		hold = cells_of(h, i);
+		for (j = 0; j < n; j++) {
+			/* Acquire; partner: the client's release when it lets go. */
+			raw_word = shared_u64_load_acquire(&hold[j]);
+			if (raw_word)
+				index_mark_held(ix, abi_word_cell(raw_word), round);
+		}
+	}
+}
+
+bool holds_are_none(const struct holds *h)
+{
+	const struct shared_u64 *hold;
+	uint64_t n, j;
+	unsigned i;
+
+	for (i = 0; i < h->n_lanes; i++) {
+		n = n_used(h, i);
+		hold = cells_of(h, i);
+		for (j = 0; j < n; j++)
+			/* Acquire; as above. */
+			if (shared_u64_load_acquire(&hold[j]))
+				return false;
+	}
+	return true;
+}
+
+static int by_cell(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* The cells that the holds name, in an array of its own; *n of them. NULL: no memory. */
+static uint32_t *held_cells(const struct holds *h, size_t *n)
+{
+	uint32_t *cells = malloc(((size_t)h->n_lanes * h->geometry->n_holds + 1) * sizeof(*cells));
+	const struct shared_u64 *hold;
+	unsigned i, j;
+
+	*n = 0;
+	for (i = 0; cells && i < h->n_lanes; i++) {
+		hold = cells_of(h, i);
+		for (j = 0; j < h->geometry->n_holds; j++) {
+			cells[*n] = abi_word_cell(shared_u64_load(&hold[j]));
+			*n += cells[*n] != 0;
+		}
+	}
+	return cells;
+}
+
+/*
+ * What is held is no secret and no crime; it matters when it is retired. Looked at when much of the
+ * tier is in limbo, thus rarely. A value that many threads view counts once.
+ */
+uint64_t holds_size(const struct holds *h, struct store *store, unsigned tier)
+{
+	uint64_t size = 0;
+	uint32_t *cells;
+	size_t n, i;
+
+	cells = held_cells(h, &n);
+	if (!cells)
+		return 0;
+	qsort(cells, n, sizeof(*cells), by_cell);
+	pthread_mutex_lock(&store->lock);
+	for (i = 0; i < n; i++)
+		if (!i || cells[i] != cells[i - 1])
+			size += store_limbo_size_locked(store, tier, cells[i]);
+	pthread_mutex_unlock(&store->lock);
+	free(cells);
+	return size;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* holds.h: the hold cells of a client, as the broker reads them. */
+#ifndef SHMCACHE_HOLDS_H
+#define SHMCACHE_HOLDS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "shmcache/store.h"
+
+/* The first @n_lanes lanes of a request region, which is hostile memory. */
+struct holds {
+	const uint8_t *request;
+	const struct abi_geometry *geometry;
+	unsigned n_lanes;
+};
+
+/* index_mark_held() for each cell that is held. Any thread; the region must not go meanwhile. */
+void holds_scan(const struct holds *h, struct index *ix, uint8_t round);
+
+/* Is nothing held? As holds_scan(). */
+bool holds_are_none(const struct holds *h);
+
+/* Bytes of retired blocks of @tier that are held; takes the store's lock. As holds_scan(). */
+uint64_t holds_size(const struct holds *h, struct store *store, unsigned tier);
+
+#endif

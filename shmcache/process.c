@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* process.c: a process's start time, and a memory object among its descriptors. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shmcache/process.h"
+#include "shmcache/session.h"
+
+/*
+ * The process may be anybody's, and what is behind its descriptors anything: a device that does
+ * something when it is opened, a file on a server that does not answer. So nothing is opened, nor
+ * its attributes asked for, that is not called as we call our regions; and what is so called is opened
+ * without effect first (O_PATH), recognised by its inode, and only then opened for reading, through
+ * our own descriptor, so that it can't be exchanged in between.
+ */
+uint64_t process_start_time(pid_t pid)
+{
+	char path[64], text[1024], *at;
+	unsigned long long ticks = 0;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	at = strrchr(text, ')');
+	if (at)
+		sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
+			       "%*d %*d %llu",
+			&ticks);
+	return ticks;
+}
+
+/* As the kernel shows a memfd of ours, which has no name in any file system. */
+static bool is_called_region(int dir, const char *name)
+{
+	static const char call[] = "/memfd:" SESSION_REQUEST_NAME " (deleted)";
+	char link[sizeof(call)];
+
+	return readlinkat(dir, name, link, sizeof(link)) == sizeof(call) - 1 &&
+		!memcmp(link, call, sizeof(call) - 1);
+}
+
+static bool is_it(int fd, uint64_t dev, uint64_t ino)
+{
+	struct stat st;
+
+	return !fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_dev == dev && st.st_ino == ino;
+}
+
+/* One entry of /proc/PID/fd. 0, PROCESS_HAS_NONE, or -errno. */
+static int look(int dir, const char *name, uint64_t dev, uint64_t ino, int *fd)
+{
+	char path[64];
+	int r, path_fd;
+
+	if (name[0] == '.' || !is_called_region(dir, name))
+		return PROCESS_HAS_NONE;
+	path_fd = openat(dir, name, O_PATH | O_CLOEXEC);
+	if (path_fd < 0)
+		return errno == ENOENT ? PROCESS_HAS_NONE : -errno;
+	r = PROCESS_HAS_NONE;
+	if (is_it(path_fd, dev, ino)) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", path_fd);
+		*fd = open(path, O_RDONLY | O_CLOEXEC);
+		r = *fd < 0 ? -errno : 0;
+	}
+	close(path_fd);
+	return r;
+}
+
+/* More than any honest process has; it is not our time alone. */
+#define LOOK_MAX 65536
+
+int process_open_region(pid_t pid, uint64_t dev, uint64_t ino, int *fd)
+{
+	struct dirent *entry;
+	char path[64];
+	DIR *dir;
+	int r, n;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	dir = opendir(path);
+	if (!dir)
+		return -errno;
+	r = PROCESS_HAS_NONE;
+	for (n = 0; r == PROCESS_HAS_NONE; n++) {
+		errno = 0;
+		entry = readdir(dir);
+		if (!entry) {
+			/* Of a process that is about to be gone, the list may be cut short. */
+			r = errno ? -errno : PROCESS_HAS_NONE;
+			break;
+		}
+		r = n == LOOK_MAX ? -E2BIG : look(dirfd(dir), entry->d_name, dev, ino, fd);
+	}
+	closedir(dir);
+	return r;
+}
