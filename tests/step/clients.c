@@ -48,7 +48,7 @@ struct stretch {
 
 static int attach(struct client *c)
 {
-	struct shmc_attach_options options = {.spin_us = UINT32_MAX};
+	struct shmc_attach_options options = {.timeout_ms = 60000, .spin_us = UINT32_MAX};
 
 	return shmc_attach(&c->cache, host.run.name, &options);
 }
@@ -236,15 +236,15 @@ static void end(struct tracer *t)
 
 static void kill_at(const struct play *play, const struct trail *trail, size_t i, struct tally *n)
 {
-	struct tracer t;
+	struct tracer *t = &host.victim;
 	int tries, r;
 
 	for (tries = 1, r = TRAIL_LOST; r == TRAIL_LOST && tries <= TRIES; tries++) {
-		begin(play, &t);
-		r = tries < TRIES ? trail_go(trail, &t, i) : trail_walk(trail, &t, i);
-		end(&t);
+		begin(play, t);
+		r = tries < TRIES ? trail_go(trail, t, i) : trail_walk(trail, t, i);
+		end(t);
 		if (r < 0)
-			fail_msg("%s: the client ended by itself: %d", play->stretch->name, t.status);
+			fail_msg("%s: the client ended by itself: %d", play->stretch->name, t->status);
 		judge(play, &trail->place[i], n);
 	}
 	n->n_lost += tries > TRIES;
@@ -268,13 +268,13 @@ static void play_all(const struct stretch *s, bool is_frozen)
 	struct play play = {s, is_frozen};
 	struct trail trail = {.pause = is_frozen ? NULL : host_pause};
 	struct tally n = {0};
-	struct tracer t;
+	struct tracer *t = &host.victim;
 	size_t i;
 
-	begin(&play, &t);
-	if (trail_record(&trail, &t))
-		fail_msg("%s: the client ended by itself: %d", s->name, t.status);
-	end(&t);
+	begin(&play, t);
+	if (trail_record(&trail, t))
+		fail_msg("%s: the client ended by itself: %d", s->name, t->status);
+	end(t);
 	host_quiet(s->name);
 	for (i = 0; i < trail.n; i++)
 		if (!is_skipped(s, &trail, i))
@@ -335,7 +335,7 @@ int main(int argc, char **argv)
 		snprintf(name[n], sizeof(name[n]), "%s%s", stretches[i % N].name,
 			i < N ? "" : ", broker frozen");
 		tests[n] = (struct CMUnitTest){name[n], i < N ? test_running : test_frozen, NULL,
-			NULL, (void *)&stretches[i % N]};
+			host_over, (void *)&stretches[i % N]};
 		n++;
 	}
 	return _cmocka_run_group_tests("step-clients", tests, n, host_setup, host_teardown);

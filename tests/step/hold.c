@@ -26,7 +26,7 @@
 
 static int reader_main(void *context)
 {
-	struct shmc_attach_options options = {.spin_us = UINT32_MAX};
+	struct shmc_attach_options options = {.timeout_ms = 60000, .spin_us = UINT32_MAX};
 	char key[VALUE_KEY_MAX];
 	size_t size = value_key('s', KEY, key);
 	struct shmc_view view;
@@ -72,22 +72,22 @@ static void start(struct tracer *t)
 static void play(const struct trail *trail, size_t i, bool is_killed, uint64_t *random)
 {
 	unsigned n = (unsigned)(value_random(random) % trail->n);
-	struct tracer t;
+	struct tracer *t = &host.victim;
 	char where[64];
 	int r;
 
 	snprintf(where, sizeof(where), "taken away at instruction %zu", i);
-	start(&t);
-	r = trail_go(trail, &t, i);
+	start(t);
+	r = trail_go(trail, t, i);
 	take_away(i + 2);
 	while (is_killed && !r && n--)
-		r = tracer_step(&t);
+		r = tracer_step(t);
 	/* To the end of the get, and to where the bytes were looked at; both are marks. */
 	while (!is_killed && r >= 0 && !told->is_checked)
-		r = tracer_run(&t);
+		r = tracer_run(t);
 	if (r < 0)
-		fail_msg("%s: the bytes are not those that were put (%d)", where, t.status);
-	tracer_kill(&t);
+		fail_msg("%s: the bytes are not those that were put (%d)", where, t->status);
+	tracer_kill(t);
 	host_quiet(where);
 	if (i % HOST_CHECK_EACH == 0 || host.is_soak)
 		host_whole(where);
@@ -97,15 +97,15 @@ static void test_taken_away(void **state)
 {
 	uint64_t random = host.seed;
 	struct trail trail = {0};
-	struct tracer t;
+	struct tracer *t = &host.victim;
 	size_t i;
 
 	(void)state;
 	take_away(1);
-	start(&t);
-	if (trail_record(&trail, &t))
-		fail_msg("the reader ended by itself: %d", t.status);
-	tracer_kill(&t);
+	start(t);
+	if (trail_record(&trail, t))
+		fail_msg("the reader ended by itself: %d", t->status);
+	tracer_kill(t);
 	for (i = 0; i < trail.n; i++) {
 		play(&trail, i, false, &random);
 		if (i % 2 || host.is_soak)
@@ -118,7 +118,7 @@ static void test_taken_away(void **state)
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_taken_away)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test_teardown(test_taken_away, host_over)};
 
 	(void)argc;
 	host_begin(argv);

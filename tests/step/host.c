@@ -29,7 +29,7 @@
 	"[session]\nlanes = 2\nqueue = 16\nholds = 64\nstaging = 65536\n"
 
 /* It tells a broker that is stuck from one that is slow. */
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 
 struct host host;
 struct told *told;
@@ -64,13 +64,14 @@ int host_setup(void **state)
 {
 	struct broker_run_options options = {
 		.dram_size = "8MiB", .config = CONFIG, .cpu = PROC_CPU_ANY};
+	struct shmc_attach_options attach = {.timeout_ms = PATIENCE_MS};
 
 	(void)state;
 	told = mmap(NULL, sizeof(*told), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (told == MAP_FAILED)
 		return -1;
 	cleanup_add(&host.shm, shm_remove);
-	if (broker_run_start(&host.run, &options, &host.watcher, NULL))
+	if (broker_run_start(&host.run, &options, &host.watcher, &attach))
 		return -1;
 	host.plane = raw_plane_open(host.run.name, &host.plane_size);
 	if (!host.plane)
@@ -86,6 +87,14 @@ int host_teardown(void **state)
 	raw_plane_close(host.plane, host.plane_size);
 	shmc_detach(host.watcher);
 	return broker_run_stop(&host.run) ? -1 : 0;
+}
+
+int host_over(void **state)
+{
+	(void)state;
+	tracer_kill(&host.victim);
+	host_freeze(false);
+	return 0;
 }
 
 void host_freeze(bool is_frozen)

@@ -19,6 +19,7 @@ struct host {
 	struct shmc *watcher;
 	const struct abi_plane *plane;
 	size_t plane_size;
+	struct tracer victim;
 	bool is_soak, is_frozen;
 	unsigned seed;
 };
@@ -39,6 +40,9 @@ void host_begin(char **argv);
 /* For cmocka: a broker and a watcher for all tests of a program. */
 int host_setup(void **state);
 int host_teardown(void **state);
+
+/* For cmocka, after each test: nobody is left behind by one that failed. */
+int host_over(void **state);
 
 /* Stop the broker as it stands, and let it go on. */
 void host_freeze(bool is_frozen);
