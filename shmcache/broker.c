@@ -491,6 +491,9 @@ int broker_start(struct broker *b, struct config *config, const struct settings 
 	r = attach_open(b, socket, why, why_size);
 	if (r)
 		goto fail_mover;
+	r = broker_listen(b, config->metrics.listen, why, why_size);
+	if (r)
+		goto fail_attach;
 	plane_set_state(&b->plane, ABI_STATE_SERVING);
 	log_info(log, "serving", LOG_STR("name", config->cache.name), LOG_STR("socket", socket),
 		LOG_U64("dram", config->dram.size), LOG_U64("workers", b->n_workers),
@@ -498,6 +501,8 @@ int broker_start(struct broker *b, struct config *config, const struct settings 
 		LOG_U64("epoch", shared_u64_load(&b->plane.shared->epoch)));
 	return 0;
 
+fail_attach:
+	attach_close(b, socket);
 fail_mover:
 	mover_stop(&b->mover, b);
 fail_workers:
@@ -553,6 +558,7 @@ void broker_stop(struct broker *b)
 	bool unlink = !b->config->cache.persist;
 
 	config_socket_path(b->config, socket);
+	http_stop(b->http);
 	attach_close(b, socket);
 	stop_workers(b);
 	mover_stop(&b->mover, b);

@@ -12,6 +12,7 @@
 #include "shmcache/config/config.h"
 #include "shmcache/control.h"
 #include "shmcache/former.h"
+#include "shmcache/http/http.h"
 #include "shmcache/log/log.h"
 #include "shmcache/mover.h"
 #include "shmcache/plane.h"
@@ -64,6 +65,7 @@ struct broker {
 	struct watch signals, timer, poke;
 	struct drain drain;
 	cpu_set_t cpus; /* where we might run when we were started */
+	struct http *http; /* or NULL */
 	bool is_done;
 };
 
@@ -77,6 +79,18 @@ void broker_fill_in_sizes(struct config *c);
  */
 int broker_start(struct broker *b, struct config *config, const struct settings *settings,
 	struct log *log, char *why, size_t why_size);
+
+/*
+ * Serve metrics on @listen, and no longer where they were served; empty: nowhere. 0, or -errno and a
+ * sentence, with all as it was. By the control thread.
+ */
+int broker_listen(struct broker *b, const char *listen, char *why, size_t why_size);
+
+/*
+ * A worker that is awake and has made no round for so long is stuck: its number, or -1. Any thread.
+ */
+#define BROKER_STUCK_MS 10000
+int broker_stuck_worker(const struct broker *b);
 
 /* Have the workers go by the configuration in force. By the control thread. */
 void broker_tune(struct broker *b);

@@ -102,6 +102,20 @@ static void tell_nothing(void *context, enum config_change change, const char *k
 	(void)value;
 }
 
+/* Where metrics are served is the one change that can fail. */
+static bool listen_there(struct broker *b, const struct config *wanted, int fd)
+{
+	char why[256];
+
+	if (!strcmp(b->config->metrics.listen, wanted->metrics.listen) ||
+		!broker_listen(b, wanted->metrics.listen, why, sizeof(why)))
+		return true;
+	log_error(b->log, "reload-failed", LOG_STR("why", why));
+	control_tell(fd, WIRE_OUTCOME_MORE, "%.240s", why);
+	control_tell(fd, WIRE_OUTCOME_FAILED, "nothing was changed");
+	return false;
+}
+
 static void apply(struct broker *b, struct config *wanted)
 {
 	struct config *c = b->config;
@@ -135,7 +149,7 @@ void control_reload(struct broker *b, int fd)
 		/* What stays and what changes has to make sense together as well. */
 		if (config_check(wanted, errors)) {
 			tell_errors(b, fd, errors);
-		} else {
+		} else if (listen_there(b, wanted, fd)) {
 			apply(b, wanted);
 			log_info(b->log, "reloaded", LOG_U64("changed", reload.n_changed),
 				LOG_U64("kept", reload.n_kept));

@@ -384,6 +384,7 @@ static void upkeep(struct worker *worker)
 		return;
 	begin_ns = store_now_ns();
 	worker->upkeep_ms = now_ms;
+	atomic_store_explicit(&worker->beat_ms, now_ms, memory_order_relaxed);
 	worker->owes_upkeep = false;
 	drain_and_expire(worker, now_ms);
 	/* The first worker does what concerns all. */
@@ -444,6 +445,7 @@ static void sleep_once(struct worker *worker)
 		return;
 	}
 	n = epoll_wait(worker->epoll, event, 16, sleep_time(worker));
+	atomic_store_explicit(&worker->beat_ms, store_now_ms(), memory_order_relaxed);
 	shared_u32_store(&worker->shared->need_wakeup, 0);
 	for (i = 0; i < n; i++) {
 		if (event[i].data.ptr == &worker->bell)
@@ -550,6 +552,7 @@ int worker_start(struct worker *worker, struct broker *broker, unsigned idx)
 
 	worker->broker = broker;
 	worker->idx = idx;
+	atomic_store_explicit(&worker->beat_ms, store_now_ms(), memory_order_relaxed);
 	worker->shared = &broker->plane.shared->worker[idx];
 	pthread_mutex_init(&worker->inbox_lock, NULL);
 	worker->bell.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -34,6 +34,8 @@ struct worker {
 	uint64_t spin_until_ns;
 	uint64_t upkeep_ms, holds_ms, waits_ms; /* when each was last done */
 	unsigned n_rounds, n_spins, n_untimed;
+	/* When it last did upkeep or woke, which it does every 10 ms while it is not stuck. */
+	_Atomic uint64_t beat_ms;
 	bool awaits_commit; /* the last request reserved a block */
 	bool has_slept;	    /* since the last request */
 	bool is_refusing; /* answers STOPPING to all */

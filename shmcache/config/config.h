@@ -132,6 +132,9 @@ struct config {
 		unsigned n_rules;
 	} access;
 	struct {
+		char listen[CONFIG_PATH_MAX + 1]; /* empty: nowhere */
+	} metrics;
+	struct {
 		enum log_level level;
 		enum log_target target;
 	} log;

@@ -200,6 +200,11 @@ const struct key keys[] = {
 		.change = NEXT_SESSION, .choices = roles,
 		.value = "none", .help = "The role of clients that no other rule names."},
 
+	{"metrics", "listen", KEY_ADDRESS, FIELD(metrics.listen),
+		.change = AT_ONCE, .max = CONFIG_PATH_MAX, .zero = "nowhere", .value = "",
+		.help = "Where to serve /metrics, /healthz and a live page over HTTP; a port alone "
+			"is one of 127.0.0.1."},
+
 	{"log", "level", KEY_CHOICE, FIELD(log.level),
 		.change = AT_ONCE, .choices = levels, .value = "info",
 		.help = "What is logged: events of this level and of those before it."},

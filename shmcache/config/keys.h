@@ -14,6 +14,7 @@ enum {
 enum key_type {
 	KEY_NAME,     /* char[max + 1]: letters, digits, _ and - */
 	KEY_PATH,     /* char[max + 1]: absolute, without blanks */
+	KEY_ADDRESS,  /* char[max + 1]: a port, address and port, or a path */
 	KEY_BOOL,     /* bool */
 	KEY_CHOICE,   /* an enum from 0, by names */
 	KEY_COUNT,    /* unsigned */

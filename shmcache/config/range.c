@@ -13,7 +13,8 @@
 bool key_may_be_empty(const struct key *key)
 {
 	return key->zero &&
-		(key->type == KEY_NAME || key->type == KEY_PATH || key->type == KEY_CPUS);
+		(key->type == KEY_NAME || key->type == KEY_PATH || key->type == KEY_ADDRESS ||
+			key->type == KEY_CPUS);
 }
 
 /* "a, b or c" */
@@ -62,6 +63,10 @@ void key_range_print(const struct key *key, char text[KEY_RANGE_SIZE])
 	case KEY_PATH:
 		snprintf(text, KEY_RANGE_SIZE,
 			"an absolute path without blanks, at most %" PRId64 " bytes", key->max);
+		break;
+	case KEY_ADDRESS:
+		strcpy(text, "a port, an address and a port such as 127.0.0.1:9113 or [::1]:9113, "
+			     "or an absolute path");
 		break;
 	case KEY_BOOL:
 		strcpy(text, "on or off");

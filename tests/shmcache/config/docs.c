@@ -140,7 +140,7 @@ static void guide_says_what_a_reload_changes(void **state)
 	} lists[] = {
 		{CONFIG_CHANGE_AT_ONCE, "\n- At once: ", "."},
 		{CONFIG_CHANGE_NEXT_SESSION, "\n- For sessions from then on: ",
-			", and the rules of `[access]`.\n"},
+			", and the rules of `[access]`."},
 	};
 	static char document[DOCUMENT_SIZE], text[4096];
 	const char *at = document;

@@ -27,6 +27,16 @@ static void defaults_are_as_promised(void **state)
 	assert_int_equal(c.dram.node, -1);
 	assert_int_equal(c.dram.huge_pages, CONFIG_HUGE_PAGES_OFF);
 	assert_int_equal(c.dram.reserve_threads, 0);
+	assert_int_equal(c.cxl.backend, CONFIG_BACKEND_AUTO);
+	assert_int_equal(c.cxl.size, 0);
+	assert_string_equal(c.cxl.device, "");
+	assert_int_equal(c.cxl.node, -1);
+	assert_int_equal(c.cxl.threshold, 0);
+	assert_string_equal(c.cxl.policy, "");
+	assert_int_equal(c.cxl.demote_at_percent, 95);
+	assert_int_equal(c.cxl.demote_to_percent, 0);
+	assert_int_equal(c.cxl.promote_after, 2);
+	assert_int_equal(c.cxl.promote_rate, 256 << 20);
 	assert_int_equal(c.index.size_max, 0);
 	assert_string_equal(c.eviction.policy, "");
 	assert_int_equal(c.eviction.batch, 64);
@@ -50,6 +60,7 @@ static void defaults_are_as_promised(void **state)
 	assert_int_equal(c.access.owner, CONFIG_ROLE_WRITER);
 	assert_int_equal(c.access.other, CONFIG_ROLE_NONE);
 	assert_int_equal(c.access.n_rules, 0);
+	assert_string_equal(c.metrics.listen, "");
 	assert_int_equal(c.log.level, LOG_LEVEL_INFO);
 	assert_int_equal(c.log.target, LOG_TARGET_STDERR);
 	for (unsigned i = 0; i < n_keys; i++)
@@ -60,6 +71,9 @@ static void defaults_are_as_promised(void **state)
 static const char all_set[] =
 	"[cache]\nname = kv0\npersist = off\nsocket = /run/kv0.sock\n"
 	"[dram]\nsize = 8GiB\nnode = 3\nhuge_pages = advise\nreserve_threads = 5\n"
+	"[cxl]\nbackend = numa\nsize = 3GiB\ndevice = /dev/dax1.0\nnode = 2\n"
+	"size_threshold = 64KiB\npolicy = clock\ndemote_at = 80%\ndemote_to = 70%\n"
+	"promote_after = 3\npromote_rate = 5MiB\n"
 	"[index]\nsize_max = 1GiB\n"
 	"[eviction]\npolicy = s3-fifo\nbatch = 33\n"
 	"[broker]\nworkers = 4\npoll = busy\nspin = 7us\nround = 12\ncpus = 0-3,8\n"
@@ -67,6 +81,7 @@ static const char all_set[] =
 	"reservations = 9\nreserved_max = 10%\npinned_max = 20%\nheld_max = 30%\npin_time_max = 2m\n"
 	"hello_timeout = 250ms\nhandshakes = 17\n"
 	"[access]\nowner = stager\nother = reader\n"
+	"[metrics]\nlisten = [::1]:9113\n"
 	"[log]\nlevel = debug\ntarget = journal\n";
 
 static void every_key_reaches_its_field(void **state)
@@ -82,6 +97,16 @@ static void every_key_reaches_its_field(void **state)
 	assert_int_equal(c.dram.node, 3);
 	assert_int_equal(c.dram.huge_pages, CONFIG_HUGE_PAGES_ADVISE);
 	assert_int_equal(c.dram.reserve_threads, 5);
+	assert_int_equal(c.cxl.backend, CONFIG_BACKEND_NUMA);
+	assert_int_equal(c.cxl.size, UINT64_C(3) << 30);
+	assert_string_equal(c.cxl.device, "/dev/dax1.0");
+	assert_int_equal(c.cxl.node, 2);
+	assert_int_equal(c.cxl.threshold, 64 << 10);
+	assert_string_equal(c.cxl.policy, "clock");
+	assert_int_equal(c.cxl.demote_at_percent, 80);
+	assert_int_equal(c.cxl.demote_to_percent, 70);
+	assert_int_equal(c.cxl.promote_after, 3);
+	assert_int_equal(c.cxl.promote_rate, 5 << 20);
 	assert_int_equal(c.index.size_max, 1 << 30);
 	assert_string_equal(c.eviction.policy, "s3-fifo");
 	assert_int_equal(c.eviction.batch, 33);
@@ -106,6 +131,7 @@ static void every_key_reaches_its_field(void **state)
 	assert_int_equal(c.session.handshakes, 17);
 	assert_int_equal(c.access.owner, CONFIG_ROLE_STAGER);
 	assert_int_equal(c.access.other, CONFIG_ROLE_READER);
+	assert_string_equal(c.metrics.listen, "[::1]:9113");
 	assert_int_equal(c.log.level, LOG_LEVEL_DEBUG);
 	assert_int_equal(c.log.target, LOG_TARGET_JOURNAL);
 	for (unsigned i = 0; i < n_keys; i++)

@@ -58,7 +58,7 @@ static void form_is_as_promised(void **state)
 	assert_ptr_equal(strstr(text, "[cache]\nname = shmcache\npersist = on\nsocket =\n\n[dram]\n"
 				      "size = 2MiB\nnode = -1\n"), text);
 	assert_non_null(strstr(text, "\n\n[access]\nowner = writer\nother = none\ngid.5 = reader\n"
-				     "user.root = none\n\n[log]\nlevel = info\n"));
+				     "user.root = none\n\n[metrics]\nlisten =\n\n[log]\nlevel = info\n"));
 	free(text);
 	expect_round_trip(&c);
 }
@@ -75,6 +75,10 @@ static void write_value(const struct key *k, uint32_t random, char text[64])
 		break;
 	case KEY_PATH:
 		snprintf(text, 64, "/run/;#[=]%u\xc3\xa9", random);
+		break;
+	case KEY_ADDRESS:
+		snprintf(text, 64, random & 1 ? "127.0.0.%u:%u" : "[::%x]:%u", random % 256,
+			random % 65535 + 1);
 		break;
 	case KEY_BOOL:
 		strcpy(text, random & 1 ? "yes" : "no");
