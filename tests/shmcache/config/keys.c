@@ -76,7 +76,7 @@ static const char all_set[] =
 	"promote_after = 3\npromote_rate = 5MiB\n"
 	"[index]\nsize_max = 1GiB\n"
 	"[eviction]\npolicy = s3-fifo\nbatch = 33\n"
-	"[broker]\nworkers = 4\npoll = busy\nspin = 7us\nround = 12\ncpus = 0-3,8\n"
+	"[broker]\nworkers = 4\npoll = busy\nspin = 7us\nround = 12\nrestart_grace = 3s\ncpus = 0-3,8\n"
 	"[session]\nmax = 100\nlanes = 11\nqueue = 32\nholds = 128\nstaging = 2MiB\n"
 	"reservations = 9\nreserved_max = 10%\npinned_max = 20%\nheld_max = 30%\npin_time_max = 2m\n"
 	"hello_timeout = 250ms\nhandshakes = 17\n"
@@ -114,6 +114,7 @@ static void every_key_reaches_its_field(void **state)
 	assert_int_equal(c.broker.poll, CONFIG_POLL_BUSY);
 	assert_int_equal(c.broker.spin_ns, 7000);
 	assert_int_equal(c.broker.round, 12);
+	assert_int_equal(c.broker.restart_grace_ns, UINT64_C(3000000000));
 	assert_int_equal(CPU_COUNT(&c.broker.cpus), 5);
 	for (int cpu = 0; cpu < 10; cpu++)
 		assert_int_equal(!!CPU_ISSET(cpu, &c.broker.cpus), cpu < 4 || cpu == 8);
@@ -274,7 +275,7 @@ static void every_number_keeps_its_limits(void **state)
 		if (k->power_of_two)
 			try_number(k, k->min + 1, "is not a power of two");
 	}
-	assert_int_equal(n_seen, 27);
+	assert_int_equal(n_seen, 28);
 }
 
 static void every_choice_can_be_chosen(void **state)
