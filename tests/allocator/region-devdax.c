@@ -18,6 +18,7 @@
 #define ALIGN (2 * MIB)
 
 static char why[512];
+static char object[64]; /* in shared memory, where a test wants one */
 static uint64_t identity[2];
 
 static struct region_options options(enum region_mode mode, uint64_t size)
@@ -76,6 +77,7 @@ static int setup(void **state)
 {
 	(void)state;
 	fake_dax_reset();
+	snprintf(object, sizeof(object), "/shmc-test-devdax-%ld", (long)getpid());
 	memset(identity, 0, sizeof(identity));
 	fake_dax_add("dax9.0", 16 * MIB, ALIGN);
 	return 0;
@@ -85,6 +87,7 @@ static int teardown(void **state)
 {
 	(void)state;
 	fake_dax_reset();
+	region_unlink(object);
 	return 0;
 }
 
@@ -328,13 +331,11 @@ static void test_never_damaged(void **state)
 /* A shared memory object that is left from before the device was used is too old. */
 static void test_object_is_older(void **state)
 {
-	char name[64];
-	struct region_options opt = {.kind = REGION_SHM, .mode = REGION_CREATE, .name = name,
+	struct region_options opt = {.kind = REGION_SHM, .mode = REGION_CREATE, .name = object,
 		.size = MIB, .node = -1, .n_threads = 1};
 	struct region *r = NULL;
 
 	(void)state;
-	snprintf(name, sizeof(name), "/shmc-test-devdax-%ld", (long)getpid());
 	assert_int_equal(region_open(&r, &opt, why, sizeof(why)), 0);
 	region_close(r, false);
 	opt.mode = REGION_REUSE;
