@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "clients/cli/json.h"
@@ -185,7 +186,7 @@ static int take_option(struct run *run, int c, int *status)
 		run->offline = optarg;
 		break;
 	case OPTION_JSON:
-		run->json = true;
+		run->json = run->watch.json = true;
 		break;
 	case 'h':
 		fputs(usage_text, stdout);
@@ -242,19 +243,51 @@ static int by_kept(const void *a, const void *b)
 	return (x->held_size < y->held_size) - (x->held_size > y->held_size);
 }
 
+/* Two looks at the holds of a live cache: those that stand are kept, the others come and go. */
+#define STANDING_MS 250
+
+static int look_twice(struct image *image, struct hold_ages *ages)
+{
+	struct timespec pause = {.tv_nsec = STANDING_MS * 1000000L};
+	int r = hold_ages_look(ages, image);
+
+	if (r || !image->is_live)
+		return r;
+	nanosleep(&pause, NULL);
+	r = image_refresh(image);
+	return r ? r : hold_ages_look(ages, image);
+}
+
+static int show_holders(const struct run *run, struct image *image)
+{
+	struct hold_ages ages = {0};
+	struct summary s;
+
+	if (look_twice(image, &ages) || summary_make(image, &s)) {
+		hold_ages_deinit(&ages);
+		return complain("out of memory");
+	}
+	summary_add_ages(image, &s, &ages);
+	qsort(s.session, s.n_sessions, sizeof(*s.session), by_kept);
+	if (run->json) {
+		show(view_json_holders(image, &s));
+	} else {
+		text_unseen(image, stdout);
+		text_holders(image, &s, stdout);
+	}
+	summary_deinit(&s);
+	hold_ages_deinit(&ages);
+	return EXIT_FINE;
+}
+
 static int show_summary(const struct run *run, const struct image *image)
 {
 	struct summary s;
 
 	if (summary_make(image, &s))
 		return complain("out of memory");
-	if (run->view == VIEW_HOLDERS)
-		qsort(s.session, s.n_sessions, sizeof(*s.session), by_kept);
 	if (run->json)
-		show(run->view == VIEW_HOLDERS ? view_json_holders(image, &s)
-					       : view_json_summary(image, &s));
-	else if (run->view == VIEW_HOLDERS)
-		text_unseen(image, stdout), text_holders(image, &s, stdout);
+		show(view_json_summary(image, &s));
 	else
 		text_summary(image, &s, stdout);
 	summary_deinit(&s);
@@ -340,6 +373,8 @@ static int show_view(const struct run *run, struct image *image)
 		return show_ring(run, image);
 	case VIEW_KEY:
 		return show_key(run, image);
+	case VIEW_HOLDERS:
+		return show_holders(run, image);
 	case VIEW_CHECK:
 		return show_check(run, image);
 	case VIEW_WATCH:

@@ -153,6 +153,18 @@ int summary_make(const struct image *image, struct summary *s)
 	return 0;
 }
 
+void summary_add_ages(const struct image *image, struct summary *s, const struct hold_ages *ages)
+{
+	struct session_sum *sum;
+	unsigned i;
+
+	for (i = 0; i < s->n_sessions; i++) {
+		sum = &s->session[i];
+		sum->standing_ms = image_age_ms(image,
+			hold_ages_standing(ages, sum->id, image->now_ms, &sum->n_standing));
+	}
+}
+
 void summary_deinit(struct summary *s)
 {
 	free(s->session);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "clients/inspect/hold.h"
+#include "clients/inspect/hold-age.h"
 #include "clients/inspect/image.h"
 
 struct tier_sum {
@@ -21,6 +22,8 @@ struct session_sum {
 	uint64_t n_published, n_waiting, n_unreaped, oldest_ms;
 	uint64_t hits, misses;
 	struct holder held;
+	/* What was seen at more than one look: see hold-age.h. 0 after one look. */
+	uint64_t n_standing, standing_ms;
 };
 
 #define SUMMARY_ALERTS_MAX 12
@@ -50,6 +53,10 @@ static inline unsigned tier_bar(const struct tier_sum *t, unsigned width)
 /* 0 or -ENOMEM. To be freed with summary_deinit(). */
 int summary_make(const struct image *image, struct summary *summary);
 void summary_deinit(struct summary *summary);
+
+/* Fill in what stood at earlier looks. */
+void summary_add_ages(const struct image *image, struct summary *summary,
+	const struct hold_ages *ages);
 
 /* Milliseconds from @since to the time of the image; 0 where @since is 0 or later than that. */
 static inline uint64_t image_age_ms(const struct image *image, uint64_t since_ms)

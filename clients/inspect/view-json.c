@@ -175,6 +175,8 @@ struct json_object *view_json_holders(const struct image *image, const struct su
 	for (i = 0; i < s->n_sessions; i++) {
 		holder = held_json(&s->session[i].held);
 		json_add_uint(holder, "session", s->session[i].id);
+		json_add_uint(holder, "n_standing", s->session[i].n_standing);
+		json_add_uint(holder, "standing_age_ms", s->session[i].standing_ms);
 		json_add_object(holder, "process", process_json(&s->session[i].session->process));
 		json_append(list, holder);
 	}

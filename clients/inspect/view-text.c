@@ -155,15 +155,20 @@ void text_holders(const struct image *image, const struct summary *s, FILE *out)
 	unsigned i;
 
 	(void)image;
-	fprintf(out, "      ID     PID COMMAND      HOLDS   RECORDS       HELD    KEPT BY IT\n");
+	fprintf(out, "      ID     PID COMMAND      HOLDS   RECORDS       HELD    KEPT BY IT  STANDING\n");
 	for (i = 0; i < s->n_sessions; i++) {
 		sum = &s->session[i];
-		fprintf(out, "%8" PRIu64 " %7" PRIu32 " %-10.10s %7" PRIu64 " %9" PRIu64 " %10s %11s\n",
+		fprintf(out, "%8" PRIu64 " %7" PRIu32 " %-10.10s %7" PRIu64 " %9" PRIu64 " %10s %11s  ",
 			sum->id, sum->session->process.pid,
 			sum->session->process.command[0] ? sum->session->process.command : "-",
 			sum->held.n_holds, sum->held.n_records,
 			units_size_format(held, sum->held.held_size),
 			units_size_format(kept, sum->held.kept_size));
+		if (sum->n_standing)
+			fprintf(out, "%" PRIu64 " for %s or more\n", sum->n_standing,
+				units_duration_format(held, sum->standing_ms));
+		else
+			fputs("-\n", out);
 	}
 }
 

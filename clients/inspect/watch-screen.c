@@ -126,15 +126,16 @@ static void draw_row(const struct screen *s, int *y, const struct row *row)
 {
 	const struct session_sum *sum = row->sum;
 	char oldest[UNITS_TEXT_SIZE], wait[UNITS_TEXT_SIZE], kept[UNITS_TEXT_SIZE],
-		held[UNITS_TEXT_SIZE];
+		held[UNITS_TEXT_SIZE], stands[UNITS_TEXT_SIZE];
 
-	line(y, "%6" PRIu64 " %7" PRIu32 " %-8.8s %-7s %7.0f %7.0f %5" PRIu64 " %7s %8s %9s %9s %s",
+	line(y, "%6" PRIu64 " %7" PRIu32 " %-8.8s %-7s %7.0f %7.0f %5" PRIu64 " %7s %8s %9s %9s %8s %s",
 		sum->id, sum->session->process.pid, sum->session->process.command,
 		process_state_name(&sum->session->process), row->rate.requests_per_s,
 		row->rate.reads_per_s, sum->n_waiting, sum->oldest_ms ? units_duration_format(oldest,
 			image_age_ms(s->w->image, sum->oldest_ms)) : "-",
 		ns_text(wait, row->rate.p99_ns), units_size_format(kept, sum->held.kept_size),
-		units_size_format(held, sum->held.held_size),
+		units_size_format(held, sum->held.held_size), sum->n_standing
+			? units_duration_format(stands, sum->standing_ms) : "-",
 		sum->broken ? abi_fault_name(sum->broken) : sum->session->unseen[0] ? "not seen" : "");
 }
 
@@ -144,12 +145,12 @@ static void draw_list(struct screen *s, int *y)
 
 	attron(A_REVERSE);
 	/* 80 columns as far as what can be sorted by. */
-	line(y, "%6s %7s %-8s %-7s %7s %7s %5s %7s %8s %9s %9s %-20s", s->sort == SORT_SESSION
+	line(y, "%6s %7s %-8s %-7s %7s %7s %5s %7s %8s %9s %9s %8s %-20s", s->sort == SORT_SESSION
 			? "ID*" : "ID", "PID", "COMMAND", "STATE",
 		s->sort == SORT_RATE ? "REQ/S*" : "REQ/S", "READS/S",
 		s->sort == SORT_DEPTH ? "DEP*" : "DEPTH", "OLDEST",
 		s->sort == SORT_LATENCY ? "P99*" : "P99", s->sort == SORT_HELD ? "KEPT*" : "KEPT",
-		"HELD", "");
+		"HELD", "STANDS", "");
 	attroff(A_REVERSE);
 	room = LINES - 1 > *y ? (unsigned)(LINES - 1 - *y) : 0;
 	if (s->selected < s->top)

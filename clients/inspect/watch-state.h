@@ -15,6 +15,7 @@ struct watch {
 	struct summary summary; /* of the last look */
 	struct sample before, now;
 	struct rates rates; /* between the last two */
+	struct hold_ages ages;
 };
 
 /* Look once more. 0 or a negative errno, then all is as it was. */

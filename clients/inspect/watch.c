@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clients/cli/json.h"
 #include "clients/cli/units.h"
 #include "clients/inspect/watch-state.h"
 
@@ -28,6 +29,8 @@ int watch_look(struct watch *w)
 		summary_deinit(&summary);
 		return r;
 	}
+	if (!hold_ages_look(&w->ages, w->image))
+		summary_add_ages(w->image, &summary, &w->ages);
 	summary_deinit(&w->summary);
 	sample_deinit(&w->before);
 	w->before = w->now;
@@ -61,6 +64,41 @@ static void print_rates(const struct watch *w)
 				time_text(p99, r->operation[i].p99_ns));
 }
 
+static void print_text(const struct watch *w)
+{
+	text_summary(w->image, &w->summary, stdout);
+	print_rates(w);
+}
+
+static struct json_object *rates_json(const struct watch *w)
+{
+	const struct rates *r = &w->rates;
+	struct json_object *o = json_new(), *operations = json_new(), *one;
+	unsigned i;
+
+	json_add_uint(o, "hits_per_s", (uint64_t)r->hits_per_s);
+	json_add_uint(o, "misses_per_s", (uint64_t)r->misses_per_s);
+	json_add_uint(o, "evictions_per_s", (uint64_t)r->evictions_per_s);
+	json_add_uint(o, "put_bytes_per_s", (uint64_t)r->put_bytes_per_s);
+	for (i = ABI_OP_PING; i < ABI_N_OPERATIONS; i++) {
+		one = json_new();
+		json_add_uint(one, "per_s", (uint64_t)r->operation[i].per_s);
+		json_add_uint(one, "p50_ns", r->operation[i].p50_ns);
+		json_add_uint(one, "p99_ns", r->operation[i].p99_ns);
+		json_add_object(operations, abi_operation_name(i), one);
+	}
+	json_add_object(o, "operations", operations);
+	return o;
+}
+
+static void print_json(const struct watch *w)
+{
+	struct json_object *o = view_json_summary(w->image, &w->summary);
+
+	json_add_object(o, "rates", rates_json(w));
+	json_print(o);
+}
+
 static volatile sig_atomic_t is_ended;
 
 static void end(int number)
@@ -82,12 +120,15 @@ static int pages(struct watch *w)
 		r = watch_look(w);
 		if (r)
 			return r;
-		text_summary(w->image, &w->summary, stdout);
-		print_rates(w);
+		if (w->options->json)
+			print_json(w);
+		else
+			print_text(w);
 		if (fflush(stdout) || is_ended ||
 			(w->options->count && w->n_looks >= w->options->count))
 			return 0;
-		putchar('\n');
+		if (!w->options->json)
+			putchar('\n');
 		nanosleep(&pause, NULL);
 	}
 }
@@ -97,12 +138,14 @@ int watch_run(struct image *image, const struct watch_options *options)
 	struct watch w = {.image = image, .options = options};
 	int r;
 
-	r = isatty(STDOUT_FILENO) && isatty(STDIN_FILENO) ? watch_screen(&w) : -ENOTTY;
+	r = !options->json && isatty(STDOUT_FILENO) && isatty(STDIN_FILENO) ? watch_screen(&w)
+									 : -ENOTTY;
 	/* No terminal, or one of which nothing is known. */
 	if (r == -ENOTTY)
 		r = pages(&w);
 	summary_deinit(&w.summary);
 	sample_deinit(&w.before);
 	sample_deinit(&w.now);
+	hold_ages_deinit(&w.ages);
 	return r;
 }

@@ -8,6 +8,7 @@
 struct watch_options {
 	unsigned interval_ms;
 	unsigned count; /* looks, 0: until it is ended */
+	bool json;	/* an object a look, on a line, and no screen */
 };
 
 /* Returns when the user ends it, or after @count looks. 0 or a negative errno. */

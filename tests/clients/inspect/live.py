@@ -161,6 +161,40 @@ class Stopped(unittest.TestCase):
         harness.wait_for("a request that waits", lambda: self.waiting() is not None)
 
 
+class Holding(unittest.TestCase):
+    def test_who_keeps_it(self):
+        """A value that is viewed and deleted: who holds it, how much that keeps, and since when."""
+        broker = harness.Broker(dram="64MiB")
+        put = broker.run("put", "large", input=b"x" * (8 << 20))
+        self.assertEqual(put.returncode, harness.OK, put.stderr)
+        # It holds the value while it writes, to a pipe that nobody reads.
+        read_end, write_end = os.pipe()
+        holder = harness.start(broker.args("get", "large"), stdin=subprocess.DEVNULL,
+                               stdout=write_end, stderr=subprocess.DEVNULL)
+        try:
+            harness.wait_for("the hold", lambda: any(
+                s["holds"]["n_holds"] for s in seen(broker.name)["sessions"]))
+            held = seen("--key", "large", broker.name)["holders"]
+            self.assertEqual([h["pid"] for h in held], [holder.pid])
+            self.assertEqual(held[0]["kind"], "published")
+            worst = seen("--holders", broker.name)["holders"][0]
+            self.assertEqual((worst["held_size"], worst["kept_size"]), (8 << 20, 0))
+            self.assertEqual(broker.run("del", "large").returncode, harness.OK)
+            worst = seen("--holders", broker.name)["holders"][0]
+            self.assertEqual(worst["process"]["pid"], holder.pid)
+            self.assertEqual((worst["n_kept"], worst["kept_size"]), (1, 8 << 20))
+            self.assertEqual(worst["n_standing"], 1)
+            self.assertGreater(worst["standing_age_ms"], 0)
+            self.assertTrue(any("keep 8.0 MiB" in a for a in seen(broker.name)["alerts"]))
+            self.assertEqual(inspect("--check", broker.name).returncode, FINE)
+        finally:
+            holder.kill()
+            holder.wait()
+            os.close(read_end)
+            os.close(write_end)
+            broker.close()
+
+
 class Dead(unittest.TestCase):
     def test_killed(self):
         """kill -9: plane, index and tiers are left, and the client, which shows its regions if it may."""
@@ -279,6 +313,10 @@ class Busy(unittest.TestCase):
         self.assertEqual(done.returncode, FINE, done.stderr)
         self.assertEqual(done.stdout.count(b"cache      " + broker.name.encode()), 3)
         self.assertEqual(done.stdout.count(b"rates      "), 3)
+        lines = inspect("--watch", "--json", "--count", "2", "--interval", "50ms",
+                        broker.name).stdout.decode().splitlines()
+        self.assertEqual(len(lines), 2)
+        self.assertIn("p99_ns", json.loads(lines[1])["rates"]["operations"]["put"])
         broker.close()
 
 
