@@ -31,7 +31,7 @@ void check_plane(const struct image *image, struct findings *f)
 		findings_add(f, "plane", "%" PRIu64 " bytes have no room for %" PRIu32
 			" sessions, or are not the %" PRIu64 " that it tells of",
 			image->plane_area.size, p->n_sessions_max, p->size);
-	for (i = 0; i <= ABI_CONTROL; i++)
+	for (i = 0; i < ABI_THREADS; i++)
 		if (shared_u32_load(&p->worker[i].need_wakeup) > 1)
 			findings_add(f, "plane", "need_wakeup of worker %" PRIu32 " is %" PRIu32, i,
 				shared_u32_load(&p->worker[i].need_wakeup));
@@ -53,18 +53,15 @@ void check_activity_take(const struct image *image, struct check_activity *a)
 
 static uint64_t slack_of(const struct check_activity *before, const struct check_activity *now)
 {
-	static const enum abi_counter moves[] = {ABI_COUNTER_PUTS, ABI_COUNTER_REPLACES,
-		ABI_COUNTER_DELETES, ABI_COUNTER_EXPIRED, ABI_COUNTER_EVICTIONS,
-		ABI_COUNTER_TIER_DAMAGE, ABI_COUNTER_RECOVERED, ABI_COUNTER_RECLAIMED,
-		ABI_COUNTER_RESERVES, ABI_COUNTER_ABORTS, ABI_COUNTER_SUBMISSIONS};
 	uint64_t slack = 0;
 	unsigned i;
 
-	for (i = 0; i < sizeof(moves) / sizeof(moves[0]); i++)
-		slack += now->counter[moves[i]] - before->counter[moves[i]];
+	/* Whatever was counted, something was done. */
+	for (i = 0; i < ABI_N_COUNTERS; i++)
+		slack += now->counter[i] - before->counter[i];
 	if (!slack && before->all_asleep && now->all_asleep)
 		return 0;
-	return slack + (ABI_WORKERS_MAX + 1) * BATCH;
+	return slack + ABI_THREADS * BATCH;
 }
 
 static void at_most(struct findings *f, uint64_t less, const char *what, uint64_t more,

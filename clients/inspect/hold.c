@@ -22,6 +22,9 @@ static enum hold_kind kind_of(const struct image *image, uint64_t word, struct e
 		return HOLD_STALE;
 	if (flaw)
 		return HOLD_UNKNOWN;
+	/* Its writer holds it by a word without a tag, for no slot will ever have that. */
+	if (e->marks & ABI_RECORD_OPEN && !entry_slot(image, e->word, e->hash))
+		return HOLD_OPEN;
 	/* Another record may have come into the cell between the two. */
 	if (abi_word_tag(word) != e->hash >> 48)
 		return HOLD_STALE;
@@ -30,7 +33,8 @@ static enum hold_kind kind_of(const struct image *image, uint64_t word, struct e
 
 const char *hold_kind_name(enum hold_kind kind)
 {
-	static const char *const names[] = {"published", "retired", "stale", "unknown"};
+	static const char *const names[] = {"published", "reserved", "retired", "stale",
+		"unknown"};
 
 	return (unsigned)kind < sizeof(names) / sizeof(names[0]) ? names[kind] : "?";
 }

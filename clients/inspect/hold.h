@@ -11,6 +11,7 @@
 
 enum hold_kind {
 	HOLD_PUBLISHED, /* the entry can be found: the hold costs nothing */
+	HOLD_OPEN,	/* reserved, and being filled by the holder */
 	HOLD_RETIRED,	/* deleted, replaced or evicted: the hold keeps its bytes */
 	HOLD_STALE,	/* its cell has another record now: taken and about to be given up */
 	HOLD_UNKNOWN,	/* no such cell, no whole record, or the index is not in the image */

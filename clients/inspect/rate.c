@@ -45,7 +45,7 @@ int sample_take(const struct image *image, struct sample *sample)
 	for (i = 0; i < ABI_N_COUNTERS; i++)
 		sample->counter[i] = image_counter(image, (enum abi_counter)i);
 	for (i = 0; i < ABI_N_OPERATIONS; i++) {
-		for (w = 0; w <= ABI_CONTROL; w++) {
+		for (w = 0; w < ABI_THREADS; w++) {
 			sample->request[i] += shared_u64_load(&image->plane->worker[w].request[i]);
 			histogram_gather(&sample->time[i],
 				&image->plane->worker[w].operation_time[i]);

@@ -71,6 +71,11 @@ static void tail_missing(struct made *m)
 	((struct abi_tail *)&m->cell[long_record(m)->tail])->next = 0;
 }
 
+static void tail_too_many(struct made *m)
+{
+	((struct abi_tail *)&m->cell[made_record(m, "gamma")->tail])->next = m->n_cells;
+}
+
 static void tail_unmarked(struct made *m)
 {
 	((struct abi_tail *)&m->cell[long_record(m)->tail])->mark = 0;
@@ -337,6 +342,13 @@ const struct damage damages[] = {
 		"gauges: shmcache_entries tells 14, seen were 13\n"
 		"gauges: shmcache_dram_used_bytes tells 74176, seen were 4160\n"
 		"gauges: shmcache_dram_entries tells 4, seen were 3\n"},
+	{"tail too many", tail_too_many,
+		"record: bucket 2, slot 0: cell 3: there are more or less tails than the key "
+		"needs\n"
+		"counters: by the counters there are 14 entries, in the index 13\n"
+		"gauges: shmcache_entries tells 14, seen were 13\n"
+		"gauges: shmcache_cxl_used_bytes tells 100608, seen were 576\n"
+		"gauges: shmcache_cxl_entries tells 10, seen were 9\n"},
 	{"tail unmarked", tail_unmarked,
 		"record: bucket 3, slot 1: cell 5: a tail does not say that it is one\n"
 		"counters: by the counters there are 14 entries, in the index 13\n"
