@@ -25,6 +25,7 @@ enum sort { SORT_SESSION, SORT_RATE, SORT_DEPTH, SORT_LATENCY, SORT_HELD, N_SORT
 static const char sort_keys[N_SORTS + 1] = "srdlh";
 
 struct row {
+	uint64_t id; /* outlives @sum, which goes with the next look */
 	const struct session_sum *sum;
 	struct rate_session rate;
 };
@@ -98,7 +99,7 @@ static int by_sort(const void *a, const void *b)
 /* The rows of the last look, the selected session under the cursor still. */
 static int make_rows(struct screen *s)
 {
-	uint64_t id = s->selected < s->n_rows ? s->row[s->selected].sum->id : 0;
+	uint64_t id = s->selected < s->n_rows ? s->row[s->selected].id : 0;
 	const struct summary *summary = &s->w->summary;
 	struct row *row = calloc(summary->n_sessions + 1, sizeof(*row));
 	unsigned i;
@@ -107,6 +108,7 @@ static int make_rows(struct screen *s)
 		return -ENOMEM;
 	for (i = 0; i < summary->n_sessions; i++) {
 		row[i].sum = &summary->session[i];
+		row[i].id = row[i].sum->id;
 		rate_session_make(&s->w->before, &s->w->now, i, &row[i].rate);
 	}
 	sort_by = s->sort;
@@ -115,7 +117,7 @@ static int make_rows(struct screen *s)
 	s->row = row;
 	s->n_rows = summary->n_sessions;
 	for (i = 0; i < s->n_rows; i++)
-		if (row[i].sum->id == id)
+		if (row[i].id == id)
 			s->selected = i;
 	if (s->selected >= s->n_rows)
 		s->selected = s->n_rows ? s->n_rows - 1 : 0;
@@ -314,7 +316,7 @@ static void key_pressed(struct screen *s, int key)
 	} else if (key == KEY_PPAGE || key == KEY_NPAGE) {
 		scroll_by(s, key == KEY_PPAGE ? -(LINES - 2) : LINES - 2);
 	} else if ((key == '\n' || key == '\r' || key == KEY_ENTER) && s->n_rows) {
-		s->ring = s->row[s->selected].sum->id;
+		s->ring = s->row[s->selected].id;
 		s->ring_top = 0;
 	} else if (sort && !s->ring) {
 		s->sort = (enum sort)(sort - sort_keys);
