@@ -81,6 +81,16 @@ static void print(struct json_object *o, FILE *out)
 	json_object_put(o);
 }
 
+/* All counters and gauges are there; which these are is not what is tested here. */
+static struct json_object *without_numbers(struct json_object *o)
+{
+	struct json_object *numbers = json_object_object_get(o, "numbers");
+
+	assert_int_equal(json_object_object_length(numbers), ABI_N_COUNTERS + ABI_N_GAUGES);
+	json_object_object_del(o, "numbers");
+	return o;
+}
+
 static void json(struct image *image, FILE *out)
 {
 	struct view_key key = {.data = "beta", .size = 4};
@@ -89,7 +99,7 @@ static void json(struct image *image, FILE *out)
 	struct summary s;
 
 	assert_int_equal(summary_make(image, &s), 0);
-	print(view_json_summary(image, &s), out);
+	print(without_numbers(view_json_summary(image, &s)), out);
 	print(view_json_holders(image, &s), out);
 	summary_deinit(&s);
 	print(view_json_ring(image, &ring), out);
