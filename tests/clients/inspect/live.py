@@ -280,7 +280,14 @@ class NotPermitted(unittest.TestCase):
 class Busy(unittest.TestCase):
     def test_no_false_findings(self):
         """Evictions, replacements, expiry, large blocks and a growing table, while it is checked."""
-        broker = harness.Broker(dram="4MiB", config="[broker]\nworkers = 2\n")
+        self.check_busy("")
+
+    def test_two_tiers(self):
+        """The same while entries move between two tiers."""
+        self.check_busy("[cxl]\nbackend = shm\nsize = 4MiB\n")
+
+    def check_busy(self, config):
+        broker = harness.Broker(dram="4MiB", config="[broker]\nworkers = 2\n" + config)
         loads = [harness.start(broker.args("bench", "--time", "1h", "--only", *args),
                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL)
