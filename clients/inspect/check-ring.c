@@ -19,13 +19,14 @@ struct ring_look {
 	const struct image *image;
 	const struct image_session *s;
 	struct findings *f;
+	char id[IMAGE_ID_SIZE];
+	bool is_former; /* a former broker's: its holds count, no more */
 	unsigned lane;
 	struct lane_parts parts;
 };
 
 #define SAY(l, fmt, ...)                                                                            \
-	findings_add((l)->f, "ring", "session %" PRIu64 ", lane %u: " fmt, (l)->s->id, (l)->lane,    \
-		__VA_ARGS__)
+	findings_add((l)->f, "ring", "session %s, lane %u: " fmt, (l)->id, (l)->lane, __VA_ARGS__)
 
 /* A sequence in a slot belongs to it, and to the last lap. */
 static void check_submissions(const struct ring_look *l, uint64_t published)
@@ -129,9 +130,13 @@ static void check_lane(struct ring_look *l, struct check_counts *counts)
 	lane_look(l->image, l->s, l->lane, &lane);
 	if (lane.has_request) {
 		counts->n_lanes++;
+		check_holds(l, &lane, counts);
+	}
+	if (l->is_former)
+		return;
+	if (lane.has_request) {
 		check_positions(l, &lane);
 		check_submissions(l, lane.published);
-		check_holds(l, &lane, counts);
 	}
 	if (lane.has_response) {
 		check_completions(l, lane.answered);
@@ -139,24 +144,26 @@ static void check_lane(struct ring_look *l, struct check_counts *counts)
 	}
 }
 
-static void check_line(const struct image *image, const struct image_session *s, struct findings *f)
+static void check_line(const struct ring_look *l)
 {
-	const struct abi_session *line = image_line(image, s->line);
+	const struct abi_session *line = image_line(l->image, l->s->line);
 	uint32_t role = shared_u32_load(&line->role), worker = shared_u32_load(&line->worker);
 	uint32_t broken = shared_u32_load(&line->broken), n_lanes = shared_u32_load(&line->n_lanes);
-	uint32_t n_workers = shared_u32_load(&image->plane->n_workers);
+	uint32_t n_workers = shared_u32_load(&l->image->plane->n_workers);
+	uint32_t state = shared_u32_load(&line->state);
 
 	if (role == WIRE_ROLE_NONE || role >= WIRE_N_ROLES)
-		findings_add(f, "session", "session %" PRIu64 ": there is no role %" PRIu32, s->id, role);
-	if (worker >= n_workers)
-		findings_add(f, "session", "session %" PRIu64 ": worker %" PRIu32 " of %" PRIu32, s->id,
+		findings_add(l->f, "session", "session %s: there is no role %" PRIu32, l->id, role);
+	if (state > ABI_SESSION_LOST)
+		findings_add(l->f, "session", "session %s: there is no state %" PRIu32, l->id, state);
+	if (worker >= n_workers && !l->is_former)
+		findings_add(l->f, "session", "session %s: worker %" PRIu32 " of %" PRIu32, l->id,
 			worker, n_workers);
 	if (broken >= ABI_N_FAULTS)
-		findings_add(f, "session", "session %" PRIu64 ": there is no fault %" PRIu32, s->id,
-			broken);
-	if (s->geometry.n_lanes && n_lanes > s->geometry.n_lanes)
-		findings_add(f, "session", "session %" PRIu64 ": %" PRIu32 " lanes, of %" PRIu32, s->id,
-			n_lanes, s->geometry.n_lanes);
+		findings_add(l->f, "session", "session %s: there is no fault %" PRIu32, l->id, broken);
+	if (l->s->geometry.n_lanes && n_lanes > l->s->geometry.n_lanes)
+		findings_add(l->f, "session", "session %s: %" PRIu32 " lanes, of %" PRIu32, l->id,
+			n_lanes, l->s->geometry.n_lanes);
 }
 
 void check_sessions(const struct image *image, struct findings *f, struct check_counts *counts)
@@ -170,11 +177,13 @@ void check_sessions(const struct image *image, struct findings *f, struct check_
 		if (shared_u64_load_acquire(&image_line(image, l.s->line)->id) != l.s->id)
 			continue;
 		counts->n_sessions++;
-		check_line(image, l.s, f);
+		image_id_text(image, l.s->id, l.id);
+		l.is_former = shared_u32_load(&image_line(image, l.s->line)->state) !=
+			ABI_SESSION_ATTACHED;
+		check_line(&l);
 		for (j = 0; j < i; j++)
 			if (image->session[j].id == l.s->id)
-				findings_add(f, "session", "two sessions have the number %" PRIu64,
-					l.s->id);
+				findings_add(f, "session", "two sessions have the number %s", l.id);
 		n = lane_count(image, l.s);
 		for (l.lane = 0; l.lane < n; l.lane++)
 			check_lane(&l, counts);

@@ -159,6 +159,24 @@ uint64_t image_counter(const struct image *image, enum abi_counter counter)
 	return sum;
 }
 
+const char *image_id_text(const struct image *image, uint64_t id, char text[IMAGE_ID_SIZE])
+{
+	uint64_t epoch = shared_u64_load(&image->plane->epoch);
+
+	if (!(id >> 32) || id >> 32 == epoch)
+		snprintf(text, IMAGE_ID_SIZE, "%u", (unsigned)id);
+	else
+		snprintf(text, IMAGE_ID_SIZE, "%u:%u", (unsigned)(id >> 32), (unsigned)id);
+	return text;
+}
+
+const char *image_session_state_name(unsigned state)
+{
+	static const char *const names[] = {"attached", "pending", "adopted", "lost"};
+
+	return state <= ABI_SESSION_LOST ? names[state] : "?";
+}
+
 const char *image_tier_name(unsigned tier)
 {
 	return tier == ABI_TIER_DRAM ? "dram" : tier == ABI_TIER_CXL ? "cxl" : "?";

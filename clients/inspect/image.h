@@ -136,6 +136,16 @@ static inline uint64_t image_tier_size(const struct image *i, unsigned tier)
 		: tier == ABI_TIER_CXL ? i->head.cxl_size : 0;
 }
 
+/*
+ * The number of a session as people say it: without the epoch in its upper half if that is the broker's
+ * of now, else "EPOCH:NUMBER". Returns @text.
+ */
+#define IMAGE_ID_SIZE 24
+const char *image_id_text(const struct image *image, uint64_t id, char text[IMAGE_ID_SIZE]);
+
+/* Of the holds that a line of the directory stands for: "attached", "pending" and so on. */
+const char *image_session_state_name(unsigned state);
+
 /* "dram", "cxl" */
 const char *image_tier_name(unsigned tier);
 const char *image_role_name(unsigned role);

@@ -101,15 +101,20 @@ static const struct option options[] = {
 static bool parse_ring(const char *text, struct view_ring *ring)
 {
 	const char *dot = strchr(text, '.');
-	char session[24];
-	uint64_t lane;
+	char session[32], *colon;
+	uint64_t lane, epoch = 0;
 
 	if (strlen(text) >= sizeof(session))
 		return false;
 	ring->lane = -1;
 	snprintf(session, sizeof(session), "%.*s", dot ? (int)(dot - text) : (int)strlen(text), text);
-	if (units_number_parse(session, UINT64_MAX, &ring->session))
+	colon = strchr(session, ':');
+	if (colon)
+		*colon++ = '\0';
+	if (units_number_parse(colon ? colon : session, UINT64_MAX, &ring->session) ||
+		(colon && units_number_parse(session, UINT32_MAX, &epoch)))
 		return false;
+	ring->session |= epoch << 32;
 	if (!dot)
 		return true;
 	if (units_number_parse(dot + 1, ABI_LANES_MAX - 1, &lane))

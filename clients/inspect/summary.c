@@ -55,6 +55,7 @@ static void session_sum(const struct image *image, struct session_sum *sum)
 	sum->worker = shared_u32_load(&line->worker);
 	sum->n_lanes = shared_u32_load(&line->n_lanes);
 	sum->broken = shared_u32_load(&line->broken);
+	sum->state = shared_u32_load(&line->state);
 	for (i = 0; i < n; i++) {
 		lane_look(image, s, i, &lane);
 		sum->n_published += lane.published;
@@ -93,22 +94,22 @@ static void alert_session(const struct image *image, struct summary *s, struct s
 {
 	const struct image_process *p = &sum->session->process;
 	uint64_t age_ms = image_age_ms(image, sum->oldest_ms);
-	char kept[UNITS_TEXT_SIZE];
+	char kept[UNITS_TEXT_SIZE], id[IMAGE_ID_SIZE];
 
 	if (sum->n_waiting && age_ms >= LONG_MS)
-		alert(s, "session %" PRIu64 " (process %" PRIu32 "): %" PRIu64 " request%s without an "
-			"answer, the oldest for %" PRIu64 ".%" PRIu64 " s", sum->id, p->pid,
+		alert(s, "session %s (process %" PRIu32 "): %" PRIu64 " request%s without an "
+			"answer, the oldest for %" PRIu64 ".%" PRIu64 " s", image_id_text(image, sum->id, id), p->pid,
 			sum->n_waiting, sum->n_waiting == 1 ? "" : "s", age_ms / 1000,
 			age_ms / 100 % 10);
 	if (sum->broken)
-		alert(s, "session %" PRIu64 " (process %" PRIu32 ") was cut off: %s", sum->id, p->pid,
+		alert(s, "session %s (process %" PRIu32 ") was cut off: %s", image_id_text(image, sum->id, id), p->pid,
 			abi_fault_name(sum->broken));
 	if (process_is_stopped(p) && sum->n_unreaped)
-		alert(s, "session %" PRIu64 " (process %" PRIu32 ") is stopped, with %" PRIu64
-			" answers not taken", sum->id, p->pid, sum->n_unreaped);
+		alert(s, "session %s (process %" PRIu32 ") is stopped, with %" PRIu64
+			" answers not taken", image_id_text(image, sum->id, id), p->pid, sum->n_unreaped);
 	if (sum->held.kept_size > (s->tier[ABI_TIER_DRAM].size + s->tier[ABI_TIER_CXL].size) / MUCH)
-		alert(s, "session %" PRIu64 " (process %" PRIu32 "): its holds keep %s from being "
-			"reused", sum->id, p->pid, units_size_format(kept, sum->held.kept_size));
+		alert(s, "session %s (process %" PRIu32 "): its holds keep %s from being "
+			"reused", image_id_text(image, sum->id, id), p->pid, units_size_format(kept, sum->held.kept_size));
 }
 
 int summary_make(const struct image *image, struct summary *s)

@@ -19,6 +19,7 @@ struct session_sum {
 	const struct image_session *session;
 	uint64_t id, attached_ms;
 	uint32_t uid, role, worker, n_lanes, broken;
+	uint32_t state; /* enum abi_session_state */
 	uint64_t n_published, n_waiting, n_unreaped, oldest_ms;
 	uint64_t hits, misses;
 	struct holder held;

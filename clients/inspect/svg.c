@@ -114,7 +114,7 @@ static int draw_tier(FILE *out, const struct image *image, unsigned tier, enum m
 static void legend_text(const struct image *image, enum map_color kind, unsigned color,
 	char text[48])
 {
-	char size[UNITS_TEXT_SIZE];
+	char size[UNITS_TEXT_SIZE], id[IMAGE_ID_SIZE];
 
 	text[0] = '\0';
 	if (kind == MAP_CLASS && color < 13)
@@ -124,7 +124,8 @@ static void legend_text(const struct image *image, enum map_color kind, unsigned
 	else if (kind == MAP_SESSION && color == MAP_NONE)
 		snprintf(text, 48, "not held");
 	else if (kind == MAP_SESSION && color < image->n_sessions)
-		snprintf(text, 48, "session %" PRIu64, image->session[color].id);
+		snprintf(text, 48, "session %s",
+			image_id_text(image, image->session[color].id, id));
 }
 
 static void draw_legend(FILE *out, const struct image *image, enum map_color kind, unsigned y)

@@ -105,6 +105,7 @@ static struct json_object *session_json(const struct image *image, const struct 
 	unsigned i, n = lane_count(image, sum->session);
 
 	json_add_uint(o, "id", sum->id);
+	json_add_string(o, "directory_state", image_session_state_name(sum->state));
 	json_add_object(o, "process", process_json(&sum->session->process));
 	json_add_uint(o, "uid", sum->uid);
 	json_add_string(o, "role", image_role_name(sum->role));

@@ -77,11 +77,13 @@ static void print_ring(const struct image *image, const struct image_session *s,
 	FILE *out)
 {
 	struct slots slots = {.image = image, .out = out};
+	char id[IMAGE_ID_SIZE];
 	struct lane l;
 
 	lane_look(image, s, idx, &l);
-	fprintf(out, "ring %" PRIu64 ".%u: %" PRIu64 " requests, %" PRIu64 " taken, %" PRIu64
-		" answered, %" PRIu64 " reaped; %" PRIu64 " hits, %" PRIu64 " misses\n", s->id, idx,
+	fprintf(out, "ring %s.%u: %" PRIu64 " requests, %" PRIu64 " taken, %" PRIu64
+		" answered, %" PRIu64 " reaped; %" PRIu64 " hits, %" PRIu64 " misses\n",
+		image_id_text(image, s->id, id), idx,
 		l.published, l.consumed, l.answered, l.reaped, l.hits, l.misses);
 	fprintf(out, "  the client %s, worker %" PRIu32 " %s%s%s\n",
 		l.client_sleeps ? "sleeps" : "does not sleep", l.worker,
@@ -99,6 +101,7 @@ static void print_ring(const struct image *image, const struct image_session *s,
 bool text_ring(const struct image *image, const struct view_ring *ring, FILE *out)
 {
 	const struct image_session *s = view_session(image, ring->session);
+	char id[IMAGE_ID_SIZE];
 	unsigned i, n;
 
 	if (!s)
@@ -107,7 +110,7 @@ bool text_ring(const struct image *image, const struct view_ring *ring, FILE *ou
 	if (ring->lane >= 0 && (unsigned)ring->lane >= n && !s->unseen[0])
 		return false;
 	if (s->unseen[0])
-		fprintf(out, "not seen   session %" PRIu64 ": %s\n", s->id, s->unseen);
+		fprintf(out, "not seen   session %s: %s\n", image_id_text(image, s->id, id), s->unseen);
 	for (i = 0; i < n; i++)
 		if (ring->lane < 0 || (unsigned)ring->lane == i)
 			print_ring(image, s, i, out);
@@ -127,13 +130,14 @@ static void print_hold(void *context, const struct hold *hold, const struct entr
 {
 	struct found *f = context;
 	const struct image_session *s = &f->image->session[hold->session];
+	char id[IMAGE_ID_SIZE];
 
 	(void)entry;
 	if (abi_word_cell(hold->word) != f->cell)
 		return;
 	f->n++;
-	fprintf(f->out, "held       by process %" PRIu32 ", session %" PRIu64 ".%u, cell %" PRIu32 "\n",
-		s->process.pid, s->id, hold->lane, hold->at);
+	fprintf(f->out, "held       by process %" PRIu32 ", session %s.%u, cell %" PRIu32 "\n",
+		s->process.pid, image_id_text(f->image, s->id, id), hold->lane, hold->at);
 }
 
 static void print_life(const struct image *image, const struct entry *e, FILE *out)

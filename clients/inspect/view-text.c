@@ -19,13 +19,15 @@ static const char *age(char text[UNITS_TEXT_SIZE], const struct image *image, ui
 
 void text_unseen(const struct image *image, FILE *out)
 {
+	char id[IMAGE_ID_SIZE];
 	unsigned i;
 
 	if (!image->has_index && image->index_unseen[0])
 		fprintf(out, "not seen   %s\n", image->index_unseen);
 	for (i = 0; i < image->n_sessions; i++)
 		if (image->session[i].unseen[0])
-			fprintf(out, "not seen   session %" PRIu64 ": %s\n", image->session[i].id,
+			fprintf(out, "not seen   session %s: %s\n",
+				image_id_text(image, image->session[i].id, id),
 				image->session[i].unseen);
 	for (i = 0; i < image->n_notes; i++)
 		fprintf(out, "not seen   %s\n", image->note[i]);
@@ -91,31 +93,34 @@ static void print_memory(const struct image *image, const struct summary *s, FIL
 static void print_session(const struct image *image, const struct session_sum *sum, FILE *out)
 {
 	const struct image_process *p = &sum->session->process;
-	char oldest[UNITS_TEXT_SIZE], held[UNITS_TEXT_SIZE], kept[UNITS_TEXT_SIZE];
+	char oldest[UNITS_TEXT_SIZE], held[UNITS_TEXT_SIZE], kept[UNITS_TEXT_SIZE],
+		id[IMAGE_ID_SIZE];
 
-	fprintf(out, "%8" PRIu64 " %7" PRIu32 " %-10.10s %5" PRIu32 " %-6s %-7s %5" PRIu32 " ", sum->id,
-		p->pid, p->command[0] ? p->command : "-", sum->uid, image_role_name(sum->role),
+	fprintf(out, "%8s %7" PRIu32 " %-10.10s %5" PRIu32 " %-6s %-7s %5" PRIu32 " ",
+		image_id_text(image, sum->id, id), p->pid, p->command[0] ? p->command : "-", sum->uid, image_role_name(sum->role),
 		process_state_name(p), sum->n_lanes);
 	if (sum->session->unseen[0])
 		fprintf(out, "%5s %7s", "?", "?");
 	else
 		fprintf(out, "%5" PRIu64 " %7s", sum->n_waiting, age(oldest, image, sum->oldest_ms));
-	fprintf(out, " %5" PRIu64 " %s/%s%s%s\n", sum->held.n_holds,
+	fprintf(out, " %5" PRIu64 " %s/%s%s%s%s%s\n", sum->held.n_holds,
 		units_size_format(held, sum->held.held_size),
-		units_size_format(kept, sum->held.kept_size), sum->broken ? " cut off: " : "",
-		sum->broken ? abi_fault_name(sum->broken) : "");
+		units_size_format(kept, sum->held.kept_size),
+		sum->state ? ", of a former broker, " : "",
+		sum->state ? image_session_state_name(sum->state) : "",
+		sum->broken ? " cut off: " : "", sum->broken ? abi_fault_name(sum->broken) : "");
 }
 
 static void print_lane(const struct image *image, const struct image_session *s, unsigned idx,
 	FILE *out)
 {
-	char oldest[UNITS_TEXT_SIZE], name[32];
+	char oldest[UNITS_TEXT_SIZE], name[48], id[IMAGE_ID_SIZE];
 	struct lane l;
 
 	lane_look(image, s, idx, &l);
 	if (!l.has_request && !l.has_response)
 		return;
-	snprintf(name, sizeof(name), "%" PRIu64 ".%u", s->id, idx);
+	snprintf(name, sizeof(name), "%s.%u", image_id_text(image, s->id, id), idx);
 	fprintf(out, "%11s %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %5" PRIu64
 		" %7s  %s%s%s\n", name, l.published, l.consumed, l.answered, l.reaped, l.n_waiting,
 		age(oldest, image, l.oldest_ms),
@@ -150,16 +155,15 @@ void text_summary(const struct image *image, const struct summary *s, FILE *out)
 
 void text_holders(const struct image *image, const struct summary *s, FILE *out)
 {
-	char held[UNITS_TEXT_SIZE], kept[UNITS_TEXT_SIZE];
+	char held[UNITS_TEXT_SIZE], kept[UNITS_TEXT_SIZE], id[IMAGE_ID_SIZE];
 	const struct session_sum *sum;
 	unsigned i;
 
-	(void)image;
 	fprintf(out, "      ID     PID COMMAND      HOLDS   RECORDS       HELD    KEPT BY IT  STANDING\n");
 	for (i = 0; i < s->n_sessions; i++) {
 		sum = &s->session[i];
-		fprintf(out, "%8" PRIu64 " %7" PRIu32 " %-10.10s %7" PRIu64 " %9" PRIu64 " %10s %11s  ",
-			sum->id, sum->session->process.pid,
+		fprintf(out, "%8s %7" PRIu32 " %-10.10s %7" PRIu64 " %9" PRIu64 " %10s %11s  ",
+			image_id_text(image, sum->id, id), sum->session->process.pid,
 			sum->session->process.command[0] ? sum->session->process.command : "-",
 			sum->held.n_holds, sum->held.n_records,
 			units_size_format(held, sum->held.held_size),

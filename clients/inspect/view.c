@@ -6,10 +6,11 @@
 
 const struct image_session *view_session(const struct image *image, uint64_t id)
 {
+	uint64_t full = id >> 32 ? id : shared_u64_load(&image->plane->epoch) << 32 | id;
 	unsigned i;
 
 	for (i = 0; i < image->n_sessions; i++)
-		if (image->session[i].id == id)
+		if (image->session[i].id == id || image->session[i].id == full)
 			return &image->session[i];
 	return NULL;
 }

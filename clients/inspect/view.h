@@ -47,7 +47,7 @@ struct json_object *view_json_check(const struct image *image, const struct find
 
 /* --- what both need -------------------------------------------------------------------------------- */
 
-/* The session of that number in the directory, or NULL. */
+/* The session of that number in the directory, with or without the epoch of now, or NULL. */
 const struct image_session *view_session(const struct image *image, uint64_t id);
 
 /* How often the access logs of all lanes, as far back as they go, name @cell. */

@@ -128,10 +128,10 @@ static void draw_row(const struct screen *s, int *y, const struct row *row)
 {
 	const struct session_sum *sum = row->sum;
 	char oldest[UNITS_TEXT_SIZE], wait[UNITS_TEXT_SIZE], kept[UNITS_TEXT_SIZE],
-		held[UNITS_TEXT_SIZE], stands[UNITS_TEXT_SIZE];
+		held[UNITS_TEXT_SIZE], stands[UNITS_TEXT_SIZE], id[IMAGE_ID_SIZE];
 
-	line(y, "%6" PRIu64 " %7" PRIu32 " %-8.8s %-7s %7.0f %7.0f %5" PRIu64 " %7s %8s %9s %9s %8s %s",
-		sum->id, sum->session->process.pid, sum->session->process.command,
+	line(y, "%6s %7" PRIu32 " %-8.8s %-7s %7.0f %7.0f %5" PRIu64 " %7s %8s %9s %9s %8s %s",
+		image_id_text(s->w->image, sum->id, id), sum->session->process.pid, sum->session->process.command,
 		process_state_name(&sum->session->process), row->rate.requests_per_s,
 		row->rate.reads_per_s, sum->n_waiting, sum->oldest_ms ? units_duration_format(oldest,
 			image_age_ms(s->w->image, sum->oldest_ms)) : "-",
