@@ -133,6 +133,19 @@ static int open_checked(const char *path, uint64_t dev, uint64_t ino)
 	return -ENOENT;
 }
 
+/*
+ * Is it called as our regions are? Asked of the link alone: what else a process has open may lie on a file
+ * system that does not answer.
+ */
+static bool is_region(const char *link)
+{
+	static const char prefix[] = "/memfd:shmcache-";
+	char name[64];
+	ssize_t n = readlink(link, name, sizeof(name));
+
+	return n > (ssize_t)strlen(prefix) && !memcmp(name, prefix, strlen(prefix));
+}
+
 static int open_of_descriptors(uint32_t pid, uint64_t dev, uint64_t ino)
 {
 	char path[64 + 256];
@@ -148,7 +161,8 @@ static int open_of_descriptors(uint32_t pid, uint64_t dev, uint64_t ino)
 		if (e->d_name[0] == '.')
 			continue;
 		snprintf(path, sizeof(path), "/proc/%" PRIu32 "/fd/%s", pid, e->d_name);
-		r = open_checked(path, dev, ino);
+		if (is_region(path))
+			r = open_checked(path, dev, ino);
 	}
 	closedir(d);
 	return r;
@@ -173,7 +187,8 @@ static int open_of_maps(uint32_t pid, uint64_t dev, uint64_t ino)
 			continue;
 		snprintf(path, sizeof(path), "/proc/%" PRIu32 "/map_files/%llx-%llx", pid, start,
 			end);
-		r = open_checked(path, dev, ino);
+		if (is_region(path))
+			r = open_checked(path, dev, ino);
 		/* It is there; that we can't have it is what our caller tells. */
 		if (r == -ENOENT && access(path, F_OK))
 			r = -EACCES;
