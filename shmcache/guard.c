@@ -57,8 +57,3 @@ bool guard_copy(void *to, const void *from, size_t size)
 	guard_point = NULL;
 	return true;
 }
-
-bool guard_copy_large(void *to, const void *from, size_t size)
-{
-	return guard_copy(to, from, size);
-}

@@ -15,7 +15,4 @@ int guard_install(void);
  */
 bool guard_copy(void *to, const void *from, size_t size);
 
-/* The same for large pieces that the caller won't look at, from memory as uncertain. */
-bool guard_copy_large(void *to, const void *from, size_t size);
-
 #endif

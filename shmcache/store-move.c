@@ -194,7 +194,8 @@ static bool end(struct store *s, struct abi_worker *w, struct store_move *move)
 /* --- batches -------------------------------------------------------------------------------------- */
 
 /*
- * Copy what was begun, without the lock. The source is guarded too: it may be cut short as well, and
+ * Copy what was begun, without the lock. Plain memcpy() underneath: stores past the caches were 8 to
+ * 13 % faster from 1 MiB on and 4 % slower at 64 KiB, which is not worth a copy of our own. The source is guarded too: it may be cut short as well, and
  * then a page may read as 0 where somebody has set its size right again, hence the look after it.
  */
 static void copy(struct store *s, struct batch *b)
@@ -205,7 +206,7 @@ static void copy(struct store *s, struct batch *b)
 
 	for (i = 0; i < b->n; i++) {
 		move = &b->move[i];
-		move->is_copied = guard_copy_large(value_of(s, move->to), value_of(s, move->from),
+		move->is_copied = guard_copy(value_of(s, move->to), value_of(s, move->from),
 			s->index.cell[move->to].value_size);
 	}
 	/* All of a batch come from one tier. */

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Two tiers: what a hit in the second one costs, what moves between them cost others, how
+ * fast they go, and what the two are worth together.
+ *
+ * The second tier here is plain shared memory that stands in for CXL, so a hit there
+ * should cost what one in DRAM does: what is measured is our code and not the memory.
+ * --delay NS adds a wait to each hit in CXL, to see what slower memory would make of it.
+ * All goals are ratios within one run; sides take turns, and rows tell medians.
+ *
+ * On two CPUs the readers have one and the broker, mover included, the other. Beside the
+ * moves the same readers are measured beside a thread that does nothing but copy as many
+ * bytes on the broker's CPU: what that costs is the machine's memory and not ours.
+ */
+#include "bench/tiers.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clients/shmcache.h"
+#include "tests/support/cleanup.h"
+
+static const char arguments[] =
+	"[--only NAME] [--shmcached PATH] [--delay NS] [--trace FILE|KIND[:...]]";
+
+static const struct {
+	const char *name;
+	void (*fn)(struct tiers *tiers);
+} cases[] = {
+	{"hits", tiers_hits},
+	{"readers", tiers_readers},
+	{"copies", tiers_copies},
+	{"trace", tiers_trace},
+};
+
+static const size_t n_cases = sizeof(cases) / sizeof(cases[0]);
+
+void tiers_must(struct tiers *tiers, int result, const char *what)
+{
+	if (result)
+		report_fatal(&tiers->rep, "%s: %s", what, shmc_strerror(result));
+}
+
+void tiers_pin(struct tiers *tiers, int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		report_fatal(
+			&tiers->rep, "can't run on CPU %d: %s", cpu, strerror(errno));
+}
+
+/* The first two CPUs that we may use. */
+static void cpus_choose(struct tiers *tiers)
+{
+	cpu_set_t set;
+	int i, n = 0;
+
+	if (sched_getaffinity(0, sizeof(set), &set))
+		report_fatal(&tiers->rep, "sched_getaffinity: %s", strerror(errno));
+	for (i = 0; i < CPU_SETSIZE && n < 2; i++)
+		if (CPU_ISSET(i, &set))
+			tiers->cpu[n++] = i;
+	if (n < 2)
+		tiers->cpu[1] = tiers->cpu[0];
+}
+
+static const char *options_parse(struct tiers *tiers, int argc, char **argv)
+{
+	const char *only = NULL;
+	int i;
+
+	for (i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--only") && argv[i + 1])
+			only = argv[++i];
+		else if (!strcmp(argv[i], "--shmcached") && argv[i + 1])
+			tiers->program = argv[++i];
+		else if (!strcmp(argv[i], "--trace") && argv[i + 1])
+			tiers->trace = argv[++i];
+		else if (!strcmp(argv[i], "--delay") && argv[i + 1])
+			tiers->delay_ns = (unsigned)strtoul(argv[++i], NULL, 10);
+		else
+			report_usage(&tiers->rep, arguments, argv[i]);
+	}
+	return only;
+}
+
+int main(int argc, char **argv)
+{
+	struct tiers tiers = {0};
+	double load = 0;
+	const char *only;
+	size_t i;
+
+	report_open(&tiers.rep, &argc, argv, "tiers", arguments);
+	only = options_parse(&tiers, argc, argv);
+	tiers.rep.spread = true;
+	tiers.n_rounds = tiers.rep.quick ? 3 : 7;
+	tiers_must(&tiers, cleanup_guard(), "signals");
+	cpus_choose(&tiers);
+	if (getloadavg(&load, 1) == 1)
+		report_say(&tiers.rep, "CPUs %d and %d, load %.1f%s", tiers.cpu[0],
+			tiers.cpu[1], load,
+			load > 1 ? ": others are at work, expect a wide range of rounds"
+				 : "");
+	for (i = 0; i < n_cases; i++)
+		if (!only || !strncmp(only, cases[i].name, strlen(only)))
+			cases[i].fn(&tiers);
+	return report_close(&tiers.rep);
+}
