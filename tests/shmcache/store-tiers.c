@@ -590,6 +590,35 @@ static void test_warm(void **state)
 	rig_check(&rig);
 }
 
+/* All or nothing: with one tier gone, or of another size, nothing is served of the other. */
+static void test_cold(void **state)
+{
+	unsigned how;
+
+	(void)state;
+	for (how = 0; how < 4; how++) {
+		open_tiers(1 * MIB, 4 * MIB);
+		put(1, 1000);
+		put_in(ABI_TIER_CXL, 2, 1000);
+		rig_close(&rig);
+		if (how == 0)
+			shm_unlink(rig.cxl_name);
+		else if (how == 1)
+			shm_unlink(rig.dram_name);
+		else if (how == 2)
+			rig.options.tier[ABI_TIER_CXL].region.size = 8 * MIB;
+		else
+			rig.options.tier[ABI_TIER_CXL].region.size = 0;
+		rig_open(&rig, true);
+		assert_false(rig.opened.warm);
+		assert_true(rig.opened.cold_why[0] != '\0');
+		assert_int_equal(rig.store.index.n_entries, 0);
+		put(3, 1000);
+		rig_check(&rig);
+		rig_remove(&rig);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -613,6 +642,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_damaged_source, teardown),
 		cmocka_unit_test_teardown(test_damaged_target, teardown),
 		cmocka_unit_test_teardown(test_warm, teardown),
+		cmocka_unit_test_teardown(test_cold, teardown),
 	};
 	int r;
 

@@ -36,7 +36,7 @@
 
 static struct scene {
 	struct rig rig; /* where each child begins */
-	struct image index, dram;
+	struct image index, dram, cxl;
 	unsigned n_keys;
 	/* Versions before the change and after it, 0: the key is not there. */
 	uint8_t before[N_MAX], after[N_MAX];
@@ -83,7 +83,7 @@ struct call {
 
 struct change {
 	const char *name;
-	uint64_t dram_size, index_size;
+	uint64_t dram_size, index_size, cxl_size; /* cxl_size 0: one tier */
 	uint64_t key, other;
 	unsigned version;
 	void (*enter)(void);
@@ -166,6 +166,24 @@ static enum abi_status run_flush(struct call *c)
 	return ABI_STATUS_OK;
 }
 
+/* All of the DRAM tier moves down: found in the one or the other at any moment, and in one alone. */
+static enum abi_status run_move(struct call *c)
+{
+	uint64_t size;
+
+	(void)c;
+	pthread_mutex_lock(&STORE->lock);
+	size = store_demote_locked(STORE, WORKER, 1, NULL);
+	pthread_mutex_unlock(&STORE->lock);
+	store_reclaim(STORE, WORKER);
+	return size ? ABI_STATUS_OK : ABI_STATUS_NOSPACE;
+}
+
+static void enter_few(void)
+{
+	fill(3);
+}
+
 static void enter_some(void)
 {
 	fill(40);
@@ -214,7 +232,8 @@ static void enter_dense(void)
 	scene.n_keys = (unsigned)n;
 }
 
-#define SMALL 128 * KIB, 1 * MIB
+#define SMALL 128 * KIB, 1 * MIB, 0
+#define TIERS 128 * KIB, 1 * MIB, 128 * KIB
 
 static const struct change changes[] = {
 	{"publish", SMALL, 100, 0, 1, enter_some, run_put},
@@ -228,8 +247,9 @@ static const struct change changes[] = {
 	{"delete, free and use again", SMALL, 100, 5, 1, enter_some, run_reuse},
 	{"expire", SMALL, 40, 0, 0, enter_late, run_expire},
 	{"flush", SMALL, 5, 0, 0, enter_some, run_flush},
-	{"evict", 16 * KIB, 1 * MIB, 1000, 0, 1, enter_full, run_put},
-	{"split", 2 * MIB, 2 * MIB, 8000, 0, 1, enter_dense, run_put},
+	{"evict", 16 * KIB, 1 * MIB, 0, 1000, 0, 1, enter_full, run_put},
+	{"split", 2 * MIB, 2 * MIB, 0, 8000, 0, 1, enter_dense, run_put},
+	{"move", TIERS, 1, 0, 1, enter_few, run_move},
 };
 
 static int child_main(void *context)
@@ -285,7 +305,8 @@ static void check_disjoint(struct rig *rig, const char *where)
 	for (cell = 1; cell < ix->n_cells && n < N_MAX + 2; cell++) {
 		if (ix->meta[cell].state != INDEX_PUBLISHED)
 			continue;
-		place[n][0] = ix->cell[cell].value_off;
+		/* Tiers lie far apart. */
+		place[n][0] = (uint64_t)ix->cell[cell].tier << 48 | ix->cell[cell].value_off;
 		place[n++][1] = ix->cell[cell].value_size;
 	}
 	qsort(place, n, sizeof(place[0]), by_offset);
@@ -315,6 +336,8 @@ static void start_again(const struct change *change, const char *where, uint8_t 
 
 	rig_init(&again, change->dram_size, change->index_size);
 	again.options.batch = 1;
+	if (change->cxl_size)
+		rig_add_cxl(&again, change->cxl_size);
 	if (rig_try_open(&again, true))
 		fail_msg("%s: no start: %s", where, again.why);
 	if (!again.opened.warm)
@@ -343,13 +366,16 @@ static void restore(void)
 {
 	image_restore(&scene.index);
 	image_restore(&scene.dram);
+	if (scene.cxl.size)
+		image_restore(&scene.cxl);
 }
 
 static bool has_changed(void)
 {
 	bool index = image_has_changed(&scene.index), dram = image_has_changed(&scene.dram);
+	bool cxl = scene.cxl.size && image_has_changed(&scene.cxl);
 
-	return index || dram;
+	return index || dram || cxl;
 }
 
 /* Whether it was looked at. */
@@ -453,6 +479,8 @@ static int setup(void **state)
 	memset(scene.after, 0, sizeof(scene.after));
 	rig_init(&scene.rig, change->dram_size, change->index_size);
 	scene.rig.options.batch = 1;
+	if (change->cxl_size)
+		rig_add_cxl(&scene.rig, change->cxl_size);
 	rig_open(&scene.rig, false);
 	/* Else each run would have its own, and be of another length. */
 	scene.rig.store.index.head->hash_seed = HASH_SEED;
@@ -461,7 +489,7 @@ static int setup(void **state)
 	if (image_save(&scene.index, scene.rig.index_name) ||
 		image_save(&scene.dram, scene.rig.dram_name))
 		return -1;
-	return 0;
+	return change->cxl_size && image_save(&scene.cxl, scene.rig.cxl_name) ? -1 : 0;
 }
 
 static int teardown(void **state)
@@ -469,6 +497,8 @@ static int teardown(void **state)
 	(void)state;
 	image_forget(&scene.index);
 	image_forget(&scene.dram);
+	image_forget(&scene.cxl);
+	memset(&scene.cxl, 0, sizeof(scene.cxl));
 	rig_remove(&scene.rig);
 	return rig_leftovers() ? -1 : 0;
 }
