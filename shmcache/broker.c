@@ -19,6 +19,7 @@
 #include "shmcache/backend.h"
 #include "shmcache/broker.h"
 #include "shmcache/guard.h"
+#include "shmcache/notify.h"
 
 /*
  * The order of the start is the order of what others may see: the name is ours (lock), then the
@@ -57,6 +58,9 @@ static void timer_ready(struct watch *watch, uint32_t events)
 	/* Also when nobody is attached: the descriptor of a tier may outlive its session. */
 	broker_mend(b, &b->plane.shared->worker[ABI_CONTROL]);
 	log_flush(b->log);
+	/* A service manager that asked for it ends us when this stays away. */
+	if (broker_stuck_worker(b) < 0)
+		notify("WATCHDOG=1");
 	pthread_mutex_lock(&b->store.lock);
 	b->store.policy_books = policy_books_size(b->store.tier[ABI_TIER_DRAM].policy);
 	pthread_mutex_unlock(&b->store.lock);
@@ -499,6 +503,7 @@ int broker_start(struct broker *b, struct config *config, const struct settings 
 		LOG_U64("dram", config->dram.size), LOG_U64("workers", b->n_workers),
 		LOG_STR("policy", policy_name(b->store.tier[ABI_TIER_DRAM].policy)),
 		LOG_U64("epoch", shared_u64_load(&b->plane.shared->epoch)));
+	notify("READY=1");
 	return 0;
 
 fail_attach:
@@ -558,6 +563,7 @@ void broker_stop(struct broker *b)
 	bool unlink = !b->config->cache.persist;
 
 	config_socket_path(b->config, socket);
+	notify("STOPPING=1");
 	http_stop(b->http);
 	attach_close(b, socket);
 	stop_workers(b);
