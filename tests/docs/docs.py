@@ -255,11 +255,23 @@ def man():
         print("there is no groff to render man pages with")
         sys.exit(SKIP)
     folder = os.path.join(SOURCE, "docs", "man")
-    for name in sorted(os.listdir(folder)):
-        r = subprocess.run(["groff", "-ww", "-man", "-Tutf8", "-z", os.path.join(folder, name)],
-                           capture_output=True, text=True)
-        if r.returncode or r.stderr.strip():
-            finding("%s:\n%s" % (name, r.stderr))
+    with tempfile.TemporaryDirectory() as made:
+        made3 = os.path.join(made, "man3")
+        os.mkdir(made3)
+        subprocess.run([sys.executable, os.path.join(folder, "man3.py"),
+                        os.path.join(SOURCE, "clients", "shmcache.h"), "0", made3], check=True)
+        names = [n[:-2] for n in os.listdir(made3)]
+        declared = set(re.findall(r"\b(shmc_\w+)\(", re.sub(
+            r"/\*.*?\*/|typedef[^;]*;", "", read("clients/shmcache.h"), flags=re.S)))
+        for name in declared ^ set(names) - {"shmcache"}:
+            finding("a page without a function, or a function without: %s" % name)
+        pages_there = [os.path.join(folder, n) for n in os.listdir(folder) if n[-1].isdigit()]
+        pages_there += [os.path.join(made3, n) for n in os.listdir(made3)]
+        for page in sorted(pages_there):
+            r = subprocess.run(["groff", "-ww", "-man", "-Tutf8", "-z", page],
+                               capture_output=True, text=True, cwd=made)
+            if r.returncode or r.stderr.strip():
+                finding("%s:\n%s" % (os.path.basename(page), r.stderr))
 
 
 def main():
