@@ -49,6 +49,7 @@ static struct {
 	enum interference what;
 	unsigned n_calls;
 	uint64_t pin;
+	uint32_t from; /* where it was before */
 } now;
 
 static void interfere(struct rig *r)
@@ -104,6 +105,7 @@ static void move_with(enum interference what)
 		assert_int_equal(rig_put_with(&rig, i, i, SIZE, &below), ABI_STATUS_OK);
 	memset(&now, 0, sizeof(now));
 	now.what = what;
+	now.from = rig_cell(&rig, MOVED);
 	rig.on_drain = interfere;
 	pthread_mutex_lock(&rig.store.lock);
 	store_demote_locked(&rig.store, &rig.w, 1, NULL);
@@ -177,6 +179,7 @@ static void test_pinned_and_unpinned(void **state)
 	(void)state;
 	move_with(PIN_UNPIN);
 	assert_int_equal(tier_of(MOVED), ABI_TIER_CXL);
+	assert_false(policy_resident(rig.store.tier[ABI_TIER_DRAM].policy, now.from));
 	assert_int_equal(rig.store.pinned_size, 0);
 }
 

@@ -211,27 +211,28 @@ static void test_watermarks(void **state)
 	uint64_t i;
 
 	(void)state;
-	rig_init(&rig, 4 * MIB, 4 * MIB);
-	rig_add_cxl(&rig, 4 * MIB);
+	/* Large enough for several steps. */
+	rig_init(&rig, 40 * MIB, 4 * MIB);
+	rig_add_cxl(&rig, 40 * MIB);
 	rig.options.tiering.demote_at = 80;
 	rig.options.tiering.demote_to = 50;
 	rig_open(&rig, false);
 	dram = &rig.store.tier[ABI_TIER_DRAM];
-	for (i = 0; tier_used(dram) + 4 * KIB <= dram->size / 100 * 80; i++)
-		put(i, 4 * KIB);
+	for (i = 0; tier_used(dram) + 60 * KIB <= dram->size / 100 * 80; i++)
+		put(i, 60 * KIB);
 	/* At the mark, not above it. */
 	assert_false(rig.store.tiering.is_asked);
 	assert_false(store_move_step(&rig.store, &rig.w));
-	put(i, 4 * KIB);
+	put(i, 60 * KIB);
 	assert_true(rig.store.tiering.is_asked);
-	assert_true(move_all() > 0);
-	assert_in_range(tier_used(dram), dram->size / 100 * 50 - 260 * KIB, dram->size / 100 * 50);
+	assert_true(move_all() > 1);
+	assert_in_range(tier_used(dram), dram->size / 100 * 50 - 600 * KIB, dram->size / 100 * 50);
 	assert_int_equal(count(ABI_COUNTER_EVICTIONS), 0);
 	assert_int_equal(rig.store.index.n_entries, i + 1);
 	/* Between the marks nothing moves. */
 	assert_int_equal(move_all(), 0);
 	while (i--)
-		assert_int_equal(rig_get(&rig, i, i, 4 * KIB), 4 * KIB);
+		assert_int_equal(rig_get(&rig, i, i, 60 * KIB), 60 * KIB);
 	rig_check(&rig);
 }
 
@@ -343,11 +344,17 @@ static void test_window_moves(void **state)
 	uint64_t i;
 
 	(void)state;
-	open_tiers(1 * MIB, 4 * MIB);
+	rig_init(&rig, 1 * MIB, 4 * MIB);
+	rig_add_cxl(&rig, 4 * MIB);
+	rig.options.tier[ABI_TIER_DRAM].policy = "lru";
+	rig_open(&rig, false);
 	for (i = 0; i < 256; i++)
 		put(i, 4 * KIB);
 	for (i = 0; i < 256; i += 2)
 		assert_int_equal(rig_delete(&rig, i), ABI_STATUS_OK);
+	/* In an order that has nothing to do with where they lie: victims leave small holes. */
+	for (i = 1; i < 256; i += 2)
+		hit((i * 37 + 4 * (i / 16)) % 256 | 1, 1);
 	rig_drain(&rig);
 	put_in(ABI_TIER_DRAM, 1000, 256 * KIB);
 	assert_int_equal(tier_of(1000), ABI_TIER_DRAM);

@@ -127,6 +127,12 @@ static void worth_survives_a_move(void **state)
 	assert_int_equal(policy_victim(lower, NULL), 301);
 	move(lower, 300, upper, hot, &plain);
 	assert_true(policy_is_colder(lower, 301, upper, hot));
+	/* It leaves from below, and comes back above as one that is known. */
+	move(upper, hot, lower, 300, &plain);
+	policy_evict(lower, 300);
+	policy_insert(upper, 400, &plain);
+	test_put(upper, 401, key++, TEST_SIZE, 0);
+	assert_true(policy_is_colder(upper, 401, upper, 400));
 	policy_free(upper);
 	policy_free(lower);
 }
