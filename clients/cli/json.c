@@ -2,8 +2,8 @@
 /*
  * json.c: building and printing JSON.
  *
- * A key is bytes, and JSON has none: keys that are no UTF-8 are printed in hexadecimal, under another
- * member name ("key_hex"), because one member with two encodings makes every reader guess.
+ * A key is bytes, and JSON has none: keys that are no UTF-8 are printed in hexadecimal, under
+ * another member name ("key_hex"), because one member with two encodings makes every reader guess.
  *
  * json-c tells of a lack of memory by NULL and goes on. A document with a member missing would be
  * believed, so a failure to build one ends the program.

@@ -9,13 +9,14 @@
 #include "clients/inspect/entry.h"
 
 /*
- * One walk collects what each published record lays claim to: its cell and its tails, its block, its
- * key. Sorted by what is claimed, two claims on one thing stand side by side. Then both words are looked
- * at once more: only if both are in their slots at the same moment do both records claim it.
+ * One walk collects what each published record lays claim to: its cell and its tails, its block,
+ * its key. Sorted by what is claimed, two claims on one thing stand side by side. Then both words
+ * are looked at once more: only if both are in their slots at the same moment do both records
+ * claim it.
  *
- * A word that stands in a bucket where its key does not lead is a finding, but for one bucket: the one
- * that is being split, or was when the broker was killed. Its words are in the new bucket already, and
- * are cleared here next.
+ * A word that stands in a bucket where its key does not lead is a finding, but for one bucket: the
+ * one that is being split, or was when the broker was killed. Its words are in the new bucket
+ * already, and are cleared here next.
  */
 struct claim {
 	uint64_t what, size; /* cell; tier and offset; hash */
@@ -41,8 +42,8 @@ struct look {
 };
 
 /*
- * What a record stands by that no slot names: its mark, and the word with its generation, which no other
- * record in this cell will have.
+ * What a record stands by that no slot names: its mark, and the word with its generation, which no
+ * other record in this cell will have.
  */
 static void mark_claim(const struct image *image, const struct entry *e, struct claim *c)
 {
@@ -79,7 +80,7 @@ static void claim(struct look *l, struct claims *c, uint64_t what, uint64_t size
 	c->n++;
 }
 
-/* --- one record ---------------------------------------------------------------------------------- */
+/* --- one record ------------------------------------------------------------------------------- */
 
 /* Is @bucket the one whose words the newest bucket got? */
 static bool is_being_split(uint64_t bucket, uint64_t n_buckets)
@@ -104,7 +105,8 @@ static bool is_in_chain(const struct image *image, const struct entry_place *pla
 static void place_text(const struct entry_place *place, char text[80])
 {
 	if (place->overflow)
-		snprintf(text, 80, "bucket %" PRIu64 ", overflow %" PRIu64 ", slot %u", place->bucket,
+		snprintf(text, 80, "bucket %" PRIu64 ", overflow %" PRIu64 ", slot %u",
+			place->bucket,
 			place->overflow - 1, place->slot);
 	else
 		snprintf(text, 80, "bucket %" PRIu64 ", slot %u", place->bucket, place->slot);
@@ -129,7 +131,8 @@ static bool check_place(struct look *l, const struct entry *e, const struct entr
 		shared_u64_load_acquire(place->word) != e->word ||
 		image_n_buckets(l->image) != n)
 		return false;
-	findings_add(l->f, "word-bucket", "%s: the key of cell %" PRIu32 " belongs to bucket %" PRIu64,
+	findings_add(l->f, "word-bucket", "%s: the key of cell %" PRIu32
+		" belongs to bucket %" PRIu64,
 		where, e->cell, right);
 	return false;
 }
@@ -170,7 +173,8 @@ static bool visit(void *context, const struct entry *e, enum entry_flaw flaw,
 		claim(l, &l->cells, e->tail[i], 1, e, place);
 	claim(l, &l->keys, e->hash, 1, e, place);
 	if (flaw)
-		findings_add(l->f, "value", "cell %" PRIu32 ": its value, %" PRIu32 " bytes at %" PRIu64
+		findings_add(l->f, "value", "cell %" PRIu32 ": its value, %" PRIu32
+			" bytes at %" PRIu64
 			" of tier %u: %s", e->cell, e->value_size, e->value_off, e->tier,
 			entry_flaw_text(flaw));
 	else
@@ -200,7 +204,7 @@ static void visit_marked(struct look *l)
 	free(e);
 }
 
-/* --- two of them --------------------------------------------------------------------------------- */
+/* --- two of them ------------------------------------------------------------------------------ */
 
 static int by_what(const void *a, const void *b)
 {
@@ -237,7 +241,8 @@ static void check_cells(struct look *l)
 		b = &l->cells.list[i];
 		if (a->what != b->what || a->slot == b->slot || !both_stand(l, a, b))
 			continue;
-		findings_add(l->f, "cell-twice", "cell %" PRIu64 " belongs to the entries of cells %"
+		findings_add(l->f, "cell-twice", "cell %" PRIu64
+			" belongs to the entries of cells %"
 			PRIu32 " and %" PRIu32, a->what, a->cell, b->cell);
 	}
 }
@@ -252,7 +257,8 @@ static void check_blocks(struct look *l)
 		/* A record that is named twice has been told of; its block is the same one. */
 		if (a && b->what < a->what + a->size && a->cell != b->cell && both_stand(l, a, b))
 			findings_add(l->f, "block-twice", "cells %" PRIu32 " and %" PRIu32
-				" share bytes of %s: %" PRIu64 " at %" PRIu64 ", %" PRIu64 " at %" PRIu64,
+				" share bytes of %s: %" PRIu64 " at %" PRIu64 ", %" PRIu64
+					" at %" PRIu64,
 				a->cell, b->cell,
 				image_tier_name((unsigned)(a->what >> 56)), a->size,
 				a->what & ((UINT64_C(1) << 56) - 1), b->size,
@@ -266,7 +272,7 @@ static void check_blocks(struct look *l)
 /* The longest stretch of each tier that nobody claims; the blocks are sorted. */
 static void check_gaps(struct look *l)
 {
-	uint64_t end = 0, gap;
+	uint64_t end = 0, gap, size;
 	unsigned tier, t;
 	size_t i = 0;
 
@@ -284,7 +290,8 @@ static void check_gaps(struct look *l)
 			if (off + c->size > end)
 				end = off + c->size;
 		}
-		gap = image_tier_size(l->image, tier) > end ? image_tier_size(l->image, tier) - end : 0;
+		size = image_tier_size(l->image, tier);
+		gap = size > end ? size - end : 0;
 		if (gap > l->counts->tier[tier].largest_gap)
 			l->counts->tier[tier].largest_gap = gap;
 	}
@@ -299,11 +306,13 @@ static void check_keys(struct look *l)
 	for (i = 1; e && i < l->keys.n; i++) {
 		a = &l->keys.list[i - 1];
 		b = &l->keys.list[i];
-		if (a->what != b->what || a->word == b->word || entry_read(l->image, a->word, &e[0]) ||
+		if (a->what != b->what || a->word == b->word ||
+			entry_read(l->image, a->word, &e[0]) ||
 			entry_read(l->image, b->word, &e[1]) || e[0].key_size != e[1].key_size ||
 			memcmp(e[0].key, e[1].key, e[0].key_size) || !both_stand(l, a, b))
 			continue;
-		findings_add(l->f, "key-twice", "cells %" PRIu32 " and %" PRIu32 " have the same key",
+		findings_add(l->f, "key-twice", "cells %" PRIu32 " and %" PRIu32
+			" have the same key",
 			e[0].cell, e[1].cell);
 	}
 	if (!e)
@@ -317,7 +326,7 @@ static void sort(struct claims *c)
 		qsort(c->list, c->n, sizeof(*c->list), by_what);
 }
 
-/* --- chains and head ----------------------------------------------------------------------------- */
+/* --- chains and head -------------------------------------------------------------------------- */
 
 static bool leads_to(const struct image *image, uint64_t bucket, uint64_t link)
 {
@@ -349,12 +358,14 @@ static void check_chain(struct look *l, uint64_t bucket, uint64_t *owner)
 		if (before && leads_to(l->image, before - 1, c.link) &&
 			leads_to(l->image, bucket, c.link) &&
 			leads_to(l->image, before - 1, c.link))
-			findings_add(l->f, "chain", "overflow %" PRIu64 " is in the chains of buckets %"
+			findings_add(l->f, "chain", "overflow %" PRIu64
+				" is in the chains of buckets %"
 				PRIu64 " and %" PRIu64, c.link - 1, before - 1, bucket);
 	}
 	if (c.is_broken)
 		findings_add(l->f, "chain", c.n == ENTRY_CHAIN_MAX
-			? "the chain of bucket %" PRIu64 " has more than 32 buckets (on to %" PRIu64 ")"
+			? "the chain of bucket %" PRIu64
+				" has more than 32 buckets (on to %" PRIu64 ")"
 			: "the chain of bucket %" PRIu64 " leads to overflow %" PRIu64
 			  ", which is not there", bucket, c.broken_link - 1);
 }
@@ -378,10 +389,12 @@ static void check_array(struct look *l, const char *what, uint64_t n, uint64_t n
 	uint64_t n_max, uint64_t room)
 {
 	if (n > n_backed || n_backed > n_max)
-		findings_add(l->f, "index-head", "%s: %" PRIu64 " in use, %" PRIu64 " with memory, %"
+		findings_add(l->f, "index-head", "%s: %" PRIu64 " in use, %" PRIu64
+			" with memory, %"
 			PRIu64 " at most", what, n, n_backed, n_max);
 	else if (n_backed > room)
-		findings_add(l->f, "index-head", "%s: %" PRIu64 " with memory, and room for %" PRIu64,
+		findings_add(l->f, "index-head", "%s: %" PRIu64
+			" with memory, and room for %" PRIu64,
 			what, n_backed, room);
 }
 

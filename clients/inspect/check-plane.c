@@ -6,10 +6,11 @@
 #include "clients/inspect/check.h"
 
 /*
- * Counters are written by many threads and read one by one, so an inequality between two of them holds
- * if the one that may not be larger is read first; hence the copy before the walk and the numbers after
- * it. A thread may stand between what it did and its count, and a few count a batch at once: that much
- * is always allowed, unless all workers sleep, which they do with everything counted and told.
+ * Counters are written by many threads and read one by one, so an inequality between two of them
+ * holds if the one that may not be larger is read first; hence the copy before the walk and the
+ * numbers after it. A thread may stand between what it did and its count, and a few count a batch
+ * at once: that much is always allowed, unless all workers sleep, which they do with everything
+ * counted and told.
  */
 #define BATCH 512 /* done by one thread and not yet counted, at most */
 
@@ -68,7 +69,8 @@ static void at_most(struct findings *f, uint64_t less, const char *what, uint64_
 	const char *than, uint64_t slack)
 {
 	if (less > more && less - more > slack)
-		findings_add(f, "counters", "%s: %" PRIu64 ", more than %s: %" PRIu64, what, less, than,
+		findings_add(f, "counters", "%s: %" PRIu64 ", more than %s: %" PRIu64, what, less,
+			than,
 			more);
 }
 
@@ -117,7 +119,8 @@ static void check_gauges(const struct image *image, const struct check_counts *c
 		if (free_size > counts->tier[tier].largest_gap)
 			findings_add(f, "gauges", "%s tells %" PRIu64
 				", but records leave no more than %" PRIu64 " between them",
-				abi_gauge_name(first + 2), free_size, counts->tier[tier].largest_gap);
+				abi_gauge_name(first + 2), free_size,
+					counts->tier[tier].largest_gap);
 	}
 }
 

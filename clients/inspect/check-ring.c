@@ -8,12 +8,13 @@
 #include "clients/inspect/lane.h"
 
 /*
- * Each position is written by one side and read one after the other here, so each comparison loads the
- * one that must not run ahead first. A client's region is the client's to spoil: what is wrong in it
- * is told all the same, for it is why the client will be cut off.
+ * Each position is written by one side and read one after the other here, so each comparison loads
+ * the one that must not run ahead first. A client's region is the client's to spoil: what is wrong
+ * in it is told all the same, for it is why the client will be cut off.
  *
- * A hold that names a cell with another record in it is no finding: it may have been taken just before
- * the record went, and be given up next. When that does not come about the client was stopped there.
+ * A hold that names a cell with another record in it is no finding: it may have been taken just
+ * before the record went, and be given up next. When that does not come about the client was
+ * stopped there.
  */
 struct ring_look {
 	const struct image *image;
@@ -25,7 +26,7 @@ struct ring_look {
 	struct lane_parts parts;
 };
 
-#define SAY(l, fmt, ...)                                                                            \
+#define SAY(l, fmt, ...) \
 	findings_add((l)->f, "ring", "session %s, lane %u: " fmt, (l)->id, (l)->lane, __VA_ARGS__)
 
 /* A sequence in a slot belongs to it, and to the last lap. */
@@ -37,10 +38,12 @@ static void check_submissions(const struct ring_look *l, uint64_t published)
 	for (i = 0; i < n; i++) {
 		sequence = shared_u64_load_acquire(&l->parts.submission[i].word[7]);
 		if (sequence && (sequence - 1) % n != i)
-			SAY(l, "slot %" PRIu32 " has sequence %" PRIu64 ", which belongs to another", i,
+			SAY(l, "slot %" PRIu32 " has sequence %" PRIu64
+				", which belongs to another", i,
 				sequence);
 		else if (sequence + n <= published && published)
-			SAY(l, "slot %" PRIu32 " was skipped: sequence %" PRIu64 ", while others are at %"
+			SAY(l, "slot %" PRIu32 " was skipped: sequence %" PRIu64
+				", while others are at %"
 				PRIu64, i, sequence, published);
 	}
 }
@@ -96,7 +99,8 @@ static void check_response(const struct ring_look *l, const struct lane *lane)
 		SAY(l, "its fault is \"%s\", its session's \"%s\"", abi_fault_name(lane->fault),
 			abi_fault_name(broken));
 	if (lane->worker != worker)
-		SAY(l, "worker %" PRIu32 " serves it, and its session worker %" PRIu32, lane->worker,
+		SAY(l, "worker %" PRIu32 " serves it, and its session worker %" PRIu32,
+			lane->worker,
 			worker);
 }
 
@@ -118,7 +122,8 @@ static void check_holds(const struct ring_look *l, const struct lane *lane,
 				abi_word_cell(word));
 		/* The number is stored before the first word beyond it. */
 		if (i >= shared_u64_load_acquire(&l->parts.request->holds_used))
-			SAY(l, "hold %" PRIu32 " is beyond the cells in use, and protects nothing", i);
+			SAY(l, "hold %" PRIu32 " is beyond the cells in use, and protects nothing",
+				i);
 	}
 }
 
@@ -155,12 +160,14 @@ static void check_line(const struct ring_look *l)
 	if (role == WIRE_ROLE_NONE || role >= WIRE_N_ROLES)
 		findings_add(l->f, "session", "session %s: there is no role %" PRIu32, l->id, role);
 	if (state > ABI_SESSION_LOST)
-		findings_add(l->f, "session", "session %s: there is no state %" PRIu32, l->id, state);
+		findings_add(l->f, "session", "session %s: there is no state %" PRIu32, l->id,
+			state);
 	if (worker >= n_workers && !l->is_former)
 		findings_add(l->f, "session", "session %s: worker %" PRIu32 " of %" PRIu32, l->id,
 			worker, n_workers);
 	if (broken >= ABI_N_FAULTS)
-		findings_add(l->f, "session", "session %s: there is no fault %" PRIu32, l->id, broken);
+		findings_add(l->f, "session", "session %s: there is no fault %" PRIu32, l->id,
+			broken);
 	if (l->s->geometry.n_lanes && n_lanes > l->s->geometry.n_lanes)
 		findings_add(l->f, "session", "session %s: %" PRIu32 " lanes, of %" PRIu32, l->id,
 			n_lanes, l->s->geometry.n_lanes);

@@ -7,8 +7,8 @@
 #include <time.h>
 
 /*
- * A broker and its clients go on while they are looked at, and the inspector holds nothing still. So
- * nothing may be called a finding that two looks at different moments can bring about:
+ * A broker and its clients go on while they are looked at, and the inspector holds nothing still.
+ * So nothing may be called a finding that two looks at different moments can bring about:
  *
  * - what is said of one record was read between two looks at its slot that saw the same word, and
  *   published records don't change;
@@ -17,8 +17,8 @@
  *   exactly only when nothing did (check-balance.c);
  * - and whatever is left must be said again, in the same words, at each of several looks.
  *
- * The last is not enough by itself, since a race can repeat itself under a steady load; nor the others,
- * since they trust that slot words do not come back.
+ * The last is not enough by itself, since a race can repeat itself under a steady load; nor the
+ * others, since they trust that slot words do not come back.
  */
 #define LOOKS 4
 #define PAUSE_MS 30

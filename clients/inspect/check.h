@@ -17,20 +17,20 @@ struct check_counts {
 };
 
 /*
- * Check all that can be seen. Of a live image that somebody works on, only what stands at several looks
- * is a finding. 0 or -ENOMEM.
+ * Check all that can be seen. Of a live image that somebody works on, only what stands at several
+ * looks is a finding. 0 or -ENOMEM.
  */
 int check_run(struct image *image, struct findings *findings, struct check_counts *counts);
 
-/* --- the parts: one look each -------------------------------------------------------------------- */
+/* --- the parts: one look each ----------------------------------------------------------------- */
 
 void check_plane(const struct image *image, struct findings *f);
 void check_sessions(const struct image *image, struct findings *f, struct check_counts *counts);
 /* 0 or -ENOMEM. */
 int check_index(const struct image *image, struct findings *f, struct check_counts *counts);
 /*
- * Counters against each other, against gauges and against the @n_entries that were seen since @before was
- * taken. To be called last.
+ * Counters against each other, against gauges and against the @n_entries that were seen since
+ * @before was taken. To be called last.
  */
 struct check_activity {
 	uint64_t epoch;

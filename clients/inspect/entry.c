@@ -7,11 +7,12 @@
 #include "ipc/hash.h"
 
 /*
- * The inspector takes no hold: it must leave no trace, and there may be no broker to honour one. So a
- * record is copied, word by word, to private memory together with its tails, whose links are rewritten
- * to lead within the copy; then the broker's own code (ipc/lookup.c) decodes the copy, in which every
- * link is known to be good. Whether it was a record that we copied is seen afterwards by the slot: if
- * that still has the word, the record was published all the while, and published records don't change.
+ * The inspector takes no hold: it must leave no trace, and there may be no broker to honour one.
+ * So a record is copied, word by word, to private memory together with its tails, whose links are
+ * rewritten to lead within the copy; then the broker's own code (ipc/lookup.c) decodes the copy,
+ * in which every link is known to be good. Whether it was a record that we copied is seen
+ * afterwards by the slot: if that still has the word, the record was published all the while, and
+ * published records don't change.
  */
 struct copy {
 	struct abi_record cell[1 + ENTRY_TAILS_MAX];
@@ -164,7 +165,7 @@ const char *entry_flaw_text(enum entry_flaw flaw)
 	return "?";
 }
 
-/* --- chains -------------------------------------------------------------------------------------- */
+/* --- chains ----------------------------------------------------------------------------------- */
 
 const struct abi_bucket *chain_first(
 	struct chain *c, const struct image *image, uint64_t bucket_idx)
@@ -273,7 +274,7 @@ bool entry_find(const struct image *image, const void *key, size_t key_size, str
 	return false;
 }
 
-/* --- the walk ------------------------------------------------------------------------------------ */
+/* --- the walk --------------------------------------------------------------------------------- */
 
 struct walk {
 	const struct image *image;
@@ -314,7 +315,8 @@ void entry_walk(const struct image *image, entry_visit_fn *visit, void *context)
 	struct chain c;
 
 	for (place.bucket = 0; place.bucket < n; place.bucket++) {
-		for (b = chain_first(&c, image, place.bucket); b; b = left ? chain_next(&c) : NULL) {
+		for (b = chain_first(&c, image, place.bucket); b;
+			b = left ? chain_next(&c) : NULL) {
 			/* Each overflow bucket is in one chain; damage could put all into each. */
 			left -= c.link != 0;
 			place.overflow = c.link;

@@ -50,8 +50,8 @@ struct entry {
 enum entry_flaw entry_read(const struct image *image, uint64_t word, struct entry *entry);
 
 /*
- * Copy the record in @cell, whatever names it: for those that a mark says are open or retired. Its word
- * is made up from the record.
+ * Copy the record in @cell, whatever names it: for those that a mark says are open or retired. Its
+ * word is made up from the record.
  */
 enum entry_flaw entry_read_cell(const struct image *image, uint32_t cell, struct entry *entry);
 

@@ -20,8 +20,8 @@ struct findings {
 };
 
 /*
- * Add one. Of the same damage the text is the same at each look: it has what identifies the place, and
- * no time. One that is there already is not added again.
+ * Add one. Of the same damage the text is the same at each look: it has what identifies the place,
+ * and no time. One that is there already is not added again.
  */
 __attribute__((format(printf, 3, 4)))
 void findings_add(struct findings *f, const char *code, const char *fmt, ...);

@@ -8,9 +8,10 @@
 #include "clients/inspect/hold.h"
 
 /*
- * A hit stores one word and looks at no clock, so a hold can't say when it was taken. Who looks twice sees
- * which of them are still there, and so for how long they have stood at least: the same word in the same
- * cell. One that was released and taken again in between looks the same, and costs the same.
+ * A hit stores one word and looks at no clock, so a hold can't say when it was taken. Who looks
+ * twice sees which of them are still there, and so for how long they have stood at least: the same
+ * word in the same cell. One that was released and taken again in between looks the same, and
+ * costs the same.
  */
 struct look {
 	const struct image *image;

@@ -25,8 +25,8 @@ int hold_ages_look(struct hold_ages *ages, const struct image *image);
 void hold_ages_deinit(struct hold_ages *ages);
 
 /*
- * Of one session: how many holds were there at an earlier look already, and since when the oldest of them
- * was seen (0: none).
+ * Of one session: how many holds were there at an earlier look already, and since when the oldest
+ * of them was seen (0: none).
  */
 uint64_t hold_ages_standing(const struct hold_ages *ages, uint64_t session, uint64_t now_ms,
 	uint64_t *n);

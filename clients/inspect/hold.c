@@ -7,9 +7,10 @@
 #include "clients/inspect/lane.h"
 
 /*
- * A hold is a slot word in a cell. Whether its entry is published is seen by looking the record's key up
- * and finding that very word. If the record is there, with the word's generation, and no slot has the
- * word, it was retired: then the hold is what keeps it in limbo, and its block from being reused.
+ * A hold is a slot word in a cell. Whether its entry is published is seen by looking the record's
+ * key up and finding that very word. If the record is there, with the word's generation, and no
+ * slot has the word, it was retired: then the hold is what keeps it in limbo, and its block from
+ * being reused.
  */
 static enum hold_kind kind_of(const struct image *image, uint64_t word, struct entry *e)
 {
@@ -77,7 +78,7 @@ void hold_walk(const struct image *image, hold_visit_fn *visit, void *context)
 	}
 }
 
-/* --- sums ---------------------------------------------------------------------------------------- */
+/* --- sums ------------------------------------------------------------------------------------- */
 
 struct gathered {
 	struct hold *hold;

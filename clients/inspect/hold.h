@@ -29,8 +29,9 @@ struct hold {
 };
 
 /*
- * Call @visit for each hold; @entry is what the word names, as far as it was read. Of a live cache this
- * is what was there at some moment each: holds of readers in the middle of a call come and go.
+ * Call @visit for each hold; @entry is what the word names, as far as it was read. Of a live cache
+ * this is what was there at some moment each: holds of readers in the middle of a call come and
+ * go.
  */
 typedef void hold_visit_fn(void *context, const struct hold *hold, const struct entry *entry);
 void hold_walk(const struct image *image, hold_visit_fn *visit, void *context);
@@ -46,8 +47,8 @@ struct holder {
 };
 
 /*
- * One for each session of the image, in its order, in memory that the caller frees. NULL: none, or no
- * memory.
+ * One for each session of the image, in its order, in memory that the caller frees. NULL: none, or
+ * no memory.
  */
 struct holder *holder_list(const struct image *image);
 

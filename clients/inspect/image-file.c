@@ -10,9 +10,9 @@
 #include "clients/inspect/snapshot.h"
 
 /*
- * The file is read whole, so that it can't change or shrink while it is looked at. Every section has to
- * lie in it; what a section is said to be is only as large as that. Beyond this nothing is checked here:
- * the views take an image for as bad as it can be, whatever its source.
+ * The file is read whole, so that it can't change or shrink while it is looked at. Every section
+ * has to lie in it; what a section is said to be is only as large as that. Beyond this nothing is
+ * checked here: the views take an image for as bad as it can be, whatever its source.
  */
 struct load {
 	struct image *image;
@@ -30,8 +30,8 @@ static int fail(char *why, size_t why_size, const char *what)
 }
 
 /*
- * All of them together are no more than the file either: sections on the same bytes could make work of
- * any amount out of a small file.
+ * All of them together are no more than the file either: sections on the same bytes could make
+ * work of any amount out of a small file.
  */
 static bool is_in_file(struct load *l, uint64_t at, uint64_t size)
 {
@@ -133,7 +133,8 @@ static int load(struct load *l, char *why, size_t why_size)
 	if (l->head.magic != SNAPSHOT_MAGIC || l->head.version != SNAPSHOT_VERSION)
 		return fail(why, why_size, "the file is no snapshot of this version");
 	if (l->head.fingerprint != abi_fingerprint())
-		return fail(why, why_size, "the snapshot was made by another build: use its inspector");
+		return fail(why, why_size,
+			"the snapshot was made by another build: use its inspector");
 	if (l->head.n_sections > (l->size - sizeof(l->head)) / sizeof(*l->section))
 		return fail(why, why_size, "the snapshot is cut short, or damaged");
 	l->section = (const void *)(l->data + sizeof(l->head));

@@ -13,13 +13,14 @@
 #include "clients/inspect/image.h"
 
 /*
- * Nothing is asked of anybody: plane and index are opened by name, the regions of a session through
- * the descriptors that the broker, or else its client, has of them. The directory in the plane names
- * each region by device and inode, so that the right one is found among those of several sessions
- * and caches. All maps are for reading. Whatever can't be had is noted and left out.
+ * Nothing is asked of anybody: plane and index are opened by name, the regions of a session
+ * through the descriptors that the broker, or else its client, has of them. The directory in the
+ * plane names each region by device and inode, so that the right one is found among those of
+ * several sessions and caches. All maps are for reading. Whatever can't be had is noted and left
+ * out.
  *
- * Pages that have no memory behind them would get some when they are looked at, so the arrays of the
- * index are only touched as far as its head says that they are backed (image.h).
+ * Pages that have no memory behind them would get some when they are looked at, so the arrays of
+ * the index are only touched as far as its head says that they are backed (image.h).
  */
 struct map {
 	void *data;
@@ -89,7 +90,7 @@ static int open_object(const char *name, enum wire_object which, struct map *map
 	return fd < 0 ? -errno : map_fd(fd, map, area);
 }
 
-/* --- sessions ------------------------------------------------------------------------------------ */
+/* --- sessions --------------------------------------------------------------------------------- */
 
 static const char *reason(int r)
 {
@@ -107,7 +108,8 @@ static const char *reason(int r)
 }
 
 /* The region of that inode, from the broker or else from the client. */
-static int map_region(const struct image *image, struct image_session *s, uint64_t dev, uint64_t ino,
+static int map_region(const struct image *image, struct image_session *s, uint64_t dev,
+	uint64_t ino,
 	struct map *map, struct area *area)
 {
 	int by_broker = -ESRCH, by_client, fd;
@@ -122,7 +124,8 @@ static int map_region(const struct image *image, struct image_session *s, uint64
 	}
 	if (fd < 0) {
 		snprintf(s->unseen, sizeof(s->unseen),
-			"its regions: the broker, process %" PRIu32 ": %s; the client, process %" PRIu32
+			"its regions: the broker, process %" PRIu32
+				": %s; the client, process %" PRIu32
 			": %s", image->broker.pid, reason(by_broker), s->process.pid,
 			reason(by_client));
 		return fd;
@@ -235,11 +238,12 @@ static int look_at_sessions(struct image *image)
 	return 0;
 }
 
-/* --- the whole ----------------------------------------------------------------------------------- */
+/* --- the whole -------------------------------------------------------------------------------- */
 
 static void open_index(struct image *image)
 {
-	int r = open_object(image->name, WIRE_OBJECT_INDEX, &image->live->index, &image->index_area);
+	int r = open_object(image->name, WIRE_OBJECT_INDEX, &image->live->index,
+		&image->index_area);
 
 	if (!r) {
 		image_settle_index(image);

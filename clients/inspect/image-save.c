@@ -11,12 +11,12 @@
 #include "clients/inspect/snapshot.h"
 
 /*
- * What is kept is what the views need: the plane, the part of the index that has memory, and of each
- * lane all but its staging area, from which only the keys of what is in flight are taken. Values are
- * never in a snapshot; keys are, all of them.
+ * What is kept is what the views need: the plane, the part of the index that has memory, and of
+ * each lane all but its staging area, from which only the keys of what is in flight are taken.
+ * Values are never in a snapshot; keys are, all of them.
  *
- * A broker that works goes on while the file is written. Whether it did is in the file, for then parts of
- * it are older than others.
+ * A broker that works goes on while the file is written. Whether it did is in the file, for then
+ * parts of it are older than others.
  */
 struct save {
 	const struct image *image;
@@ -52,7 +52,7 @@ static void add(struct save *s, enum snapshot_kind kind, uint32_t session, uint6
 	s->data[s->n++] = data;
 }
 
-/* --- what goes into it --------------------------------------------------------------------------- */
+/* --- what goes into it ------------------------------------------------------------------------ */
 
 static void add_index(struct save *s)
 {
@@ -169,7 +169,7 @@ static struct snapshot_session *make_sessions(const struct image *image)
 	return list;
 }
 
-/* --- writing ------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 static void write_at(struct save *s, const void *data, uint64_t size, uint64_t at)
 {
@@ -189,7 +189,9 @@ static void write_at(struct save *s, const void *data, uint64_t size, uint64_t a
 
 #define PIECE 65536
 
-/* In pieces, without those that are 0. They are copied first: live memory changes under write(2). */
+/*
+ * In pieces, without those that are 0. They are copied first: live memory changes under write(2).
+ */
 static void write_sparse(struct save *s, const uint8_t *data, uint64_t size, uint64_t at)
 {
 	static const uint8_t zeroes[PIECE];

@@ -8,10 +8,10 @@
 #include <string.h>
 
 /*
- * Bounds are taken once, from the size of what we have, and never from a number in it: a room is how
- * many items fit between where an array begins and where the piece ends. Numbers in the memory can
- * then only make less of it visible. The head of the index is copied first and looked at afterwards,
- * so that the offsets that were checked are those that are used.
+ * Bounds are taken once, from the size of what we have, and never from a number in it: a room is
+ * how many items fit between where an array begins and where the piece ends. Numbers in the memory
+ * can then only make less of it visible. The head of the index is copied first and looked at
+ * afterwards, so that the offsets that were checked are those that are used.
  */
 const void *area_at(const struct area *area, uint64_t off, uint64_t size)
 {

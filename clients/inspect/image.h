@@ -15,8 +15,8 @@
 
 /*
  * An image has the plane, the index and the regions of each session, as far as they could be
- * reached. All views read it through what is declared here. Nothing in it is believed: a live one may
- * change or be nonsense at any moment, and one from a file was written by anybody.
+ * reached. All views read it through what is declared here. Nothing in it is believed: a live one
+ * may change or be nonsense at any moment, and one from a file was written by anybody.
  *
  * Bytes are reached by offset. Live, an area is one piece, its map. In a file it is several, for
  * what was not worth keeping (the memory behind no cell, the values in staging) is left out.
@@ -102,7 +102,7 @@ void image_settle_index(struct image *image);
 
 __attribute__((format(printf, 2, 3))) void image_note(struct image *image, const char *fmt, ...);
 
-/* --- reading it ---------------------------------------------------------------------------------- */
+/* --- reading it ------------------------------------------------------------------------------- */
 
 static inline uint64_t image_least(uint64_t a, uint64_t b)
 {
@@ -137,8 +137,8 @@ static inline uint64_t image_tier_size(const struct image *i, unsigned tier)
 }
 
 /*
- * The number of a session as people say it: without the epoch in its upper half if that is the broker's
- * of now, else "EPOCH:NUMBER". Returns @text.
+ * The number of a session as people say it: without the epoch in its upper half if that is the
+ * broker's of now, else "EPOCH:NUMBER". Returns @text.
  */
 #define IMAGE_ID_SIZE 24
 const char *image_id_text(const struct image *image, uint64_t id, char text[IMAGE_ID_SIZE]);

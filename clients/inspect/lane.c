@@ -5,10 +5,10 @@
 #include <string.h>
 
 /*
- * The broker's cursor is private, so where a ring stands is read from its slots: each submission and
- * each completion carries its position, and the one with the highest is the last. A sequence that does
- * not belong to its slot is not counted (check-ring.c tells of it). The broker answers a lane's
- * requests in their order, so all positions below the last answer are answered.
+ * The broker's cursor is private, so where a ring stands is read from its slots: each submission
+ * and each completion carries its position, and the one with the highest is the last. A sequence
+ * that does not belong to its slot is not counted (check-ring.c tells of it). The broker answers a
+ * lane's requests in their order, so all positions below the last answer are answered.
  *
  * All loops go over the slots that there are, never from one position to another.
  */

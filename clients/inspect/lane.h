@@ -22,8 +22,8 @@ struct lane_parts {
 void lane_parts_find(const struct image_session *s, unsigned lane, struct lane_parts *parts);
 
 /*
- * Positions run freely. The client publishes @published submissions, the broker answers @answered of
- * them in order, the client takes @reaped of the answers.
+ * Positions run freely. The client publishes @published submissions, the broker answers @answered
+ * of them in order, the client takes @reaped of the answers.
  */
 struct lane {
 	unsigned idx;

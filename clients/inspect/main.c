@@ -19,8 +19,8 @@
 #include "clients/inspect/watch.h"
 
 /*
- * One run opens one image, live or from a file, and shows one view of it. It changes nothing and asks
- * nobody: what it is for is a broker that does not answer.
+ * One run opens one image, live or from a file, and shows one view of it. It changes nothing and
+ * asks nobody: what it is for is a broker that does not answer.
  */
 enum {
 	EXIT_FINE = 0,
@@ -73,7 +73,7 @@ static int complain(const char *fmt, ...)
 	return EXIT_USAGE;
 }
 
-/* --- options ------------------------------------------------------------------------------------- */
+/* --- options ---------------------------------------------------------------------------------- */
 
 enum { OPTION_RING = 0x100, OPTION_KEY, OPTION_KEY_HEX, OPTION_HOLDERS, OPTION_CHECK, OPTION_JSON,
 	OPTION_WATCH, OPTION_INTERVAL, OPTION_COUNT, OPTION_MAP, OPTION_COLOR, OPTION_SAVE,
@@ -107,7 +107,8 @@ static bool parse_ring(const char *text, struct view_ring *ring)
 	if (strlen(text) >= sizeof(session))
 		return false;
 	ring->lane = -1;
-	snprintf(session, sizeof(session), "%.*s", dot ? (int)(dot - text) : (int)strlen(text), text);
+	snprintf(session, sizeof(session), "%.*s", dot ? (int)(dot - text) : (int)strlen(text),
+		text);
 	colon = strchr(session, ':');
 	if (colon)
 		*colon++ = '\0';
@@ -169,7 +170,8 @@ static int take_option(struct run *run, int c, int *status)
 	case OPTION_MAP:
 	case OPTION_SAVE:
 		run->file = optarg;
-		*status = choose(run, c == OPTION_MAP ? VIEW_MAP : VIEW_SAVE) ? EXIT_FINE : TWO_VIEWS;
+		*status = choose(run, c == OPTION_MAP ? VIEW_MAP : VIEW_SAVE) ? EXIT_FINE
+			: TWO_VIEWS;
 		break;
 	case OPTION_INTERVAL:
 		if (units_duration_parse(optarg, &number) || !number || number > 3600000)
@@ -230,7 +232,7 @@ static int take_options(struct run *run, int argc, char **argv, int *status)
 	return -1;
 }
 
-/* --- views --------------------------------------------------------------------------------------- */
+/* --- views ------------------------------------------------------------------------------------ */
 
 static int show(struct json_object *json)
 {
@@ -396,7 +398,8 @@ static int show_view(const struct run *run, struct image *image)
 /* Whoever owns the memory can cut it short under us; that is an answer too. */
 static void memory_is_gone(int number)
 {
-	static const char text[] = "shmcache-inspect: the memory was cut short while it was looked at\n";
+	static const char text[] =
+		"shmcache-inspect: the memory was cut short while it was looked at\n";
 
 	(void)number;
 	(void)!write(STDERR_FILENO, text, sizeof(text) - 1);

@@ -9,10 +9,10 @@
 #include "clients/inspect/view.h"
 
 /*
- * A tier has millions of blocks, a picture thousands of dots. Each dot gets the bytes of every colour that
- * fall into it, and shows the colour that has most of them and how full it is. The cost is one walk over
- * the index and the dots, whatever the sizes. Dots are longer than blocks or shorter: both are added up
- * in bytes.
+ * A tier has millions of blocks, a picture thousands of dots. Each dot gets the bytes of every
+ * colour that fall into it, and shows the colour that has most of them and how full it is. The
+ * cost is one walk over the index and the dots, whatever the sizes. Dots are longer than blocks or
+ * shorter: both are added up in bytes.
  */
 struct painter {
 	const struct image *image;
@@ -39,7 +39,8 @@ static unsigned color_of(const struct painter *p, const struct entry *e)
 	case MAP_CLASS:
 		return class_of(e->value_size);
 	case MAP_AGE:
-		return p->newest ? (unsigned)((uint64_t)e->generation * (MAP_COLORS - 1) / p->newest)
+		return p->newest
+			? (unsigned)((uint64_t)e->generation * (MAP_COLORS - 1) / p->newest)
 					% MAP_COLORS : 0;
 	case MAP_SESSION:
 		break;

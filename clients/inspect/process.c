@@ -16,13 +16,13 @@
 
 /*
  * A pid is only a number: the process behind it may have ended and another have got it, or it may
- * count in another namespace than ours. Its start time tells, which /proc shows to everybody. What it
- * has open is shown to those who could trace it: the same user, or root.
+ * count in another namespace than ours. Its start time tells, which /proc shows to everybody. What
+ * it has open is shown to those who could trace it: the same user, or root.
  *
- * The regions of a session have no name. Whoever has a descriptor of one can be asked for it: opening
- * /proc/PID/fd/N gives a descriptor of our own, for reading, of the same memory. A process that has
- * mapped it and closed the descriptor still shows it in map_files, which takes more than being the same
- * user (CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE).
+ * The regions of a session have no name. Whoever has a descriptor of one can be asked for it:
+ * opening /proc/PID/fd/N gives a descriptor of our own, for reading, of the same memory. A process
+ * that has mapped it and closed the descriptor still shows it in map_files, which takes more than
+ * being the same user (CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE).
  */
 static ssize_t read_text(const char *path, char *text, size_t size)
 {
@@ -134,8 +134,8 @@ static int open_checked(const char *path, uint64_t dev, uint64_t ino)
 }
 
 /*
- * Is it called as our regions are? Asked of the link alone: what else a process has open may lie on a file
- * system that does not answer.
+ * Is it called as our regions are? Asked of the link alone: what else a process has open may lie
+ * on a file system that does not answer.
  */
 static bool is_region(const char *link)
 {
@@ -207,6 +207,7 @@ int process_open_file(uint32_t pid, uint64_t dev, uint64_t ino)
 	if (r >= 0 || r == -ESRCH)
 		return r;
 	by_map = open_of_maps(pid, dev, ino);
-	return by_map == -ENOENT || by_map == -EPERM ? (r == -ENOENT && by_map == -EPERM ? -EACCES : r)
+	return by_map == -ENOENT || by_map == -EPERM ? (r == -ENOENT && by_map == -EPERM ? -EACCES
+		: r)
 						     : by_map;
 }

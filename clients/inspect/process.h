@@ -9,8 +9,8 @@
 #include <sys/types.h>
 
 /*
- * @state is the letter of /proc/PID/stat (R runs, S and D sleep, T is stopped, Z has ended), or one of
- * ours. Fixed in size, for it goes into snapshots.
+ * @state is the letter of /proc/PID/stat (R runs, S and D sleep, T is stopped, Z has ended), or
+ * one of ours. Fixed in size, for it goes into snapshots.
  */
 #define PROCESS_GONE 'x'
 #define PROCESS_UNKNOWN '?' /* no pid to look for */
@@ -32,8 +32,9 @@ void process_look(struct image_process *p, uint32_t pid, uint64_t start_time,
 	uint64_t not_after_ms);
 
 /*
- * Make @text of @size bytes printable: other characters become question marks, and it ends. A process may
- * call itself what it wants, and a snapshot say anything: it must not command our terminal.
+ * Make @text of @size bytes printable: other characters become question marks, and it ends. A
+ * process may call itself what it wants, and a snapshot say anything: it must not command our
+ * terminal.
  */
 void process_clean_text(char *text, size_t size);
 

@@ -9,9 +9,9 @@
 #include "clients/inspect/lane.h"
 
 /*
- * The broker's histograms and counters only grow while it runs, so what happened since is the difference of
- * two copies. A number that went backward is one that somebody else writes, or another broker's: it
- * counts as none.
+ * The broker's histograms and counters only grow while it runs, so what happened since is the
+ * difference of two copies. A number that went backward is one that somebody else writes, or
+ * another broker's: it counts as none.
  */
 static void take_session(const struct image *image, const struct image_session *s,
 	struct sample_session *sample)
@@ -92,8 +92,9 @@ void rate_make(const struct sample *before, const struct sample *now, struct rat
 	if (before->epoch != now->epoch || now->at_ms <= before->at_ms)
 		return;
 	r->seconds = (double)(now->at_ms - before->at_ms) / 1000;
-#define PER_S(name) ((double)grown(before->counter[ABI_COUNTER_##name],                              \
-			     now->counter[ABI_COUNTER_##name]) / r->seconds)
+#define PER_S(name) \
+	((double)grown(before->counter[ABI_COUNTER_##name], now->counter[ABI_COUNTER_##name]) / \
+		r->seconds)
 	r->hits_per_s = PER_S(HITS);
 	r->misses_per_s = PER_S(MISSES);
 	r->evictions_per_s = PER_S(EVICTIONS);

@@ -44,8 +44,8 @@ struct rates {
 };
 
 /*
- * What happened from @before to @now. All is 0 where another broker has begun in between, or no time has
- * passed.
+ * What happened from @before to @now. All is 0 where another broker has begun in between, or no
+ * time has passed.
  */
 void rate_make(const struct sample *before, const struct sample *now, struct rates *rates);
 

@@ -8,9 +8,9 @@
 /*
  *	| head | sections | bytes of the first | bytes of the second | ...
  *
- * A section is a piece of an area, or a table. Bytes begin at multiples of SNAPSHOT_ALIGN, so that words
- * in them can be read as words; pieces of one area stand in the order of their offsets. The file is
- * sparse where memory was 0.
+ * A section is a piece of an area, or a table. Bytes begin at multiples of SNAPSHOT_ALIGN, so that
+ * words in them can be read as words; pieces of one area stand in the order of their offsets. The
+ * file is sparse where memory was 0.
  */
 #define SNAPSHOT_MAGIC UINT64_C(0x70616e73636d6873) /* "shmcsnap" */
 #define SNAPSHOT_VERSION 1

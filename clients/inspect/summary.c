@@ -12,9 +12,9 @@
 #include "clients/inspect/lane.h"
 
 /*
- * Alerts are not findings: nothing in memory contradicts itself when a broker is stopped. They name
- * what keeps requests from being answered, in the order in which one would ask: is the broker there,
- * does it run, who waits, and for whom.
+ * Alerts are not findings: nothing in memory contradicts itself when a broker is stopped. They
+ * name what keeps requests from being answered, in the order in which one would ask: is the broker
+ * there, does it run, who waits, and for whom.
  */
 __attribute__((format(printf, 2, 3)))
 static void alert(struct summary *s, const char *fmt, ...)
@@ -68,7 +68,7 @@ static void session_sum(const struct image *image, struct session_sum *sum)
 	}
 }
 
-/* --- alerts -------------------------------------------------------------------------------------- */
+/* --- alerts ----------------------------------------------------------------------------------- */
 
 static void alert_broker(const struct image *image, struct summary *s)
 {
@@ -98,18 +98,22 @@ static void alert_session(const struct image *image, struct summary *s, struct s
 
 	if (sum->n_waiting && age_ms >= LONG_MS)
 		alert(s, "session %s (process %" PRIu32 "): %" PRIu64 " request%s without an "
-			"answer, the oldest for %" PRIu64 ".%" PRIu64 " s", image_id_text(image, sum->id, id), p->pid,
+			"answer, the oldest for %" PRIu64 ".%" PRIu64 " s", image_id_text(image,
+				sum->id, id), p->pid,
 			sum->n_waiting, sum->n_waiting == 1 ? "" : "s", age_ms / 1000,
 			age_ms / 100 % 10);
 	if (sum->broken)
-		alert(s, "session %s (process %" PRIu32 ") was cut off: %s", image_id_text(image, sum->id, id), p->pid,
+		alert(s, "session %s (process %" PRIu32 ") was cut off: %s", image_id_text(image,
+			sum->id, id), p->pid,
 			abi_fault_name(sum->broken));
 	if (process_is_stopped(p) && sum->n_unreaped)
 		alert(s, "session %s (process %" PRIu32 ") is stopped, with %" PRIu64
-			" answers not taken", image_id_text(image, sum->id, id), p->pid, sum->n_unreaped);
+			" answers not taken", image_id_text(image, sum->id, id), p->pid,
+				sum->n_unreaped);
 	if (sum->held.kept_size > (s->tier[ABI_TIER_DRAM].size + s->tier[ABI_TIER_CXL].size) / MUCH)
 		alert(s, "session %s (process %" PRIu32 "): its holds keep %s from being "
-			"reused", image_id_text(image, sum->id, id), p->pid, units_size_format(kept, sum->held.kept_size));
+			"reused", image_id_text(image, sum->id, id), p->pid,
+				units_size_format(kept, sum->held.kept_size));
 }
 
 int summary_make(const struct image *image, struct summary *s)

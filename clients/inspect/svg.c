@@ -12,9 +12,10 @@
 #include "clients/inspect/summary.h"
 
 /*
- * A tier is drawn as lines of text are written: its first byte at the left of the uppermost row, its last
- * at the right of the lowest. Dots of one colour that stand side by side are one rectangle; how full they
- * are is their opacity, in few steps, so that there are not too many. White is free.
+ * A tier is drawn as lines of text are written: its first byte at the left of the uppermost row,
+ * its last at the right of the lowest. Dots of one colour that stand side by side are one
+ * rectangle; how full they are is their opacity, in few steps, so that there are not too many.
+ * White is free.
  */
 #define WIDTH 960
 #define ROWS 48
@@ -72,7 +73,8 @@ static void draw_row(FILE *out, const struct map_cell *row, unsigned y, enum map
 			continue;
 		color_text(kind, row[x].color, color);
 		fprintf(out, "<rect x=\"%u\" y=\"%u\" width=\"%u\" height=\"%u\" fill=\"%s\"%s",
-			MARGIN + x, y, from - x, ROW_HEIGHT, row[x].is_unpublished ? "#d40000" : color,
+			MARGIN + x, y, from - x, ROW_HEIGHT, row[x].is_unpublished ? "#d40000"
+				: color,
 			"");
 		if (step_of(&row[x]) < STEPS)
 			fprintf(out, " fill-opacity=\"%.2f\"", (double)step_of(&row[x]) / STEPS);
@@ -98,11 +100,14 @@ static int draw_tier(FILE *out, const struct image *image, unsigned tier, enum m
 	fprintf(out, "<text x=\"%u\" y=\"%u\">%s: %s of %s in use, %" PRIu64
 		" entries, largest free block %s, fragmentation %u.%u %%; a row is %" PRIu64
 		" bytes</text>\n", MARGIN, y + TOP - 12, image_tier_name(tier),
-		units_size_format(used, s.tier[tier].used), units_size_format(size, s.tier[tier].size),
+		units_size_format(used, s.tier[tier].used), units_size_format(size,
+			s.tier[tier].size),
 		s.tier[tier].n_entries, units_size_format(largest, s.tier[tier].largest_free),
 		s.tier[tier].fragmentation / 10, s.tier[tier].fragmentation % 10,
 		image_tier_size(image, tier) / ROWS);
-	fprintf(out, "<rect x=\"%u\" y=\"%u\" width=\"%u\" height=\"%u\" fill=\"white\" stroke=\"#444\"/>\n",
+	fprintf(out,
+		"<rect x=\"%u\" y=\"%u\" width=\"%u\" height=\"%u\" "
+		"fill=\"white\" stroke=\"#444\"/>\n",
 		MARGIN, y + TOP, WIDTH, ROWS * ROW_HEIGHT);
 	for (row = 0; row < ROWS; row++)
 		draw_row(out, &cells[row * WIDTH], y + TOP + row * ROW_HEIGHT, kind);
@@ -138,12 +143,14 @@ static void draw_legend(FILE *out, const struct image *image, enum map_color kin
 		if (!text[0] && kind != MAP_AGE)
 			continue;
 		color_text(kind, i, color);
-		fprintf(out, "<rect x=\"%u\" y=\"%u\" width=\"10\" height=\"10\" fill=\"%s\"/>\n", x,
+		fprintf(out, "<rect x=\"%u\" y=\"%u\" width=\"10\" height=\"10\" fill=\"%s\"/>\n",
+			x,
 			y, color);
 		fprintf(out, "<text x=\"%u\" y=\"%u\">%s</text>\n", x + 13, y + 9, text);
 		x += kind == MAP_AGE && !text[0] ? 14 : 68;
 	}
-	fprintf(out, "<rect x=\"%u\" y=\"%u\" width=\"10\" height=\"10\" fill=\"#d40000\"/>\n", MARGIN,
+	fprintf(out, "<rect x=\"%u\" y=\"%u\" width=\"10\" height=\"10\" fill=\"#d40000\"/>\n",
+		MARGIN,
 		y + 14);
 	fprintf(out, "<text x=\"%u\" y=\"%u\">open or retired</text>\n", MARGIN + 13, y + 23);
 }

@@ -13,8 +13,8 @@ struct svg_options {
 int svg_color_parse(const char *text, enum map_color *color);
 
 /*
- * Write it to @path, which is replaced. 0, or a negative errno and a sentence in @why. However many blocks
- * there are, the picture has a bounded number of shapes.
+ * Write it to @path, which is replaced. 0, or a negative errno and a sentence in @why. However
+ * many blocks there are, the picture has a bounded number of shapes.
  */
 int svg_write(const struct image *image, const struct svg_options *options, const char *path,
 	char *why, size_t why_size);

@@ -210,7 +210,7 @@ struct json_object *view_json_check(const struct image *image, const struct find
 	return o;
 }
 
-/* --- rings and keys ------------------------------------------------------------------------------ */
+/* --- rings and keys --------------------------------------------------------------------------- */
 
 struct gather {
 	const struct image *image;

@@ -54,7 +54,8 @@ static void print_slot(void *context, const struct lane_slot *slot)
 	slots->n++;
 	fprintf(slots->out, "%10" PRIu64 " %-8s %7s %-8s", slot->position,
 		lane_slot_state_name(slot->state), slot->since_ms
-			? units_duration_format(text, image_age_ms(slots->image, slot->since_ms)) : "-",
+			? units_duration_format(text, image_age_ms(slots->image, slot->since_ms))
+				: "-",
 		abi_operation_name(s->operation));
 	if (slot->has_key) {
 		fputc(' ', slots->out);
@@ -110,14 +111,15 @@ bool text_ring(const struct image *image, const struct view_ring *ring, FILE *ou
 	if (ring->lane >= 0 && (unsigned)ring->lane >= n && !s->unseen[0])
 		return false;
 	if (s->unseen[0])
-		fprintf(out, "not seen   session %s: %s\n", image_id_text(image, s->id, id), s->unseen);
+		fprintf(out, "not seen   session %s: %s\n", image_id_text(image, s->id, id),
+			s->unseen);
 	for (i = 0; i < n; i++)
 		if (ring->lane < 0 || (unsigned)ring->lane == i)
 			print_ring(image, s, i, out);
 	return true;
 }
 
-/* --- a key --------------------------------------------------------------------------------------- */
+/* --- a key ------------------------------------------------------------------------------------ */
 
 struct found {
 	const struct image *image;
@@ -149,7 +151,8 @@ static void print_life(const struct image *image, const struct entry *e, FILE *o
 		fputs("expires    never\n", out);
 	else
 		fprintf(out, "expires    %s\n", e->expire_ms > image->now_ms
-				? units_duration_format(text, e->expire_ms - image->now_ms) : "now");
+				? units_duration_format(text, e->expire_ms - image->now_ms)
+					: "now");
 	fprintf(out, "age        %" PRIu32 " records were made since\n",
 		view_newest(image) - e->generation);
 	hits = view_log_hits(image, e->cell, &n_logged);
@@ -170,10 +173,12 @@ bool text_key(const struct image *image, const struct view_key *key, FILE *out)
 	text_print_escaped(out, e.key, e.key_size);
 	fprintf(out, "\nvalue      %s in %s at offset %" PRIu64 "\n",
 		units_size_format(text, e.value_size), image_tier_name(e.tier), e.value_off);
-	fprintf(out, "record     cell %" PRIu32 ", generation %" PRIu32 ", %u tails, hash %016" PRIx64
+	fprintf(out, "record     cell %" PRIu32 ", generation %" PRIu32
+		", %u tails, hash %016" PRIx64
 		"\n", e.cell, e.generation, e.n_tails, e.hash);
 	if (e.flags & ABI_RECORD_HINTS)
-		fprintf(out, "hints      group %" PRIu64 ", position %" PRIu32 ", priority %" PRIu32 "\n",
+		fprintf(out, "hints      group %" PRIu64 ", position %" PRIu32
+			", priority %" PRIu32 "\n",
 			e.hints.group, e.hints.position, e.hints.priority);
 	print_life(image, &e, out);
 	hold_walk(image, print_hold, &f);

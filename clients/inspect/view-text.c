@@ -9,8 +9,8 @@
 #include "clients/inspect/view.h"
 
 /*
- * Lines are at most 80 columns wide where the numbers are what they mostly are, and what is most wanted
- * comes first: what looks wrong, then the broker, memory, sessions and rings.
+ * Lines are at most 80 columns wide where the numbers are what they mostly are, and what is most
+ * wanted comes first: what looks wrong, then the broker, memory, sessions and rings.
  */
 static const char *age(char text[UNITS_TEXT_SIZE], const struct image *image, uint64_t since_ms)
 {
@@ -82,7 +82,8 @@ static void print_memory(const struct image *image, const struct summary *s, FIL
 	fprintf(out, "index      %" PRIu64 " entries", s->n_entries);
 	if (image->has_index)
 		fprintf(out, " in %" PRIu64 " buckets (load %.2f)", s->n_buckets, s->n_buckets
-				? (double)s->n_entries / ((double)s->n_buckets * ABI_BUCKET_SLOTS) : 0);
+				? (double)s->n_entries / ((double)s->n_buckets * ABI_BUCKET_SLOTS)
+					: 0);
 	fprintf(out, ", %s; books %s\n", units_size_format(a, s->index_size),
 		units_size_format(b, s->books_size));
 	fprintf(out, "kept       pinned %s, reserved %s, limbo %s\n",
@@ -97,12 +98,14 @@ static void print_session(const struct image *image, const struct session_sum *s
 		id[IMAGE_ID_SIZE];
 
 	fprintf(out, "%8s %7" PRIu32 " %-10.10s %5" PRIu32 " %-6s %-7s %5" PRIu32 " ",
-		image_id_text(image, sum->id, id), p->pid, p->command[0] ? p->command : "-", sum->uid, image_role_name(sum->role),
+		image_id_text(image, sum->id, id), p->pid, p->command[0] ? p->command : "-",
+			sum->uid, image_role_name(sum->role),
 		process_state_name(p), sum->n_lanes);
 	if (sum->session->unseen[0])
 		fprintf(out, "%5s %7s", "?", "?");
 	else
-		fprintf(out, "%5" PRIu64 " %7s", sum->n_waiting, age(oldest, image, sum->oldest_ms));
+		fprintf(out, "%5" PRIu64 " %7s", sum->n_waiting, age(oldest, image,
+			sum->oldest_ms));
 	fprintf(out, " %5" PRIu64 " %s/%s%s%s%s%s\n", sum->held.n_holds,
 		units_size_format(held, sum->held.held_size),
 		units_size_format(kept, sum->held.kept_size),
@@ -145,7 +148,8 @@ void text_summary(const struct image *image, const struct summary *s, FILE *out)
 		"HELD/KEPT\n");
 	for (i = 0; i < s->n_sessions; i++)
 		print_session(image, &s->session[i], out);
-	fprintf(out, "      RING   REQUESTS      TAKEN   ANSWERED     REAPED  WAIT  OLDEST  SLEEPS\n");
+	fprintf(out,
+		"      RING   REQUESTS      TAKEN   ANSWERED     REAPED  WAIT  OLDEST  SLEEPS\n");
 	for (i = 0; i < s->n_sessions; i++) {
 		n = lane_count(image, s->session[i].session);
 		for (lane = 0; lane < n; lane++)
@@ -159,7 +163,9 @@ void text_holders(const struct image *image, const struct summary *s, FILE *out)
 	const struct session_sum *sum;
 	unsigned i;
 
-	fprintf(out, "      ID     PID COMMAND      HOLDS   RECORDS       HELD    KEPT BY IT  STANDING\n");
+	fprintf(out,
+		"      ID     PID COMMAND      HOLDS   RECORDS       HELD    KEPT BY IT"
+		"  STANDING\n");
 	for (i = 0; i < s->n_sessions; i++) {
 		sum = &s->session[i];
 		fprintf(out, "%8s %7" PRIu32 " %-10.10s %7" PRIu64 " %9" PRIu64 " %10s %11s  ",

@@ -23,7 +23,7 @@ struct view_key {
 	size_t size;
 };
 
-/* --- text: to any stream; keys are escaped --------------------------------------------------------- */
+/* --- text: to any stream; keys are escaped ---------------------------------------------------- */
 
 void text_summary(const struct image *image, const struct summary *summary, FILE *out);
 /* False: there is no such session or lane. */
@@ -36,7 +36,7 @@ void text_check(const struct image *image, const struct findings *f,
 /* What could not be seen, a line each. */
 void text_unseen(const struct image *image, FILE *out);
 
-/* --- JSON: one object each; NULL where the text says false ----------------------------------------- */
+/* --- JSON: one object each; NULL where the text says false ------------------------------------ */
 
 struct json_object *view_json_summary(const struct image *image, const struct summary *summary);
 struct json_object *view_json_ring(const struct image *image, const struct view_ring *ring);
@@ -45,7 +45,7 @@ struct json_object *view_json_holders(const struct image *image, const struct su
 struct json_object *view_json_check(const struct image *image, const struct findings *f,
 	const struct check_counts *counts);
 
-/* --- what both need -------------------------------------------------------------------------------- */
+/* --- what both need --------------------------------------------------------------------------- */
 
 /* The session of that number in the directory, with or without the epoch of now, or NULL. */
 const struct image_session *view_session(const struct image *image, uint64_t id);

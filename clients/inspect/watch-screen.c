@@ -14,9 +14,9 @@
 #include "clients/inspect/watch-state.h"
 
 /*
- * The screen is written anew in memory at each look, and curses sends what has changed: nothing flickers,
- * and a slow line carries little. Every line is cut at the right edge, and what does not fit below is
- * left out from the bottom of the list, so that any size will do.
+ * The screen is written anew in memory at each look, and curses sends what has changed: nothing
+ * flickers, and a slow line carries little. Every line is cut at the right edge, and what does not
+ * fit below is left out from the bottom of the list, so that any size will do.
  *
  * A ring is shown by the text that --ring prints, line by line.
  */
@@ -60,7 +60,7 @@ static const char *ns_text(char text[UNITS_TEXT_SIZE], uint64_t ns)
 	return ns ? units_ns_format(text, ns) : "-";
 }
 
-/* --- the list ------------------------------------------------------------------------------------ */
+/* --- the list --------------------------------------------------------------------------------- */
 
 static int compare(double a, double b)
 {
@@ -131,14 +131,17 @@ static void draw_row(const struct screen *s, int *y, const struct row *row)
 		held[UNITS_TEXT_SIZE], stands[UNITS_TEXT_SIZE], id[IMAGE_ID_SIZE];
 
 	line(y, "%6s %7" PRIu32 " %-8.8s %-7s %7.0f %7.0f %5" PRIu64 " %7s %8s %9s %9s %8s %s",
-		image_id_text(s->w->image, sum->id, id), sum->session->process.pid, sum->session->process.command,
+		image_id_text(s->w->image, sum->id, id), sum->session->process.pid,
+			sum->session->process.command,
 		process_state_name(&sum->session->process), row->rate.requests_per_s,
-		row->rate.reads_per_s, sum->n_waiting, sum->oldest_ms ? units_duration_format(oldest,
+		row->rate.reads_per_s, sum->n_waiting, sum->oldest_ms
+			? units_duration_format(oldest,
 			image_age_ms(s->w->image, sum->oldest_ms)) : "-",
 		ns_text(wait, row->rate.p99_ns), units_size_format(kept, sum->held.kept_size),
 		units_size_format(held, sum->held.held_size), sum->n_standing
 			? units_duration_format(stands, sum->standing_ms) : "-",
-		sum->broken ? abi_fault_name(sum->broken) : sum->session->unseen[0] ? "not seen" : "");
+		sum->broken ? abi_fault_name(sum->broken) : sum->session->unseen[0] ? "not seen"
+			: "");
 }
 
 static void draw_list(struct screen *s, int *y)
@@ -169,7 +172,7 @@ static void draw_list(struct screen *s, int *y)
 		line(y, "%8s", "nobody is attached");
 }
 
-/* --- the head ------------------------------------------------------------------------------------ */
+/* --- the head --------------------------------------------------------------------------------- */
 
 static void draw_tier(int *y, const char *name, const struct tier_sum *t)
 {
@@ -203,7 +206,8 @@ static void draw_head(const struct screen *s, int *y)
 		strftime(when, sizeof(when), "%T", &tm);
 	attron(A_BOLD);
 	line(y, "%s %s: %s, process %" PRIu32 " %s, up %s, %" PRIu32 "/%" PRIu32 " asleep, epoch %"
-		PRIu64, when, s->w->image->name, image_state_name(sum->state), s->w->image->broker.pid,
+		PRIu64, when, s->w->image->name, image_state_name(sum->state),
+			s->w->image->broker.pid,
 		process_state_name(&s->w->image->broker), units_duration_format(up, sum->up_ms),
 		sum->n_asleep, sum->n_workers, sum->epoch);
 	attroff(A_BOLD);
@@ -242,7 +246,7 @@ static void draw_operations(const struct screen *s, int *y)
 	}
 }
 
-/* --- a ring -------------------------------------------------------------------------------------- */
+/* --- a ring ----------------------------------------------------------------------------------- */
 
 static void draw_ring(struct screen *s)
 {
@@ -270,7 +274,7 @@ static void draw_ring(struct screen *s)
 	free(text);
 }
 
-/* --- the whole ----------------------------------------------------------------------------------- */
+/* --- the whole -------------------------------------------------------------------------------- */
 
 static void draw(struct screen *s)
 {
@@ -286,7 +290,8 @@ static void draw(struct screen *s)
 	}
 	attron(A_DIM);
 	mvaddnstr(LINES - 1, 0, s->ring ? "q back  up/down scroll"
-		: "q quit  enter ring  up/down choose  sort: s id  r rate  d depth  l latency  h held",
+		: "q quit  enter ring  up/down choose  "
+		  "sort: s id  r rate  d depth  l latency  h held",
 		COLS);
 	attroff(A_DIM);
 	refresh();

@@ -41,7 +41,7 @@ int watch_look(struct watch *w)
 	return 0;
 }
 
-/* --- plain pages --------------------------------------------------------------------------------- */
+/* --- plain pages ------------------------------------------------------------------------------ */
 
 static const char *time_text(char text[UNITS_TEXT_SIZE], uint64_t ns)
 {
@@ -54,7 +54,8 @@ static void print_rates(const struct watch *w)
 	const struct rates *r = &w->rates;
 	unsigned i;
 
-	printf("rates      %.0f hits, %.0f misses, %.0f evictions a second, %s stored\n", r->hits_per_s,
+	printf("rates      %.0f hits, %.0f misses, %.0f evictions a second, %s stored\n",
+		r->hits_per_s,
 		r->misses_per_s, r->evictions_per_s,
 		units_size_format(bytes, (uint64_t)r->put_bytes_per_s));
 	for (i = 0; i < ABI_N_OPERATIONS; i++)

@@ -9,10 +9,10 @@
 #include "tests/fuzz/fuzz.h"
 
 /*
- * A small cache is made and saved once. Each input is a list of changes to the lines of that file which are
- * not 0, or to their neighbours; with its first byte odd, it is a file of its own. Whatever comes of it:
- * it is refused with a sentence, or all views can be made of it, which end, and print nothing that would
- * command a terminal.
+ * A small cache is made and saved once. Each input is a list of changes to the lines of that file
+ * which are not 0, or to their neighbours; with its first byte odd, it is a file of its own.
+ * Whatever comes of it: it is refused with a sentence, or all views can be made of it, which end,
+ * and print nothing that would command a terminal.
  */
 #define LINE 64
 

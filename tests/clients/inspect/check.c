@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Each kind of damage and what --check says of it, word for word: a sane cache is spoilt in one place, and
- * exactly the findings that follow from that may come.
+ * Each kind of damage and what --check says of it, word for word: a sane cache is spoilt in one
+ * place, and exactly the findings that follow from that may come.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -48,7 +48,8 @@ static void test_damages(void **state)
 	for (i = 0; damages[i].name; i++) {
 		run(&damages[i], text, sizeof(text));
 		if (strcmp(text, damages[i].findings)) {
-			fprintf(stderr, "%s: it says\n%s\nand should say\n%s\n", damages[i].name, text,
+			fprintf(stderr, "%s: it says\n%s\nand should say\n%s\n", damages[i].name,
+				text,
 				damages[i].findings);
 			n_wrong++;
 		}

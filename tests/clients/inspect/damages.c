@@ -6,15 +6,15 @@
 #include <string.h>
 
 /*
- * Where one thing is wrong, what follows from it is said too: a record that does not count is missing from
- * the sums.
+ * Where one thing is wrong, what follows from it is said too: a record that does not count is
+ * missing from the sums.
  */
 static void nothing(struct made *m)
 {
 	(void)m;
 }
 
-/* --- the index ----------------------------------------------------------------------------------- */
+/* --- the index -------------------------------------------------------------------------------- */
 
 static void other_generation(struct made *m)
 {
@@ -118,7 +118,8 @@ static void split_cut_short(struct made *m)
 	unsigned i;
 
 	for (i = 0; i < ABI_BUCKET_SLOTS; i++)
-		if (shared_u64_load(&m->bucket[4].slot[0]) && !shared_u64_load(&m->bucket[0].slot[i]))
+		if (shared_u64_load(&m->bucket[4].slot[0])
+			&& !shared_u64_load(&m->bucket[0].slot[i]))
 			break;
 	if (i == ABI_BUCKET_SLOTS)
 		abort();
@@ -185,7 +186,7 @@ static void index_magic(struct made *m)
 	m->index->magic++;
 }
 
-/* --- numbers ------------------------------------------------------------------------------------- */
+/* --- numbers ---------------------------------------------------------------------------------- */
 
 static void an_entry_too_many(struct made *m)
 {
@@ -227,7 +228,7 @@ static void role_unknown(struct made *m)
 	shared_u32_store(&m->plane->session[1].role, 7);
 }
 
-/* --- rings --------------------------------------------------------------------------------------- */
+/* --- rings ------------------------------------------------------------------------------------ */
 
 static void sequence_of_another(struct made *m)
 {

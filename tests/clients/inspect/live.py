@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The inspector on real brokers: one that works, one that is stopped in the middle, one that is dead."""
+"""The inspector on real brokers: one that works, one that is stopped, one that is dead."""
 import json
 import os
 import re
@@ -197,7 +197,7 @@ class Holding(unittest.TestCase):
 
 class Dead(unittest.TestCase):
     def test_killed(self):
-        """kill -9: plane, index and tiers are left, and the client, which shows its regions if it may."""
+        """kill -9: plane, index and tiers are left, and the client, which shows its regions."""
         broker = harness.Broker(persist=True)
         self.assertEqual(broker.run("put", "alpha", "--value", "one").returncode, harness.OK)
         client = harness.start(broker.args("--timeout", "never", "bench", "--time", "1h"),
@@ -279,7 +279,7 @@ class NotPermitted(unittest.TestCase):
 
 class Busy(unittest.TestCase):
     def test_no_false_findings(self):
-        """Evictions, replacements, expiry, large blocks and a growing table, while it is checked."""
+        """Evictions, replacements, expiry, large blocks, a growing table, while it is checked."""
         self.check_busy("")
 
     def test_two_tiers(self):

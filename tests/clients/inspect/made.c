@@ -2,8 +2,8 @@
 /*
  * made.c: a small cache in private memory, the same each time, to be looked at and spoilt.
  *
- * Written by hand from abi.h, and not by the broker's code, so that what the inspector says of it is held
- * against the protocol and not against another reading of it.
+ * Written by hand from abi.h, and not by the broker's code, so that what the inspector says of it
+ * is held against the protocol and not against another reading of it.
  */
 #include "tests/clients/inspect/made.h"
 
@@ -23,7 +23,7 @@ static void *zeroed(size_t size)
 	return memset(p, 0, size);
 }
 
-/* --- the index ----------------------------------------------------------------------------------- */
+/* --- the index -------------------------------------------------------------------------------- */
 
 static void make_index(struct made *m)
 {
@@ -134,7 +134,8 @@ static void count_block(struct made *m, unsigned tier, uint64_t block, uint64_t 
 		tier == ABI_TIER_DRAM ? ABI_GAUGE_DRAM_BYTES : ABI_GAUGE_CXL_BYTES];
 
 	add(&g[1], block);
-	shared_u64_store(&g[2], tier == ABI_TIER_DRAM ? MADE_DRAM - m->n_dram : MADE_CXL - m->n_cxl);
+	shared_u64_store(&g[2], tier == ABI_TIER_DRAM ? MADE_DRAM - m->n_dram
+		: MADE_CXL - m->n_cxl);
 	add(&g[3], n_entries);
 }
 
@@ -181,7 +182,8 @@ struct abi_record *made_record(const struct made *m, const char *key)
 /* Deleted while it is held: no slot names it, its mark says that it has its block. */
 static uint64_t make_retired(struct made *m)
 {
-	uint32_t cell = write_record(m, "gone but held", ABI_TIER_DRAM, 3000, NULL, ABI_RECORD_RETIRED);
+	uint32_t cell = write_record(m, "gone but held", ABI_TIER_DRAM, 3000, NULL,
+		ABI_RECORD_RETIRED);
 
 	count_block(m, ABI_TIER_DRAM, (3000 + 63) & ~63U, 0);
 	add(&m->plane->worker[0].counter[ABI_COUNTER_PUTS], 1);
@@ -214,7 +216,7 @@ static void make_entries(struct made *m)
 	}
 }
 
-/* --- plane and session --------------------------------------------------------------------------- */
+/* --- plane and session ------------------------------------------------------------------------ */
 
 static void make_plane(struct made *m)
 {
@@ -291,11 +293,14 @@ static void make_rings(struct made *m)
 	uint64_t i;
 
 	for (i = 0; i < 15; i++)
-		submit(m, 0, i, (struct submission){.operation = ABI_OP_PING, .since_ms = 500}, NULL, 0);
-	submit(m, 0, 15, (struct submission){.operation = ABI_OP_DELETE, .id = 1, .since_ms = 80000},
+		submit(m, 0, i, (struct submission){.operation = ABI_OP_PING, .since_ms = 500},
+			NULL, 0);
+	submit(m, 0, 15, (struct submission){.operation = ABI_OP_DELETE, .id = 1,
+		.since_ms = 80000},
 		"gone but held", 0);
 	submit(m, 0, 16, (struct submission){.operation = ABI_OP_PUT, .id = 2, .value_size = 1234,
-		.flags = SUBMISSION_IF_ABSENT, .argument = 5000, .since_ms = 87700}, "stuck \x01 put",
+		.flags = SUBMISSION_IF_ABSENT, .argument = 5000, .since_ms = 87700},
+			"stuck \x01 put",
 		4096);
 	submit(m, 0, 17, (struct submission){.operation = ABI_OP_WRITE, .id = 3, .value_size = 4096,
 		.group = 8192, .argument = 0x500000007, .since_ms = 99000}, NULL, 0);
@@ -340,7 +345,7 @@ static void make_session(struct made *m, uint64_t retired)
 	shared_u64_store(&made_request(m, 0)->logged, 10);
 }
 
-/* --- looking ------------------------------------------------------------------------------------- */
+/* --- looking ---------------------------------------------------------------------------------- */
 
 void made_open(struct made *m)
 {
@@ -372,7 +377,8 @@ int made_look(struct made *m, char *why, size_t why_size)
 	image->n_sessions = 1;
 	*s = (struct image_session){.line = 1, .id = 12, .geometry = m->geometry,
 		.process = {MADE_PID + 1, 'S', "engine"}};
-	if (area_add(&s->request, 0, (uint64_t)MADE_LANES * m->geometry.request_stride, m->request) ||
+	if (area_add(&s->request, 0, (uint64_t)MADE_LANES * m->geometry.request_stride,
+		m->request) ||
 		area_add(&s->response, 0, (uint64_t)MADE_LANES * m->geometry.response_stride,
 			m->response))
 		abort();

@@ -24,9 +24,9 @@ enum {
 };
 
 /*
- * What is in it: a dozen entries of all kinds, in both tiers, in chains of up to two buckets; one that was
- * deleted and is held; a session of two lanes with requests in flight. All pointers may be written
- * through. Numbers balance, and nobody is awake.
+ * What is in it: a dozen entries of all kinds, in both tiers, in chains of up to two buckets; one
+ * that was deleted and is held; a session of two lanes with requests in flight. All pointers may
+ * be written through. Numbers balance, and nobody is awake.
  */
 struct made {
 	struct abi_plane *plane;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What each view says of the made cache, word for word, against the files in golden/; and that a snapshot
- * says the same. SHMCACHE_GOLDEN names that folder; with SHMCACHE_GOLDEN_WRITE set the files are written
- * anew, to be read before they are committed.
+ * What each view says of the made cache, word for word, against the files in golden/; and that a
+ * snapshot says the same. SHMCACHE_GOLDEN names that folder; with SHMCACHE_GOLDEN_WRITE set the
+ * files are written anew, to be read before they are committed.
  */
 #include <setjmp.h>
 #include <errno.h>
@@ -182,7 +182,8 @@ static void test_golden(void **state)
 			store(folder, pages[i].file, text);
 		golden = load(folder, pages[i].file);
 		if (strcmp(text, golden)) {
-			fprintf(stderr, "%s: it says\n%s\nand should say\n%s\n", pages[i].file, text,
+			fprintf(stderr, "%s: it says\n%s\nand should say\n%s\n", pages[i].file,
+				text,
 				golden);
 			n_wrong++;
 		}
@@ -193,7 +194,10 @@ static void test_golden(void **state)
 	made_close(&m);
 }
 
-/* Saved, and looked at elsewhere: all pages say the same; and so once more, saved from the snapshot. */
+/*
+ * Saved, and looked at elsewhere: all pages say the same; and so once more, saved from the
+ * snapshot.
+ */
 static void test_offline(void **state)
 {
 	struct scratch scratch;
@@ -364,7 +368,8 @@ static void test_map(void **state)
 	}
 	/* One dot for all of it. */
 	assert_int_equal(map_make(&m.image, ABI_TIER_CXL, MAP_CLASS, 1, &cells), 0);
-	assert_in_range(cells[0].fill, 100608ULL * 255 / MADE_CXL - 1, 100608ULL * 255 / MADE_CXL + 1);
+	assert_in_range(cells[0].fill, 100608ULL * 255 / MADE_CXL - 1,
+		100608ULL * 255 / MADE_CXL + 1);
 	free(cells);
 	assert_int_equal(map_make(&m.image, ABI_TIERS, MAP_CLASS, 10, &cells), -ENOENT);
 	made_close(&m);
