@@ -20,6 +20,7 @@
 #include "shmcache/broker.h"
 #include "shmcache/guard.h"
 #include "shmcache/notify.h"
+#include "shmcache/ration.h"
 
 /*
  * The order of the start is the order of what others may see: the name is ours (lock), then the
@@ -530,8 +531,13 @@ fail_lock:
 
 void broker_run(struct broker *b)
 {
-	while (!b->is_done)
+	struct ration ration;
+
+	ration_init(&ration);
+	while (!b->is_done) {
 		watch_wait(b->epoll, -1);
+		ration_rest(&ration);
+	}
 }
 
 /*
