@@ -53,6 +53,7 @@ struct index {
 	struct abi_record *cell;
 	struct lookup lookup; /* the same, as readers see it */
 	struct index_meta *meta;
+	uint64_t n_marks; /* of held cells, ever; by who scans, under the reclaim lock */
 	uint32_t *overflow_next; /* the free list of overflow buckets, plus one */
 	uint64_t n_cells, n_overflow; /* ever used, the higher ones were never touched */
 	uint64_t n_buckets;
@@ -152,6 +153,7 @@ static inline void index_set_block(struct index *ix, uint32_t cell, uint32_t blo
  */
 static inline void index_mark_held(struct index *ix, uint32_t cell, uint8_t round)
 {
+	ix->n_marks++;
 	/* Only where the books are in use already: no client makes us touch the rest. */
 	if (cell < shared_u64_load(&ix->head->n_cells_backed))
 		atomic_store_explicit(&ix->meta[cell].held, round, memory_order_relaxed);

@@ -115,7 +115,7 @@ uint64_t store_limbo_size(struct store *s, unsigned tier)
 
 void store_reclaim(struct store *s, struct abi_worker *w)
 {
-	uint64_t n, kept, begin_ns, scan_ns;
+	uint64_t n, kept, begin_ns, scan_ns, n_marks;
 	enum store_keep keep;
 	bool is_proved;
 
@@ -140,10 +140,12 @@ void store_reclaim(struct store *s, struct abi_worker *w)
 	is_proved = barrier_in_clients(s);
 	store_time(w, ABI_STAGE_GRACE, begin_ns);
 	if (is_proved) {
+		n_marks = s->index.n_marks;
 		scan_ns = store_now_ns();
 		s->sessions.scan_holds(s->sessions.context, &s->index, s->round);
 		store_time(w, ABI_STAGE_SCAN, scan_ns);
 		pthread_mutex_lock(&s->lock);
+		s->n_held = s->index.n_marks - n_marks;
 		kept = free_unheld(s, n, keep);
 		pthread_mutex_unlock(&s->lock);
 	} else {

@@ -37,15 +37,28 @@ void store_evict_locked(struct store *s, struct abi_worker *w, uint32_t cell)
 	store_retire_locked(s, slot, cell, STORE_GONE_EVICTED);
 }
 
+/*
+ * How many to evict in one go. A scan of holds costs by their number, and who hoards them must not
+ * make every put pay for that: the more there are, the more puts share a scan.
+ */
+#define HELD_PER_EVICTION 64
+
+static unsigned batch_size(const struct store *s)
+{
+	uint64_t n = s->n_held / HELD_PER_EVICTION;
+
+	return n > s->batch ? (unsigned)n : s->batch;
+}
+
 /* Evict in the policy's order until @size bytes are on their way; returns the last victim's block. */
 static uint32_t evict_bytes(struct store *s, struct abi_worker *w, struct tier *tier, uint64_t size,
 	const struct policy_entry *incoming)
 {
 	uint64_t freed = 0;
+	unsigned n, batch = batch_size(s);
 	uint32_t cell, block = 0;
-	unsigned n;
 
-	for (n = 0; freed < size || (n < s->batch && freed < AHEAD_SIZE); n++) {
+	for (n = 0; freed < size || (n < batch && freed < AHEAD_SIZE); n++) {
 		cell = policy_victim(tier->policy, incoming);
 		if (!cell)
 			break;

@@ -67,6 +67,7 @@ struct store {
 	_Atomic bool is_mover_stopping;
 	struct store_sessions sessions;
 	unsigned batch; /* entries evicted ahead in one go */
+	uint64_t n_held; /* hold cells that the last scan found in use */
 	bool has_membarrier;
 	uint64_t pinned_size, reserved_size;
 	uint64_t n_expiring; /* published records with a time to live, about */
