@@ -176,6 +176,7 @@ static void talk_nonsense(const struct nonsense *n, struct raw_client *other)
 
 static void test_nonsense(void **state)
 {
+	struct nonsense unknown = {.fault = ABI_FAULT_OPERATION};
 	struct raw_client other;
 	struct raw_lane *lane;
 	unsigned i;
@@ -188,6 +189,10 @@ static void test_nonsense(void **state)
 		talk_nonsense(&nonsense[i], &other);
 		assert_int_equal(raw_ping(&other, lane), ABI_STATUS_OK);
 		assert_true(raw_value_is(&other, "other", "value", 5));
+	}
+	for (i = ABI_N_OPERATIONS; i <= UINT8_MAX; i++) {
+		unknown.s.operation = (uint8_t)i;
+		talk_nonsense(&unknown, &other);
 	}
 	raw_detach(&other);
 	system_assert_alive(&broker);
@@ -274,6 +279,47 @@ static void test_impossible_position(void **state)
 	system_assert_alive(&broker);
 }
 
+/*
+ * Sequences that are behind, ahead, or around the end of all numbers: such a slot is not there. What
+ * stands beyond a gap waits until the gap is closed.
+ */
+static void test_sequences(void **state)
+{
+	static const uint64_t claims[] = {0, 2, 16, 17, UINT64_MAX, UINT64_C(1) << 63, 1 << 20};
+	struct submission s = {.operation = ABI_OP_PING};
+	struct completion completion;
+	struct raw_client c;
+	struct raw_lane *lane, *other;
+	unsigned i;
+
+	(void)state;
+	assert_int_equal(raw_attach(&c, broker.run.name, WIRE_ROLE_NONE), 0);
+	assert_int_equal(raw_lane_open(&c, &lane), 0);
+	assert_int_equal(raw_lane_open(&c, &other), 0);
+	for (i = 0; i < sizeof(claims) / sizeof(claims[0]); i++) {
+		submission_publish(&lane->submission[0], claims[i] - 1, &s);
+		raw_wake(&c, lane);
+		/* Its worker has looked at both rings by then. */
+		assert_int_equal(raw_ping(&c, other), ABI_STATUS_OK);
+		assert_int_equal(raw_ping(&c, other), ABI_STATUS_OK);
+		assert_int_equal(shared_u64_load(&lane->response->consumed), 0);
+	}
+	for (i = 4; i--;) {
+		s.id = i;
+		submission_publish(&lane->submission[i], i, &s);
+		raw_wake(&c, lane);
+		assert_int_equal(raw_ping(&c, other), ABI_STATUS_OK);
+		assert_int_equal(shared_u32_load(&lane->response->fault), ABI_FAULT_NONE);
+	}
+	lane->submitted = 4;
+	for (i = 0; i < 4; i++) {
+		assert_int_equal(raw_reap(&c, lane, &completion), 0);
+		assert_int_equal(completion.id, i);
+	}
+	assert_int_equal(raw_ping(&c, lane), ABI_STATUS_OK);
+	raw_detach(&c);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -299,6 +345,7 @@ int main(void)
 		cmocka_unit_test(test_too_big_by_hand),
 		cmocka_unit_test(test_reservations_by_hand),
 		cmocka_unit_test(test_impossible_position),
+		cmocka_unit_test(test_sequences),
 	};
 
 	/* Ended from outside, too, it leaves nothing behind. */
