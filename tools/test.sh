@@ -67,7 +67,7 @@ setup()
 
 # The models are checked by spin and not by our compiler, and the virtual machine is about the kernel:
 # once is enough.
-once="--no-suite model --no-suite valgrind --no-suite vm"
+once="--no-suite model --no-suite valgrind --no-suite package --no-suite vm"
 
 tests()
 {
