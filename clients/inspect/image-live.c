@@ -199,6 +199,8 @@ static void look_at_session(struct image *image, uint32_t line_idx, uint64_t id,
 	s->id = id;
 	process_look(&s->process, shared_u32_load(&line->pid),
 		shared_u64_load(&line->pid_start_time), 0);
+	if (image->broker.state == PROCESS_UNKNOWN && !process_is_there(&s->process))
+		s->process.state = PROCESS_UNKNOWN;
 	if (!s->request.n_pieces || !s->response.n_pieces) {
 		unmap(&own->request);
 		unmap(&own->response);
@@ -253,6 +255,34 @@ static void open_index(struct image *image)
 		r == -ENOENT ? "it is not there" : reason(r));
 }
 
+/* Does a broker have the name? It has a lock on it as long as it lives, in whatever namespace. */
+static bool name_is_locked(const struct image *image)
+{
+	struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+	char object[64];
+	bool is_locked;
+	int fd;
+
+	wire_object_name(image->name, WIRE_OBJECT_LOCK, object, sizeof(object));
+	fd = shm_open(object, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	is_locked = fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+	close(fd);
+	return is_locked;
+}
+
+/* No process of that number, and yet a broker: the number is of another PID namespace. */
+static void look_elsewhere(struct image *image)
+{
+	image->n_notes = 0;
+	if (process_is_there(&image->broker) || !name_is_locked(image))
+		return;
+	image->broker.state = PROCESS_UNKNOWN;
+	image_note(image, "the broker's process: a broker has the name, but its number %" PRIu32
+		" means nothing here; look from its own PID namespace", image->broker.pid);
+}
+
 int image_refresh(struct image *image)
 {
 	if (!image->is_live)
@@ -261,6 +291,7 @@ int image_refresh(struct image *image)
 	image->real_ms = clock_ms(CLOCK_REALTIME);
 	process_look(&image->broker, shared_u32_load(&image->plane->broker_pid), 0,
 		shared_u64_load(&image->plane->start_ms));
+	look_elsewhere(image);
 	return look_at_sessions(image);
 }
 

@@ -82,7 +82,7 @@ static void alert_broker(const struct image *image, struct summary *s)
 	else if (image->broker.state == 'D')
 		alert(s, "the broker (process %" PRIu32 ") sleeps in the kernel and can't be woken",
 			image->broker.pid);
-	else if (!process_is_there(&image->broker))
+	else if (!process_is_there(&image->broker) && image->broker.state != PROCESS_UNKNOWN)
 		alert(s, "the broker (process %" PRIu32 ") is gone and has not said so: it was "
 			"killed; a new one takes over what is here", image->broker.pid);
 }

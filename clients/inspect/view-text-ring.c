@@ -90,6 +90,8 @@ static void print_ring(const struct image *image, const struct image_session *s,
 		l.client_sleeps ? "sleeps" : "does not sleep", l.worker,
 		l.worker_sleeps ? "sleeps" : "is awake", l.fault ? "; cut off: " : "",
 		l.fault ? abi_fault_name(l.fault) : "");
+	if (!l.has_response)
+		fputs("  its answers are not seen\n", out);
 	if (!l.has_request) {
 		fputs("  its slots are not seen\n", out);
 		return;

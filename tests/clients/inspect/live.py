@@ -277,6 +277,22 @@ class NotPermitted(unittest.TestCase):
             broker.close()
 
 
+class Elsewhere(unittest.TestCase):
+    @unittest.skipUnless(os.geteuid() == 0 and shutil.which("unshare") and subprocess.run(
+        ["unshare", "-p", "-f", "--mount-proc", "true"], stderr=subprocess.DEVNULL,
+        check=False).returncode == 0, "no PID namespace can be made here")
+    def test_other_namespace(self):
+        """A broker whose number means nothing here is not called dead."""
+        broker = harness.Broker()
+        done = subprocess.run(["unshare", "-p", "-f", "--mount-proc", INSPECT, "--json", broker.name],
+                              stdout=subprocess.PIPE, timeout=harness.PATIENCE, check=True)
+        state = json.loads(done.stdout)
+        self.assertEqual(state["broker"]["state"], "unknown")
+        self.assertEqual(state["alerts"], [])
+        self.assertTrue(any("PID namespace" in u for u in state["unseen"]))
+        broker.close()
+
+
 class Busy(unittest.TestCase):
     def test_no_false_findings(self):
         """Evictions, replacements, expiry, large blocks, a growing table, while it is checked."""
