@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """run.py [--scratch DIR] [--build DIR] [AREA | AREA/NAME ...]
-run.py --check | --list
+run.py --check | --list | --write
 
 Has each robustness test been seen to fail? A mutant is the tree with one guarded line taken out; the
 test that guards the line must fail with it. The mutants are data, tests/mutants/AREA.ini:
@@ -22,8 +22,9 @@ Without options: the files that git has or would add are copied to a scratch dir
 it for the next time), each test is seen to pass there, then each mutant in turn is built and its test
 must fail, and must not merely run out of time. The exit status is 0 if all did.
 
---check only looks whether the mutants still fit the tree; --build says where the names of the tests
-are (./build). --list prints the table of docs/testing.md.
+--check only looks whether the mutants still fit the tree, and whether the table in docs/testing.md has
+a row that is none of theirs; --build says where the names of the tests are (./build). --list prints that
+table, --write puts it into the page.
 """
 import argparse
 import json
@@ -145,10 +146,38 @@ def check(mutants, build):
     return faults
 
 
+# --- the page ----------------------------------------------------------------------------------------
+
+PAGE = os.path.join(SOURCE, "docs", "testing.md")
+BEGIN, END = "<!-- mutants -->\n", "<!-- end of mutants -->\n"
+
+
+def row(m):
+    return f"| {m} | `{m['file']}` | {m['test']} | {m['why']} |"
+
+
 def table(mutants):
-    lines = ["| mutant | of | test | what is taken out |", "|---|---|---|---|"]
-    lines += [f"| {m} | `{m['file']}` | {m['test']} | {m['why']} |" for m in mutants]
-    return "\n".join(lines)
+    return "\n".join(["| mutant | of | test | what is taken out |", "|---|---|---|---|"] +
+                     [row(m) for m in mutants])
+
+
+def page_parts():
+    with open(PAGE, encoding="utf-8") as f:
+        before, _, rest = f.read().partition(BEGIN)
+    told, _, after = rest.partition(END)
+    return before, told, after
+
+
+def page_write(mutants):
+    before, _, after = page_parts()
+    with open(PAGE, "w", encoding="utf-8") as f:
+        f.write(before + BEGIN + table(mutants) + "\n" + END + after)
+
+
+def page_faults(mutants):
+    there = set(table(mutants).splitlines())
+    return [f"docs/testing.md: none of the mutants: {line}; run.py --write puts it right"
+            for line in page_parts()[1].splitlines() if line not in there]
 
 
 # --- run ---------------------------------------------------------------------------------------------
@@ -244,18 +273,23 @@ def main():
     parser = argparse.ArgumentParser(usage=__doc__, add_help=True)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--write", action="store_true")
     parser.add_argument("--scratch")
     parser.add_argument("--build", default=os.path.join(SOURCE, "build"))
     parser.add_argument("wanted", nargs="*")
     args = parser.parse_args()
     mutants = load()
     faults = check(mutants, args.build)
+    if args.check:
+        faults += page_faults(mutants)
     print("\n".join(faults), end="\n" if faults else "")
     if faults:
         return 1
     mutants = chosen(mutants, args.wanted)
     if args.list:
         print(table(mutants))
+    elif args.write:
+        page_write(mutants)
     elif not args.check:
         if args.scratch:
             os.makedirs(args.scratch, exist_ok=True)
