@@ -195,8 +195,10 @@ static bool end(struct store *s, struct abi_worker *w, struct store_move *move)
 
 /*
  * Copy what was begun, without the lock. Plain memcpy() underneath: stores past the caches were 8 to
- * 13 % faster from 1 MiB on and 4 % slower at 64 KiB, which is not worth a copy of our own. The source is guarded too: it may be cut short as well, and
- * then a page may read as 0 where somebody has set its size right again, hence the look after it.
+ * 13 % faster from 1 MiB on and 4 % slower at 64 KiB, which is not worth a copy of our own.
+ *
+ * The source is guarded too: it may be cut short as well, and then a page may read as 0 where somebody
+ * has set its size right again, hence the look after it.
  */
 static void copy(struct store *s, struct batch *b)
 {

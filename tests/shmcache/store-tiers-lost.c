@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store-tiers-lost.c: two tiers of which one was cut short, or is not there at the next start. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <urcu.h>
+#include <cmocka.h>
+
+#include "shmcache/guard.h"
+#include "tests/shmcache/rig.h"
+
+static struct rig rig;
+
+static int teardown(void **state)
+{
+	(void)state;
+	rig_remove(&rig);
+	return rig_leftovers() ? -1 : 0;
+}
+
+static void open_tiers(uint64_t dram, uint64_t cxl)
+{
+	rig_init(&rig, dram, 4 * MIB);
+	rig_add_cxl(&rig, cxl);
+	rig.options.batch = 1;
+	rig_open(&rig, false);
+}
+
+static uint64_t count(enum abi_counter counter)
+{
+	return shared_u64_load(&rig.w.counter[counter]);
+}
+
+static unsigned tier_of(uint64_t i)
+{
+	uint32_t cell = rig_cell(&rig, i);
+
+	return cell ? rig.store.index.cell[cell].tier : ABI_TIER_NONE;
+}
+
+static void put(uint64_t i, uint64_t size)
+{
+	assert_int_equal(rig_put(&rig, i, i, size), ABI_STATUS_OK);
+}
+
+static void put_in(unsigned tier, uint64_t i, uint64_t size)
+{
+	const struct store_put_options o = {.tier = (uint8_t)tier};
+
+	assert_int_equal(rig_put_with(&rig, i, i, size, &o), ABI_STATUS_OK);
+}
+
+/* --- damage ------------------------------------------------------------------------------- */
+
+/* A writer cuts DRAM short and sets its size right again: no zeroes are carried down. */
+static void test_damaged_source(void **state)
+{
+	struct store_mended mended;
+	uint64_t i;
+	int fd;
+
+	(void)state;
+	guard_install(); /* cmocka has taken the signal for itself */
+	open_tiers(1 * MIB, 4 * MIB);
+	for (i = 0; i < 10; i++)
+		put(i, 100 * KIB);
+	fd = shm_open(rig.dram_name, O_RDWR, 0);
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, 0), 0);
+	assert_int_equal(ftruncate(fd, 1 * MIB), 0);
+	pthread_mutex_lock(&rig.store.lock);
+	store_demote_locked(&rig.store, &rig.w, 500 * KIB, NULL);
+	pthread_mutex_unlock(&rig.store.lock);
+	assert_int_equal(count(ABI_COUNTER_DEMOTIONS), 0);
+	assert_true(count(ABI_COUNTER_MOVES_LOST) > 0);
+	rig_check(&rig);
+	/* Not even its size right: the copy faults, and lives. */
+	assert_int_equal(ftruncate(fd, 0), 0);
+	pthread_mutex_lock(&rig.store.lock);
+	store_demote_locked(&rig.store, &rig.w, 500 * KIB, NULL);
+	pthread_mutex_unlock(&rig.store.lock);
+	assert_int_equal(count(ABI_COUNTER_DEMOTIONS), 0);
+	assert_true(store_mend(&rig.store, &rig.w, &mended));
+	assert_int_equal(mended.error, 0);
+	assert_int_equal(mended.n_dropped, 10);
+	close(fd);
+	rig_drain(&rig);
+	rig_check(&rig);
+	assert_int_equal(rig.store.index.n_entries, 0);
+}
+
+/* The same with the tier that it goes to. */
+static void test_damaged_target(void **state)
+{
+	struct store_mended mended;
+	uint64_t i;
+	int fd;
+
+	(void)state;
+	guard_install(); /* cmocka has taken the signal for itself */
+	open_tiers(1 * MIB, 4 * MIB);
+	for (i = 0; i < 10; i++)
+		put(i, 100 * KIB);
+	put_in(ABI_TIER_CXL, 50, 100 * KIB);
+	fd = shm_open(rig.cxl_name, O_RDWR, 0);
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, 0), 0);
+	pthread_mutex_lock(&rig.store.lock);
+	store_demote_locked(&rig.store, &rig.w, 500 * KIB, NULL);
+	pthread_mutex_unlock(&rig.store.lock);
+	assert_int_equal(count(ABI_COUNTER_DEMOTIONS), 0);
+	for (i = 0; i < 10; i++)
+		assert_int_equal(rig_get(&rig, i, i, 100 * KIB), 100 * KIB);
+	assert_true(store_mend(&rig.store, &rig.w, &mended));
+	assert_int_equal(mended.error, 0);
+	assert_int_equal(mended.tier, ABI_TIER_CXL);
+	assert_int_equal(mended.n_dropped, 1);
+	assert_false(store_mend(&rig.store, &rig.w, &mended));
+	assert_int_equal(tier_of(50), ABI_TIER_NONE);
+	put_in(ABI_TIER_CXL, 51, 100 * KIB);
+	assert_int_equal(rig_get(&rig, 51, 51, 100 * KIB), 100 * KIB);
+	close(fd);
+	rig_check(&rig);
+}
+
+/* --- restart ------------------------------------------------------------------------------ */
+
+static void test_warm(void **state)
+{
+	unsigned tier[40];
+	uint64_t i;
+
+	(void)state;
+	open_tiers(1 * MIB, 4 * MIB);
+	for (i = 0; i < 40; i++)
+		put(i, 60 * KIB);
+	for (i = 0; i < 40; i++)
+		tier[i] = tier_of(i);
+	rig_close(&rig);
+	rig_open(&rig, true);
+	assert_true(rig.opened.warm);
+	assert_int_equal(rig.opened.recovery.n_found, 40);
+	for (i = 0; i < 40; i++) {
+		assert_int_equal(tier_of(i), tier[i]);
+		assert_int_equal(rig_get(&rig, i, i, 60 * KIB), 60 * KIB);
+	}
+	rig_check(&rig);
+	for (i = 40; i < 200; i++)
+		put(i, 60 * KIB);
+	rig_check(&rig);
+}
+
+/* All or nothing: with one tier gone, or of another size, nothing is served of the other. */
+static void test_cold(void **state)
+{
+	unsigned how;
+
+	(void)state;
+	for (how = 0; how < 4; how++) {
+		open_tiers(1 * MIB, 4 * MIB);
+		put(1, 1000);
+		put_in(ABI_TIER_CXL, 2, 1000);
+		rig_close(&rig);
+		if (how == 0)
+			shm_unlink(rig.cxl_name);
+		else if (how == 1)
+			shm_unlink(rig.dram_name);
+		else if (how == 2)
+			rig.options.tier[ABI_TIER_CXL].region.size = 8 * MIB;
+		else
+			rig.options.tier[ABI_TIER_CXL].region.size = 0;
+		rig_open(&rig, true);
+		assert_false(rig.opened.warm);
+		assert_true(rig.opened.cold_why[0] != '\0');
+		assert_int_equal(rig.store.index.n_entries, 0);
+		put(3, 1000);
+		rig_check(&rig);
+		rig_remove(&rig);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(test_damaged_source, teardown),
+		cmocka_unit_test_teardown(test_damaged_target, teardown),
+		cmocka_unit_test_teardown(test_warm, teardown),
+		cmocka_unit_test_teardown(test_cold, teardown),
+	};
+	int r;
+
+	rig_begin();
+	rcu_register_thread();
+	r = cmocka_run_group_tests(tests, NULL, NULL);
+	rcu_unregister_thread();
+	return r;
+}
