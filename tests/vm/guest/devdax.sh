@@ -32,3 +32,4 @@ step "which is cold" said cold-start "carries no cache"
 step "nothing is there" not get small 1
 step "stop" broker_end TERM
 
+moves devdax -o cxl.device=/dev/dax0.0

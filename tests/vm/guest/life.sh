@@ -5,13 +5,16 @@
 all_there()
 {
 	get small 1 && get large 4096 && get near 64 && get none-too-large 300 &&
-		true
+		is_in small cxl && is_in large cxl && is_in near dram ||
+		{ shmcache keys -l; return 1; }
 }
 
 life()
 {
 	kind=$1
 	shift
+	# what is read stays where it is
+	set -- "$@" -o cxl.promote_after=0
 	step "$kind: start" broker kv0 "$@"
 	step "$kind: what it is" said cxl "backend=$kind"
 	step "$kind: a block that nobody filled is zeroes" vm-helper unfilled kv0 3000000

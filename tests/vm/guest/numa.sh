@@ -3,6 +3,7 @@
 
 small="-o cxl.size=64MiB -o cxl.node=2"
 life numa -o cxl.backend=numa $small
+moves numa -o cxl.backend=numa -o cxl.node=2
 
 placed()
 {
