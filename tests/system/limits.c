@@ -14,6 +14,9 @@
 #define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
 
+/* And not the line that counts those which were not told. */
+#define TOLD "event=session-cut-off session="
+
 static struct system_broker broker;
 static struct shmc *cache;
 
@@ -150,7 +153,7 @@ static void assert_cut_off(struct raw_client *c, struct raw_lane *lane, enum abi
 static void talk_nonsense(const struct nonsense *n, struct raw_client *other)
 {
 	uint64_t broken = raw_counter(other, ABI_COUNTER_SESSIONS_BROKEN);
-	unsigned n_lines = system_log_count(&broker, "event=session-cut-off");
+	unsigned n_lines = system_log_count(&broker, TOLD);
 	struct abi_submission *slot;
 	struct raw_client c;
 	struct raw_lane *lane;
@@ -167,7 +170,7 @@ static void talk_nonsense(const struct nonsense *n, struct raw_client *other)
 	assert_cut_off(&c, lane, n->fault);
 	assert_int_equal(system_wait_counter(other, ABI_COUNTER_SESSIONS_BROKEN, broken + 1),
 		broken + 1);
-	assert_true(system_log_count(&broker, "event=session-cut-off") <= n_lines + 1);
+	assert_true(system_log_count(&broker, TOLD) <= n_lines + 1);
 	/* The log is bounded: many in a second are counted, not told. */
 	if (n_lines < 5)
 		assert_true(system_log_count(&broker, abi_fault_name(n->fault)) > 0);
