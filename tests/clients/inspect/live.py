@@ -284,7 +284,8 @@ class Elsewhere(unittest.TestCase):
     def test_other_namespace(self):
         """A broker whose number means nothing here is not called dead."""
         broker = harness.Broker()
-        done = subprocess.run(["unshare", "-p", "-f", "--mount-proc", INSPECT, "--json", broker.name],
+        done = subprocess.run(["unshare", "-p", "-f", "--mount-proc", INSPECT, "--json",
+                               broker.name],
                               stdout=subprocess.PIPE, timeout=harness.PATIENCE, check=True)
         state = json.loads(done.stdout)
         self.assertEqual(state["broker"]["state"], "unknown")
@@ -345,7 +346,8 @@ class Busy(unittest.TestCase):
 
 class Usage(unittest.TestCase):
     def test_wrong(self):
-        for args in ([], ["--ring", "x", "n"], ["--ring", "1.x", "n"], ["--check", "--holders", "n"],
+        for args in ([], ["--ring", "x", "n"], ["--ring", "1.x", "n"],
+                     ["--check", "--holders", "n"],
                      ["--nonsense", "n"], ["a", "b"], ["--offline", "f", "n"], ["--key", "", "n"],
                      ["--watch", "--interval", "0", "n"], ["--color", "red", "n"],
                      ["--watch", "--offline", "f"], ["--offline", "/dev/null"],
