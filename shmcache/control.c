@@ -78,10 +78,13 @@ static void tell_errors(struct broker *b, int fd, const struct config_errors *er
 	control_tell(fd, WIRE_OUTCOME_FAILED, "nothing was changed");
 }
 
-/* The plane has so many lines for sessions, and no more before it is made anew. */
+/*
+ * The plane has so many lines for sessions, half of them for those of a broker before, and no more until
+ * it is made anew.
+ */
 static void limit_sessions(struct reload *reload, struct config *wanted)
 {
-	unsigned n_lines = reload->b->plane.shared->n_sessions_max;
+	unsigned n_lines = reload->b->plane.shared->n_sessions_max / 2;
 	char was[16], value[16];
 
 	if (wanted->session.n_max <= n_lines)
