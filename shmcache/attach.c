@@ -394,20 +394,25 @@ static void handshake_ready(struct watch *watch, uint32_t events)
 		hello(b, h, &message.hello);
 	else if (!r && message.head.type == WIRE_CONTROL)
 		control(b, h, &message.control);
-	else if (r != -EPIPE)
+	else if (!r || r == -EBADMSG)
 		refuse(b, h, WIRE_REFUSAL_VERSION, "that was no hello of this protocol");
+	else if (r != -EPIPE)
+		refuse(b, h, WIRE_REFUSAL_RESOURCES, "the broker can't read: out of memory");
 	handshake_free(b, h);
 }
 
 /* --- accept ---------------------------------------------------------------------------------------- */
 
-/* No descriptor left: take the client in with the spare one, and close it, so that it is told. */
-static void turn_away(struct broker *b)
+/*
+ * No descriptor left: take the client in with the spare one, and close it, so that it is told. False
+ * when not even that could be done.
+ */
+static bool turn_away(struct broker *b)
 {
 	int fd;
 
 	if (b->attach.spare_fd < 0)
-		return;
+		return false;
 	close(b->attach.spare_fd);
 	fd = accept4(b->attach.listener.fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd >= 0)
@@ -416,6 +421,23 @@ static void turn_away(struct broker *b)
 	store_count(own_counters(b), ABI_COUNTER_SESSIONS_REFUSED, 1);
 	shared_u64_add(&own_counters(b)->refusal[WIRE_REFUSAL_RESOURCES], 1);
 	log_warning(b->log, "attach-refused", LOG_STR("why", "out of descriptors"));
+	return fd >= 0;
+}
+
+/*
+ * Who waits at the door keeps the listener readable. Where he can't be taken in, the machine being
+ * out of files or memory, we would go in circles over him: better not to look until the next tick.
+ */
+static void accept_failed(struct broker *b, int error)
+{
+	bool is_over = error == EAGAIN || error == EINTR || error == ECONNABORTED;
+
+	if (error == EMFILE || error == ENFILE)
+		is_over = turn_away(b);
+	if (is_over)
+		return;
+	epoll_ctl(b->epoll, EPOLL_CTL_DEL, b->attach.listener.fd, NULL);
+	b->attach.is_deaf = true;
 }
 
 static void listener_ready(struct watch *watch, uint32_t events)
@@ -428,8 +450,7 @@ static void listener_ready(struct watch *watch, uint32_t events)
 	(void)events;
 	fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0) {
-		if (errno == EMFILE || errno == ENFILE)
-			turn_away(b);
+		accept_failed(b, errno);
 		return;
 	}
 	h = calloc(1, sizeof(*h));
@@ -460,6 +481,8 @@ void attach_expire(struct broker *b, uint64_t now_ms)
 {
 	while (b->attach.oldest && b->attach.oldest->deadline_ms <= now_ms)
 		handshake_free(b, b->attach.oldest);
+	if (b->attach.is_deaf && !watch_add(b->epoll, &b->attach.listener, EPOLLIN))
+		b->attach.is_deaf = false;
 }
 
 /*

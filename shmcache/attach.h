@@ -16,6 +16,7 @@ struct attach {
 	struct handshake *oldest, **newest; /* in the order of arrival, thus of deadlines */
 	unsigned n_handshakes;
 	int spare_fd; /* given up for a moment when descriptors run out, to turn a client away */
+	bool is_deaf; /* nobody can be taken in: the listener is not watched */
 };
 
 /* Listen on @path. 0, or -errno and a sentence. By the control thread, as all here. */
@@ -24,7 +25,7 @@ int attach_open(struct broker *b, const char *path, char *why, size_t why_size);
 /* Close the socket and all handshakes, and remove @path. */
 void attach_close(struct broker *b, const char *path);
 
-/* Turn away who has not said hello in time. */
+/* Turn away who has not said hello in time; listen again after a pause. */
 void attach_expire(struct broker *b, uint64_t now_ms);
 
 /* End sessions that a worker has cut off. */
