@@ -196,7 +196,7 @@ SHMC_PUBLIC const char *shmc_strerror(int result);
 /*
  * Look @key up and hold its value. 0 and a view, SHMC_MISS, or SHMC_QUOTA when this thread holds as
  * many views as a lane has cells, or has no lane since others have them all. Errors: -EINVAL (key
- * size), -ENOTCONN, -ECHILD; from a thread's first call also -ETIMEDOUT and -ENOMEM.
+ * size), -ENOTCONN, -ECHILD; from a thread's first call also -ETIMEDOUT, -ENOMEM, -EMFILE.
  */
 SHMC_PUBLIC int shmc_get(
 	struct shmc *cache, const void *key, size_t key_size, struct shmc_view *view);
@@ -255,8 +255,8 @@ SHMC_PUBLIC int shmc_scan(struct shmc *cache, uint64_t *cursor, const void *pref
  * out. -EACCES: the role does not allow it. -ENOTCONN: no broker; unknown whether it was carried
  * out when the broker went away in the middle. -EINVAL: key or option. -EFBIG: the value is larger
  * than SHMC_VALUE_SIZE_MAX or than the tier. -ENOMEM: the broker's own memory is exhausted, or this
- * process's. -EIO: the memory of the tier was taken away. -ECHILD. SHMC_QUOTA: more threads of this
- * process are at it than the session has lanes.
+ * process's; -EMFILE: its descriptors. -EIO: the memory of the tier was taken away. -ECHILD.
+ * SHMC_QUOTA: more threads of this process are at it than the session has lanes.
  */
 
 /* Store @value under @key. 0, SHMC_EXISTS (with SHMC_IF_ABSENT), SHMC_NOSPACE. */
@@ -360,7 +360,7 @@ SHMC_PUBLIC int shmc_execute(
 
 /*
  * Open a queue for asynchronous requests: a lane of its own. 0, SHMC_QUOTA (no lane left),
- * -ENOTCONN, -ENOMEM. One thread at a time may use it.
+ * -ENOTCONN, -ENOMEM, -EMFILE. One thread at a time may use it.
  */
 SHMC_PUBLIC int shmc_queue_open(struct shmc_queue **queue, struct shmc *cache);
 /* Waits for nothing: unfinished requests are abandoned, their memory is the caller's again. */

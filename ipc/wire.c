@@ -120,7 +120,7 @@ int wire_receive(int fd, union wire_message *message, int descriptors[WIRE_DESCR
 		.msg_control = control.bytes,
 		.msg_controllen = sizeof(control.bytes),
 	};
-	bool has_all;
+	bool has_all, is_full;
 	ssize_t got;
 	size_t size;
 
@@ -133,21 +133,24 @@ int wire_receive(int fd, union wire_message *message, int descriptors[WIRE_DESCR
 	/* Before anything else: a packet without a byte can carry some too, and looks like a hang-up. */
 	has_all = take_descriptors(&msg, descriptors, n);
 
+	/* Fewer than we made room for: it was our table that had none. */
+	is_full = (msg.msg_flags & MSG_CTRUNC) && *n < WIRE_DESCRIPTORS_MAX;
 	size = (size_t)got;
 	if (!has_all || size < sizeof(message->head) || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
 		message->head.size != size || !wire_type_size(message->head.type) ||
 		size < wire_type_size(message->head.type)) {
 		while (*n)
 			close(descriptors[--*n]);
-		return got ? -EBADMSG : -EPIPE;
+		return is_full ? -EMFILE : got ? -EBADMSG : -EPIPE;
 	}
 	return 0;
 }
 
-void wire_ring(int fd)
+bool wire_ring(int fd)
 {
 	/* EAGAIN is a bell that rings already, EPIPE is noticed by whoever polls the socket. */
-	(void)!send(fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return send(fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1 ||
+		(errno != ENOBUFS && errno != ENOMEM);
 }
 
 bool wire_ring_drain(int fd)

@@ -169,13 +169,17 @@ int wire_send(int fd, enum wire_type type, void *message, size_t size, const int
  * Receive one message of at most sizeof(*message); never blocks. Its head has been checked: the
  * size is what arrived, the type's own size is the least (one up to the union's may be longer).
  * *n gets the number of descriptors, close-on-exec, which are the caller's (always written; there
- * are none on failure). -EAGAIN: nothing there; -EPIPE: hang-up; -EBADMSG: nonsense.
+ * are none on failure). -EAGAIN: nothing there; -EPIPE: hang-up; -EBADMSG: nonsense;
+ * -EMFILE: a message is lost, for there was no room for its descriptors.
  */
 int wire_receive(int fd, union wire_message *message, int descriptors[WIRE_DESCRIPTORS_MAX],
 	size_t *n);
 
-/* A doorbell. Ring it (a full one has rung already); empty it. Neither blocks or fails. */
-void wire_ring(int fd);
+/*
+ * A doorbell. Ring it (a full one has rung already); empty it. Neither blocks. False: the kernel had no
+ * memory to ring it, and nobody is woken.
+ */
+bool wire_ring(int fd);
 /* Returns false when the other end is closed. */
 bool wire_ring_drain(int fd);
 

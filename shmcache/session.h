@@ -44,6 +44,7 @@ struct lane {
 	uint64_t logged, hits, cxl_hits, misses; /* what was taken of the client's numbers so far */
 	uint64_t miss[ABI_N_MISSES];
 	struct histogram wait;
+	bool owes_ring;			 /* the doorbell could not be rung for the last answer */
 	struct lane_flush *flush;	 /* running, or NULL */
 	struct lane *inbox_next;	 /* on its way to the worker */
 };

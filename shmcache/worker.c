@@ -97,7 +97,8 @@ static void answered(struct worker *worker, struct lane *lane)
 	shared_fence();
 	if (!shared_u32_load(&lane->request->need_wakeup))
 		return;
-	wire_ring(lane->doorbell);
+	/* Tried again by the next upkeep: who waits without a limit has nothing else to wake him. */
+	lane->owes_ring = !wire_ring(lane->doorbell);
 	store_count(worker->shared, ABI_COUNTER_WAKES_SENT, 1);
 }
 
@@ -361,6 +362,9 @@ static void drain_and_expire(struct worker *worker, uint64_t now_ms)
 
 	/* Lanes of one session mostly stand together; looking twice does no harm. */
 	for (i = 0; i < worker->n_lanes; i++) {
+		if (worker->lane[i]->owes_ring)
+			answered(worker, worker->lane[i]);
+		worker->owes_upkeep |= worker->lane[i]->owes_ring;
 		if (worker->lane[i]->session == last)
 			continue;
 		last = worker->lane[i]->session;

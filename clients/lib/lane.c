@@ -129,9 +129,11 @@ static int lane_answer_take(struct session *s)
 	int r;
 
 	r = wire_receive(s->socket, &message, fds, &n);
+	/* The answer that was lost for want of a descriptor was one, and the lane is lost with it. */
+	if (!r || r == -EMFILE)
+		s->is_lane_asked = false;
 	if (r)
 		return r;
-	s->is_lane_asked = false;
 	r = lane_answered(s, &message, fds, n);
 	while (r && n)
 		close(fds[--n]);
