@@ -41,12 +41,13 @@ int faults_begin(void);
 
 /*
  * Fail the n-th of each call for n = 1, 2, ... until @attempt does not reach it, first that one alone,
- * then all from it on. @attempt is made with the call armed, @check afterwards. Prints how far each
+ * then all from it on; up to the 12th, unless SHMCACHE_SOAK is in the environment. @attempt is made with the call armed, @check afterwards. Prints how far each
  * call got.
  */
 struct faults_phase {
 	const char *name;
-	const enum inject_call *only; /* up to INJECT_N_CALLS; NULL: all */
+	const enum inject_call *only;	 /* up to INJECT_N_CALLS; NULL: all */
+	const enum inject_call *one_by_one; /* the same: not for good, NULL: none */
 	struct inject_page *page;
 	void (*attempt)(void *context);
 	void (*check)(void *context);
@@ -70,8 +71,5 @@ const char *faults_now(void);
 
 /* Count a complaint; too many end the test. */
 void faults_complained(void);
-
-/* May a call of the library answer so, when the machine fails the broker or the program? */
-bool faults_may_answer(int result);
 
 #endif

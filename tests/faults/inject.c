@@ -242,12 +242,15 @@ STAND_IN_VARIADIC(open64, OPEN, const char *)
 STAND_IN_VARIADIC(fcntl, FCNTL, int)
 STAND_IN_VARIADIC(fcntl64, FCNTL, int)
 
-/* What membarrier(2) can do is asked without memory. */
+/*
+ * What membarrier(2) can do is asked without memory; and the private one is liburcu's, which ends the
+ * process when it fails.
+ */
 static bool syscall_fails(long number, long command)
 {
 	return (number == SYS_pidfd_open && fails(INJECT_PIDFD_OPEN)) ||
 		(number == SYS_membarrier && command != MEMBARRIER_CMD_QUERY &&
-			fails(INJECT_MEMBARRIER));
+			command != MEMBARRIER_CMD_PRIVATE_EXPEDITED && fails(INJECT_MEMBARRIER));
 }
 
 EXPORT long syscall(long number, ...)
