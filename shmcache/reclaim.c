@@ -55,7 +55,10 @@ bool store_can_membarrier(void)
 	return got > 0 && (got & MEMBARRIER_CMD_GLOBAL_EXPEDITED);
 }
 
-/* Free the first @n of limbo but for the held. The rest moves up. Returns how many were kept. */
+/*
+ * Free the first @n of limbo but for the held. The rest moves up, at the end: others retire meanwhile,
+ * behind all that. Returns how many were kept.
+ */
 static uint64_t free_unheld(struct store *s, uint64_t n, enum store_keep keep)
 {
 	const struct store_move *move;
@@ -66,6 +69,8 @@ static uint64_t free_unheld(struct store *s, uint64_t n, enum store_keep keep)
 	for (move = s->moves; move; move = move->next)
 		index_mark_held(&s->index, move->from, s->round);
 	for (i = 0; i < n; i++) {
+		if (i && i % (4 * STORE_HOLD_MAX) == 0)
+			store_yield_locked(s);
 		cell = s->limbo.cell[i];
 		if (index_is_held(&s->index, cell, s->round) ||
 			store_is_kept_locked(s, cell, keep)) {

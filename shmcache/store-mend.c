@@ -12,7 +12,7 @@
  * a copy under way, may have been filled before and reads as zeroes now: it is marked, and its
  * commit says that it was damaged.
  *
- * A record that is opened between the two steps is filled with faults or, after the second, whole.
+ * A record that is opened between the two steps, or behind the walk, is filled with faults or, after the second, whole.
  * Holes in the middle count from the first one on: who punches them loses what lies behind.
  */
 uint64_t store_drop_damaged(struct store *s, struct abi_worker *w, unsigned tier, uint64_t off)
@@ -24,6 +24,8 @@ uint64_t store_drop_damaged(struct store *s, struct abi_worker *w, unsigned tier
 
 	pthread_mutex_lock(&s->lock);
 	for (cell = 1; cell < s->index.n_cells; cell++) {
+		if (cell % (16 * STORE_HOLD_MAX) == 0)
+			store_yield_locked(s);
 		r = &s->index.cell[cell];
 		meta = &s->index.meta[cell];
 		if (meta->state != INDEX_PUBLISHED && meta->state != INDEX_OPEN)

@@ -202,7 +202,7 @@ static int open_tier_books(struct store *s, struct tier *tier, const char *polic
 
 static int open_books(struct store *s, const struct store_options *o, char *why, size_t why_size)
 {
-	size_t limbo = s->index.head->n_cells_max * sizeof(*s->limbo.cell);
+	size_t limbo = 2 * s->index.head->n_cells_max * sizeof(*s->limbo.cell);
 	unsigned i;
 	int r = 0;
 
@@ -230,7 +230,7 @@ static void close_parts(struct store *s, bool unlink)
 	struct tier *tier;
 
 	if (s->limbo.cell)
-		munmap(s->limbo.cell, s->index.head->n_cells_max * sizeof(*s->limbo.cell));
+		munmap(s->limbo.cell, 2 * s->index.head->n_cells_max * sizeof(*s->limbo.cell));
 	for (tier = s->tier; tier < s->tier + ABI_TIERS; tier++) {
 		policy_free(tier->policy);
 		block_allocator_free(tier->blocks);

@@ -22,7 +22,8 @@
 
 /*
  * Retired records, in the order of retirement, until no reader holds them. The array is reserved for
- * as many cells as there can be: retiring never fails.
+ * twice as many cells as there can be: retiring never fails, not even while a round has freed what it
+ * has yet to take off the list.
  */
 struct limbo {
 	uint32_t *cell;
@@ -281,6 +282,13 @@ bool store_index_room_locked(struct store *s, struct abi_worker *w);
 
 /* Evict one entry whose slot a key of @hash can have at once. False: none there. */
 bool store_chain_room_locked(struct store *s, struct abi_worker *w, uint64_t hash);
+
+/*
+ * Let others have the lock in the middle of a long walk, after STORE_HOLD_MAX records or so. Whatever
+ * was known must be looked at again.
+ */
+void store_yield_locked(struct store *s);
+#define STORE_HOLD_MAX 1024
 
 /* Take a published entry out of index and policy, into limbo. */
 enum store_gone { STORE_GONE_EVICTED, STORE_GONE_REMOVED };
