@@ -7,8 +7,9 @@
 #   asan   with the address and the undefined-behaviour sanitizer
 #   tsan   the suite 'tsan' with the thread sanitizer
 #   clang  everything but the models and the virtual machine, by the other compiler
+#   fuzz   each fuzz target for $SHMCACHE_FUZZ_SECONDS (60), two at a time, from the corpus of the tree
 #
-# All four are the default. The last line is "N passed, N failed, N skipped" over all runs; the exit
+# All five are the default. The last line is "N passed, N failed, N skipped" over all runs; the exit
 # status is 0 if nothing failed. --ci is for machines on which every test should run: a skipped
 # one has failed there, unless tools/skips says why not.
 #
@@ -24,16 +25,16 @@ for arg; do
 	--ci)
 		strict=--strict
 		;;
-	gcc | asan | tsan | clang)
+	gcc | asan | tsan | clang | fuzz)
 		runs="$runs $arg"
 		;;
 	*)
-		sed -n '3,16s/^# \{0,1\}//p' "$0"
+		sed -n '3,17s/^# \{0,1\}//p' "$0"
 		exit 2
 		;;
 	esac
 done
-: "${runs:=gcc asan tsan clang}"
+: "${runs:=gcc asan tsan clang fuzz}"
 
 # Sanitizers have to end the program that they find fault with: a message alone fails no test. And
 # by a status that no test expects of anything.
@@ -58,6 +59,10 @@ setup()
 	clang)
 		# valgrind can't read what clang writes of DWARF 5
 		CC=clang meson setup "$2" -Dc_args=-gdwarf-4
+		;;
+	fuzz)
+		CC=clang meson setup "$2" -Dfuzz=true -Db_sanitize=address,undefined \
+			-Db_lundef=false
 		;;
 	esac >"$2.log" 2>&1 || {
 		cat "$2.log"
@@ -84,13 +89,24 @@ tests()
 	clang)
 		meson test -C "$2" --no-rebuild --print-errorlogs $once
 		;;
+	fuzz)
+		# builds what it needs by itself
+		SHMCACHE_FUZZ_SECONDS="${SHMCACHE_FUZZ_SECONDS:-60}" \
+			meson test -C "$2" --print-errorlogs --suite fuzz --num-processes 2
+		;;
 	esac
+}
+
+# The targets alone are built for the fuzzer.
+build()
+{
+	[ "$1" = fuzz ] || ninja -C "$2" --quiet
 }
 
 run()
 {
 	rm -f "$2/meson-logs/testlog.json"
-	setup "$1" "$2" && ninja -C "$2" --quiet && tests "$1" "$2"
+	setup "$1" "$2" && build "$1" "$2" && tests "$1" "$2"
 }
 
 tools/install.sh build test vm bench || exit 1
