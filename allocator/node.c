@@ -3,25 +3,36 @@
  * NUMA nodes, through libnuma.
  *
  * Numbers have gaps: on a machine whose nodes are 0 and 2 libnuma answers for 1 as well, with a
- * size of -1, and with an error that leaves all bits of the CPU mask set. So a node is one whose
- * size can be told, and its CPUs count only where the call succeeded.
+ * size of -1. So a node is one whose size can be told.
+ *
+ * Its CPUs are read where libnuma reads them: it wants memory for a mask of them, and where there is
+ * none it ends the process, or writes to what it has not got.
  */
 #include "allocator/node.h"
 
 #include <errno.h>
 #include <numa.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+/* Of a list such as "0-3,8": ends with a newline, and is that alone where there are none. */
 static unsigned int cpus_count(int number)
 {
-	struct bitmask *cpus = numa_allocate_cpumask();
-	unsigned int n = NODE_CPUS_UNKNOWN;
+	unsigned int first, last, n = 0;
+	char path[64], next = ',';
+	FILE *f;
 
-	if (!cpus)
-		return n;
-	if (!numa_node_to_cpus(number, cpus))
-		n = numa_bitmask_weight(cpus);
-	numa_bitmask_free(cpus);
+	snprintf(path, sizeof(path), "/sys/devices/system/node/node%d/cpulist", number);
+	f = fopen(path, "re");
+	if (!f)
+		return NODE_CPUS_UNKNOWN;
+	while (next == ',' && fscanf(f, "%u", &first) == 1) {
+		last = first;
+		if (fscanf(f, "-%u", &last) < 0 || fscanf(f, "%c", &next) < 1)
+			next = '\n';
+		n += last >= first ? last - first + 1 : 0;
+	}
+	fclose(f);
 	return n;
 }
 
