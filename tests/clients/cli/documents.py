@@ -37,7 +37,16 @@ class Readme(unittest.TestCase):
         links = re.findall(r"\]\(([^)]+)\)", self.text)
         self.assertGreater(len(links), 5)
         for link in links:
-            self.assertTrue(os.path.exists(os.path.join(SOURCE, link)), link)
+            path, _, anchor = link.partition("#")
+            self.assertTrue(os.path.exists(os.path.join(SOURCE, path)), link)
+            if anchor:
+                headings = re.findall(r"^#+ (.*)$", read(path), re.M)
+                self.assertIn(anchor, [self.anchor(h) for h in headings], link)
+
+    @staticmethod
+    def anchor(heading):
+        """As those who show Markdown name a heading."""
+        return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
     def test_example(self):
         """The program in the README is compiled as a stranger would, and does what it says."""
@@ -83,7 +92,8 @@ class Readme(unittest.TestCase):
 
     def test_layout(self):
         """Every folder that is built is described, and every one described is there."""
-        folders = set(re.findall(r"^\| `(\w+)/` \|", self.text, re.M))
+        rows = re.findall(r"^\| ((?:`\w+/`(?:, )?)+) \|", self.text, re.M)
+        folders = set(re.findall(r"`(\w+)/`", " ".join(rows)))
         built = set(re.findall(r"subdir\('(\w+)['/]", read("meson.build")))
         self.assertGreater(len(built), 4)
         self.assertEqual(built - folders, set())
