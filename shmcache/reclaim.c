@@ -90,6 +90,8 @@ void store_keep(struct store *s, enum store_keep keep)
 {
 	pthread_mutex_lock(&s->lock);
 	s->keep = keep;
+	/* The mover leaves everything where it is while all is kept. */
+	pthread_cond_signal(&s->move_wanted);
 	pthread_mutex_unlock(&s->lock);
 }
 

@@ -450,12 +450,18 @@ out:
 	return did;
 }
 
+/* What store_move_step() would not touch is not waited for awake: store_keep() tells of the end. */
+static bool has_work(const struct store *s)
+{
+	return s->keep != STORE_KEEP_ALL && (s->tiering.is_asked || s->tiering.n_candidates);
+}
+
 bool store_move_wait(struct store *s)
 {
 	bool goes_on;
 
 	pthread_mutex_lock(&s->lock);
-	while (!store_move_is_stopping(s) && !s->tiering.is_asked && !s->tiering.n_candidates)
+	while (!store_move_is_stopping(s) && !has_work(s))
 		pthread_cond_wait(&s->move_wanted, &s->lock);
 	s->tiering.is_asked = false;
 	goes_on = !store_move_is_stopping(s);

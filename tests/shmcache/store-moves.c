@@ -204,6 +204,55 @@ static int teardown(void **state)
 	return close_all();
 }
 
+/* --- while all is kept --------------------------------------------------------------------- */
+
+static struct shared_u32 n_woken;
+
+static void *mover_as_in_the_broker(void *argument)
+{
+	rcu_register_thread();
+	while (store_move_wait(&rig.store)) {
+		shared_u32_store(&n_woken, shared_u32_load(&n_woken) + 1);
+		while (store_move_step(&rig.store, &rig.w))
+			;
+	}
+	rcu_unregister_thread();
+	return argument;
+}
+
+/* What may not be moved yet does not keep the mover awake, and is moved when it may. */
+static void test_sleeps_while_all_is_kept(void **state)
+{
+	const struct store_put_options below = {.tier = ABI_TIER_CXL};
+	pthread_t mover;
+	uint32_t cell;
+	int i;
+
+	(void)state;
+	rig_init(&rig, 1 * MIB, 2 * MIB);
+	rig_add_cxl(&rig, 1 * MIB);
+	rig.options.tiering.promote_after = 1;
+	rig.options.tiering.demote_at = rig.options.tiering.demote_to = 90;
+	rig_open(&rig, false);
+	assert_int_equal(rig_put_with(&rig, MOVED, MOVED, SIZE, &below), ABI_STATUS_OK);
+	store_keep(&rig.store, STORE_KEEP_ALL);
+	cell = rig_cell(&rig, MOVED);
+	assert_int_equal(store_hits(&rig.store, &rig.w, &cell, 1), 1);
+	assert_int_equal(rig.store.tiering.n_candidates, 1);
+	shared_u32_store(&n_woken, 0);
+	assert_int_equal(pthread_create(&mover, NULL, mover_as_in_the_broker, NULL), 0);
+	for (i = 0; i < 20; i++)
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	assert_int_equal(shared_u32_load(&n_woken), 0);
+	store_keep(&rig.store, STORE_KEEP_NOTHING);
+	while (tier_of(MOVED) != ABI_TIER_DRAM)
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	store_move_stop(&rig.store);
+	assert_int_equal(pthread_join(mover, NULL), 0);
+	rig_drain(&rig);
+	rig_check(&rig);
+}
+
 /* --- all at once -------------------------------------------------------------------------- */
 
 #define N_KEYS 64
@@ -430,6 +479,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_pinned, teardown),
 		cmocka_unit_test_teardown(test_pinned_and_unpinned, teardown),
 		cmocka_unit_test_teardown(test_expired, teardown),
+		cmocka_unit_test_teardown(test_sleeps_while_all_is_kept, teardown),
 		cmocka_unit_test_teardown(test_all_at_once, teardown_threads),
 	};
 	int r;
