@@ -99,8 +99,10 @@ bool store_is_kept_locked(const struct store *s, uint32_t cell, enum store_keep 
 {
 	const struct abi_record *r = &s->index.cell[cell];
 
-	/* By difference: generations may wrap. */
-	if (keep == STORE_KEEP_NOTHING || (int32_t)(r->generation - s->former_generation) > 0)
+	uint32_t n_new = s->index.generation - s->former_generation;
+
+	/* Ours are those that were made since. An entry of old may be of any generation before. */
+	if (keep == STORE_KEEP_NOTHING || r->generation - s->former_generation - 1 < n_new)
 		return false;
 	return keep == STORE_KEEP_ALL || (shared_u64_load(&r->expire_ms) & ABI_RECORD_OPEN);
 }

@@ -238,6 +238,31 @@ static void test_key_like_a_record(void **state)
 
 /* --- what is kept ---------------------------------------------------------------------------------- */
 
+/* Nobody puts so often in a test: as if records had been made meanwhile, up to the number @generation. */
+static void make_others(uint32_t generation)
+{
+	rig.store.index.generation = generation;
+	assert_int_equal(rig_put(&rig, 900, 900, 1000), ABI_STATUS_OK);
+}
+
+/* An entry may be older than half of all the generations that there are. */
+static void test_keep_the_oldest(void **state)
+{
+	(void)state;
+	assert_int_equal(rig_put(&rig, 0, 0, 1000), ABI_STATUS_OK);
+	make_others(UINT32_MAX / 4 * 3);
+	again(0);
+	store_keep(&rig.store, STORE_KEEP_ALL);
+	assert_int_equal(rig_delete(&rig, 0), ABI_STATUS_OK);
+	assert_int_equal(rig_put(&rig, 1, 1, 1000), ABI_STATUS_OK);
+	assert_int_equal(rig_delete(&rig, 1), ABI_STATUS_OK);
+	rig_drain(&rig);
+	assert_int_equal(rig.store.limbo.n, 1);
+	store_keep(&rig.store, STORE_KEEP_NOTHING);
+	rig_drain(&rig);
+	assert_int_equal(rig.store.limbo.n, 0);
+}
+
 static void test_keep_all(void **state)
 {
 	uint64_t i, n_evicted;
@@ -297,6 +322,7 @@ int main(void)
 		UNIT(test_slot_decides),
 		UNIT(test_nonsense),
 		UNIT(test_key_like_a_record),
+		UNIT(test_keep_the_oldest),
 		UNIT(test_keep_all),
 		UNIT(test_keep_open),
 	};
