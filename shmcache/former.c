@@ -56,7 +56,7 @@ struct former {
 	uid_t uid;
 	bool is_writer;
 	_Atomic bool is_lost; /* set by whoever has the lock, as what follows */
-	bool is_hoarder;      /* its holds are not looked at any more */
+	_Atomic bool is_hoarder; /* its holds are not looked at any more */
 	struct abi_geometry geometry;
 	struct holds holds; /* .request NULL: not seen yet */
 	size_t size;
@@ -134,11 +134,14 @@ static bool is_region(const struct former *p, int fd)
 {
 	const int seals = F_SEAL_SHRINK | F_SEAL_GROW;
 	struct stat st;
+	int raw_seals;
 
-	return !fstat(fd, &st) && S_ISREG(st.st_mode) &&
-		st.st_dev == shared_u64_load(&p->line->region_dev) &&
+	/* Only the kernel's own memory has seals, so no file server is asked for what follows. */
+	raw_seals = fcntl(fd, F_GET_SEALS);
+	return raw_seals >= 0 && (raw_seals & seals) == seals && !fstat(fd, &st) &&
+		S_ISREG(st.st_mode) && st.st_dev == shared_u64_load(&p->line->region_dev) &&
 		st.st_ino == shared_u64_load(&p->line->request_ino) && p->size &&
-		st.st_size == (off_t)p->size && (fcntl(fd, F_GET_SEALS) & seals) == seals;
+		st.st_size == (off_t)p->size;
 }
 
 static bool take(struct former *p, int fd)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "shmcache/process.h"
@@ -17,7 +18,11 @@
  * something when it is opened, a file on a server that does not answer. So nothing is opened, nor
  * its attributes asked for, that is not called as we call our regions; and what is so called is opened
  * without effect first (O_PATH), recognised by its inode, and only then opened for reading, through
- * our own descriptor, so that it can't be exchanged in between.
+ * our own descriptor, so that it can't be exchanged in between. Who has a file system of his own can
+ * call a file there as he likes: the inode is what the kernel knows of it, no server is asked.
+ *
+ * A process may have ended its first thread and live on in others. Its list of descriptors, which is
+ * that thread's, is empty then, and tells nothing: the others' are looked at.
  */
 uint64_t process_start_time(pid_t pid)
 {
@@ -53,9 +58,11 @@ static bool is_called_region(int dir, const char *name)
 
 static bool is_it(int fd, uint64_t dev, uint64_t ino)
 {
-	struct stat st;
+	struct statx st;
 
-	return !fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_dev == dev && st.st_ino == ino;
+	return !statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &st) &&
+		S_ISREG(st.stx_mode) && makedev(st.stx_dev_major, st.stx_dev_minor) == dev &&
+		st.stx_ino == ino;
 }
 
 /* One entry of /proc/PID/fd. 0, PROCESS_HAS_NONE, or -errno. */
@@ -64,7 +71,7 @@ static int look(int dir, const char *name, uint64_t dev, uint64_t ino, int *fd)
 	char path[64];
 	int r, path_fd;
 
-	if (name[0] == '.' || !is_called_region(dir, name))
+	if (!is_called_region(dir, name))
 		return PROCESS_HAS_NONE;
 	path_fd = openat(dir, name, O_PATH | O_CLOEXEC);
 	if (path_fd < 0)
@@ -82,19 +89,23 @@ static int look(int dir, const char *name, uint64_t dev, uint64_t ino, int *fd)
 /* More than any honest process has; it is not our time alone. */
 #define LOOK_MAX 65536
 
-int process_open_region(pid_t pid, uint64_t dev, uint64_t ino, int *fd)
-{
-	struct dirent *entry;
-	char path[64];
-	DIR *dir;
-	int r, n;
+/* What is looked for among whose descriptors, and how many were seen. */
+struct search {
+	uint64_t dev, ino;
+	int fd;
+	unsigned n_seen;
+};
 
-	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
-	dir = opendir(path);
+/* One list of descriptors, of a process or a thread. As process_open_region(). */
+static int search_list(struct search *s, const char *path)
+{
+	int r = PROCESS_HAS_NONE;
+	struct dirent *entry;
+	DIR *dir = opendir(path);
+
 	if (!dir)
 		return -errno;
-	r = PROCESS_HAS_NONE;
-	for (n = 0; r == PROCESS_HAS_NONE; n++) {
+	while (r == PROCESS_HAS_NONE) {
 		errno = 0;
 		entry = readdir(dir);
 		if (!entry) {
@@ -102,8 +113,54 @@ int process_open_region(pid_t pid, uint64_t dev, uint64_t ino, int *fd)
 			r = errno ? -errno : PROCESS_HAS_NONE;
 			break;
 		}
-		r = n == LOOK_MAX ? -E2BIG : look(dirfd(dir), entry->d_name, dev, ino, fd);
+		if (entry->d_name[0] == '.')
+			continue;
+		r = ++s->n_seen > LOOK_MAX ? -E2BIG
+					   : look(dirfd(dir), entry->d_name, s->dev, s->ino, &s->fd);
 	}
 	closedir(dir);
+	return r;
+}
+
+/* The first thread that has any descriptors has those of the process. */
+static int search_threads(struct search *s, pid_t pid)
+{
+	int r = PROCESS_HAS_NONE;
+	struct dirent *entry;
+	char path[320];
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	if (!dir)
+		return -errno;
+	while (r == PROCESS_HAS_NONE && !s->n_seen && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/task/%s/fd", (int)pid, entry->d_name);
+		r = search_list(s, path);
+		/* It has ended in between. */
+		if (r == -ENOENT || r == -ESRCH)
+			r = PROCESS_HAS_NONE;
+	}
+	closedir(dir);
+	return r;
+}
+
+int process_open_region(pid_t pid, uint64_t dev, uint64_t ino, int *fd)
+{
+	struct search s = {.dev = dev, .ino = ino};
+	char path[64];
+	int r;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	r = search_list(&s, path);
+	if (r == PROCESS_HAS_NONE && !s.n_seen)
+		r = search_threads(&s, pid);
+	/* None at all: it is on its way out, or we were not shown. */
+	if (r == PROCESS_HAS_NONE && !s.n_seen)
+		r = -ESRCH;
+	if (!r)
+		*fd = s.fd;
 	return r;
 }
