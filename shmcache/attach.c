@@ -116,12 +116,19 @@ static int lane_answer(struct session *s)
 	return r;
 }
 
-/* Whether it was of use is not told: the process it came from loses or keeps its own views by it. */
+/*
+ * Whether it was of use is not told: the process it came from loses or keeps its own views by it. A
+ * library goes by its line, we by what the kernel says of its process: where that has changed (its
+ * user, or how we see its pid), or we have the region already, it shows what we don't wait for. That
+ * is no nonsense, if it comes to an end.
+ */
+#define UNAWAITED_MAX 64
+
 static int hand_over(struct broker *b, struct session *s, const struct wire_hand_over *message,
 	const int *descriptors, size_t n)
 {
 	if (n != 1 || !s->n_hand_overs)
-		return -EBADMSG;
+		return ++s->n_unawaited <= UNAWAITED_MAX ? 0 : -EBADMSG;
 	if (formers_take(&b->formers, s->pid, s->uid, message->session, descriptors[0]))
 		worker_ring(&b->worker[0]);
 	if (!--s->n_hand_overs)
@@ -217,6 +224,9 @@ static bool enlist(struct broker *b, struct session *s)
 {
 	uint64_t start_time = process_start_time(s->pid);
 
+	/* Only we make sessions, so what is found holds until we have the line. */
+	if (b->n_sessions < b->config->session.n_max && !plane_session_slot(&b->plane))
+		formers_make_way(&b->formers);
 	pthread_mutex_lock(&b->sessions_lock);
 	if (b->n_sessions < b->config->session.n_max)
 		s->directory = plane_session_slot(&b->plane);

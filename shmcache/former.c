@@ -295,12 +295,15 @@ void formers_close(struct formers *f)
 
 /* --- afterwards ------------------------------------------------------------------------------------ */
 
-static void lose(struct former *p)
+static void log_lost(const struct former *p, const char *why)
 {
 	log_warning(p->all->log, "former-session-lost", LOG_U64("session", p->id),
-		LOG_I64("pid", p->pid), LOG_U64("uid", p->uid),
-		LOG_STR("why", "it has not attached again within [broker] restart_grace: its views "
-			       "are void"));
+		LOG_I64("pid", p->pid), LOG_U64("uid", p->uid), LOG_STR("why", why));
+}
+
+static void lose(struct former *p)
+{
+	log_lost(p, "it has not attached again within [broker] restart_grace: its views are void");
 	/* Whose end nobody would tell us can't be waited for. */
 	if (p->death.fd < 0) {
 		drop(p);
@@ -330,6 +333,26 @@ void formers_upkeep(struct formers *f, uint64_t now_ms)
 	}
 	if (is_over)
 		f->deadline_ms = 0;
+	keep(f);
+}
+
+/*
+ * A line stays as long as somebody holds by it, and a process may do so for each of its sessions and at
+ * each restart. That must not keep the others out for ever.
+ */
+void formers_make_way(struct formers *f)
+{
+	struct former *p, *first = NULL;
+
+	for (p = f->first; p; p = p->next)
+		if (!first || p->is_writer < first->is_writer ||
+			(p->is_writer == first->is_writer && p->id < first->id))
+			first = p;
+	if (!first)
+		return;
+	log_lost(first, "the session directory is full of sessions of former brokers: its views are "
+			"void");
+	drop(first);
 	keep(f);
 }
 
@@ -375,9 +398,7 @@ void formers_check_holds(struct formers *f, unsigned tier, uint64_t quota)
 		if (!p->holds.request || p->is_hoarder ||
 			holds_size(&p->holds, f->store, tier) <= quota)
 			continue;
-		log_warning(f->log, "former-session-lost", LOG_U64("session", p->id),
-			LOG_I64("pid", p->pid), LOG_U64("uid", p->uid),
-			LOG_STR("why", abi_fault_name(ABI_FAULT_HOLDS)));
+		log_lost(p, abi_fault_name(ABI_FAULT_HOLDS));
 		p->is_lost = p->is_hoarder = true;
 		set_state(p, ABI_SESSION_LOST);
 		/* As in drop(). */

@@ -53,6 +53,9 @@ unsigned formers_awaited(const struct formers *f, pid_t pid, uid_t uid);
  */
 bool formers_take(struct formers *f, pid_t pid, uid_t uid, uint64_t session, int fd);
 
+/* The directory is full: give up the one that has been attached first, writers last. */
+void formers_make_way(struct formers *f);
+
 /* For a reclaim round, under the lock. */
 void formers_scan(const struct formers *f, struct index *ix, uint8_t round);
 

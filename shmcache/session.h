@@ -93,6 +93,7 @@ struct session {
 	struct watch socket, death; /* the connection; the process's pidfd */
 	bool is_leaving, is_shut;
 	unsigned n_hand_overs; /* how many it may still send */
+	unsigned n_unawaited;  /* how many it has sent besides */
 
 	/* How many lanes the client has got; release, then never less. */
 	_Atomic unsigned n_lanes;

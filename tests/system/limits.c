@@ -323,6 +323,30 @@ static void test_sequences(void **state)
 	raw_detach(&c);
 }
 
+/*
+ * A region handed over that nobody waits for: an honest library may do so, where its process has
+ * changed its user. It goes on; who does it without end does not.
+ */
+static void test_unawaited_hand_overs(void **state)
+{
+	struct wire_hand_over message = {.session = 1};
+	struct raw_client c;
+	struct raw_lane *lane;
+	unsigned i;
+
+	(void)state;
+	assert_int_equal(raw_attach(&c, broker.run.name, WIRE_ROLE_NONE), 0);
+	for (i = 0; i < 64; i++)
+		assert_int_equal(wire_send(c.socket, WIRE_HAND_OVER, &message, sizeof(message), NULL,
+					 0), 0);
+	assert_int_equal(raw_lane_open(&c, &lane), 0);
+	assert_int_equal(raw_ping(&c, lane), ABI_STATUS_OK);
+	assert_int_equal(
+		wire_send(c.socket, WIRE_HAND_OVER, &message, sizeof(message), NULL, 0), 0);
+	assert_cut_off(&c, lane, ABI_FAULT_PROTOCOL);
+	raw_detach(&c);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -349,6 +373,7 @@ int main(void)
 		cmocka_unit_test(test_reservations_by_hand),
 		cmocka_unit_test(test_impossible_position),
 		cmocka_unit_test(test_sequences),
+		cmocka_unit_test(test_unawaited_hand_overs),
 	};
 
 	/* Ended from outside, too, it leaves nothing behind. */

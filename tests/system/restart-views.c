@@ -109,6 +109,65 @@ static void test_idle_and_killed(void **state)
 	held_wait_all_back(&broker);
 }
 
+/* --- more of them than lines ----------------------------------------------------------------------- */
+
+/* A view of one key by each of two handles. */
+static void hold_twice(struct shmc *cache[2], struct shmc_view view[2])
+{
+	unsigned i;
+
+	for (i = 0; i < 2; i++)
+		assert_int_equal(shmc_get(cache[i], "key", 3, &view[i]), 0);
+}
+
+/*
+ * The directory has four lines for two sessions. Who holds by two and, after a restart, by two more,
+ * takes them all; after the next restart he who comes has one all the same, and the oldest views are
+ * told to be void. Those of the later broker stand.
+ */
+static void test_full_directory(void **state)
+{
+	struct shmc_attach_options reader = {.role = SHMC_ROLE_READER};
+	struct shmc_view view[2][2];
+	struct shmc *cache[2], *other;
+	unsigned i, n_void = 0;
+
+	(void)state;
+	for (i = 0; i < 2; i++)
+		assert_int_equal(shmc_attach(&cache[i], broker.run.name, NULL), 0);
+	assert_int_equal(shmc_put(cache[0], "key", 3, "value", 5, NULL, 60000), 0);
+	hold_twice(cache, view[0]);
+	restart(true);
+	/* A write attaches again, and waits for it. */
+	for (i = 0; i < 2; i++)
+		assert_int_equal(shmc_touch(cache[i], "key", 3, 0, 60000), 0);
+	hold_twice(cache, view[1]);
+	restart(true);
+	assert_int_equal(shmc_attach(&other, broker.run.name, &reader), 0);
+	for (i = 0; i < 4; i++) {
+		int r = shmc_view_check(cache[i % 2], &view[i / 2][i % 2]);
+
+		if (r) {
+			assert_true(i < 2);
+			n_void++;
+		}
+	}
+	/* Whoever looked whether the broker is there may have had one before. */
+	assert_in_range(n_void, 1, 2);
+	for (i = 0; i < 4; i++)
+		shmc_release(cache[i % 2], &view[i / 2][i % 2]);
+	for (i = 0; i < 2; i++)
+		shmc_detach(cache[i]);
+	shmc_detach(other);
+}
+
+static int setup_narrow(void **state)
+{
+	(void)state;
+	system_start(&broker, "16MiB", true, "[session]\nmax = 2\n");
+	return 0;
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -130,6 +189,7 @@ int main(void)
 		UNIT(test_held_over_a_kill),
 		UNIT(test_held_over_a_stop),
 		UNIT(test_idle_and_killed),
+		cmocka_unit_test_setup_teardown(test_full_directory, setup_narrow, teardown),
 	};
 
 	if (cleanup_guard())
