@@ -17,7 +17,7 @@ enum {
 
 static struct system_broker broker;
 static struct scratch shared;
-static int to_child[2], to_parent[2];
+static int to_child[2] = {-1, -1}, to_parent[2];
 
 /* What it starts meanwhile is that user's, and nothing more. */
 static void as_broker(bool begin)
@@ -28,8 +28,27 @@ static void as_broker(bool begin)
 		assert_int_equal(setresuid(0, 0, 0), 0);
 }
 
+static bool has_forgotten_us(void *context)
+{
+	const struct abi_plane *plane = context;
+	unsigned i;
+
+	for (i = 0; i < plane->n_sessions_max; i++)
+		if (shared_u64_load(&plane->session[i].id) &&
+			shared_u32_load(&plane->session[i].pid) == (uint32_t)getpid())
+			return false;
+	return true;
+}
+
+/* Not before the broker knows that we have detached: it would wait for us as well. */
 static void restart(void)
 {
+	size_t size;
+	const struct abi_plane *plane = raw_plane_open(broker.run.name, &size);
+
+	assert_non_null(plane);
+	assert_true(system_wait(has_forgotten_us, (void *)plane));
+	raw_plane_close(plane, size);
 	system_kill(&broker);
 	as_broker(true);
 	system_again(&broker);
@@ -59,6 +78,9 @@ static int client_body(void *context)
 	int r = 100;
 
 	(void)context;
+	/* It ends with its parent by this: who becomes another user is not signalled any more. */
+	close(to_child[1]);
+	close(to_parent[0]);
 	if (!setgroups(0, NULL) && !setresgid(UID_CLIENT, UID_CLIENT, UID_CLIENT) &&
 		!setresuid(UID_CLIENT, UID_CLIENT, UID_CLIENT))
 		r = held_take(&h, broker.run.name);
@@ -94,6 +116,7 @@ static void start(const char *grace)
 	as_broker(true);
 	system_start(&broker, "16MiB", true, config);
 	as_broker(false);
+	close(to_child[1]);
 	assert_int_equal(pipe(to_child), 0);
 	assert_int_equal(pipe(to_parent), 0);
 }
