@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # package.sh [--debs DIR]: build the Debian packages, check them, and install, use and remove them in a
-# clean chroot. --debs takes packages that are built already.
+# clean chroot. --debs takes packages that are built already. SHMCACHE_PACKAGE_BASE names a folder that
+# debootstrap --variant=minbase has made, of which a copy is taken: for who runs this often.
 #
 # Skipped (77) without root, dpkg-buildpackage, lintian, debootstrap, or a mirror that answers.
 set -eu
@@ -41,16 +42,32 @@ for name in shmcache libshmcache1 libshmcache-dev; do
 done
 lintian --fail-on error --allow-root "$debs"/*.changes
 
-# shellcheck disable=SC2086 # two words
-set -- $mirror
-debootstrap --variant=minbase --include=gcc,libc6-dev,pkg-config "$2" "$work/root" "$1" \
-	>"$work/debootstrap.log" 2>&1 || skip "debootstrap: $(tail -n 1 "$work/debootstrap.log")"
-cp -r /etc/apt/. "$work/root/etc/apt/"
-cp /etc/resolv.conf "$work/root/etc/" 2>/dev/null || :
-mkdir "$work/root/debs"
-cp "$debs"/shmcache_*.deb "$debs"/libshmcache1_*.deb "$debs"/libshmcache-dev_*.deb "$work/root/debs"
-cp "$source/tests/package/inside.sh" "$source/tests/clients/install-user.c" "$work/root/debs"
+root=$work/root
+if [ -n "${SHMCACHE_PACKAGE_BASE-}" ]; then
+	cp -a "$SHMCACHE_PACKAGE_BASE" "$root"
+else
+	# shellcheck disable=SC2086 # two words
+	set -- $mirror
+	debootstrap --variant=minbase "$2" "$root" "$1" >"$work/debootstrap.log" 2>&1 ||
+		skip "debootstrap: $(tail -n 1 "$work/debootstrap.log")"
+fi
+# How this machine reaches its mirrors. Where they are, the chroot knows.
+for part in apt.conf apt.conf.d auth.conf.d; do
+	[ ! -e "/etc/apt/$part" ] || cp -r "/etc/apt/$part" "$root/etc/apt/"
+done
+cp /etc/resolv.conf "$root/etc/" 2>/dev/null || :
+mkdir "$root/debs"
+cp "$debs"/shmcache_*.deb "$debs"/libshmcache1_*.deb "$debs"/libshmcache-dev_*.deb "$root/debs"
+cp "$source/tests/package/inside.sh" "$source/tests/clients/install-user.c" "$root/debs"
 # Its own mounts and processes: nothing of it is left when it ends, however that is.
-unshare --mount --pid --ipc --fork --kill-child sh -c '
-	mount -t proc proc "$1/proc" && mount -t tmpfs shm "$1/dev/shm" &&
-	exec chroot "$1" /bin/sh /debs/inside.sh' sh "$work/root"
+unshare --mount --pid --ipc --fork --kill-child sh -eu -c '
+	mount -t proc proc "$1/proc"
+	mount -t tmpfs -o mode=755 dev "$1/dev"
+	for node in null zero full random urandom; do
+		: >"$1/dev/$node"
+		mount --bind "/dev/$node" "$1/dev/$node"
+	done
+	ln -s /proc/self/fd "$1/dev/fd"
+	mkdir "$1/dev/shm"
+	mount -t tmpfs -o mode=1777 shm "$1/dev/shm"
+	exec chroot "$1" /bin/sh /debs/inside.sh' sh "$root"
