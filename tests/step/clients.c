@@ -22,6 +22,7 @@
  */
 #define KEY 7
 #define SIZE 256
+#define LARGE (36 << 10) /* more than half of the staging area: it goes in three pieces */
 #define OLD 1
 #define NEW 2
 
@@ -31,7 +32,8 @@ struct client {
 	struct shmc_reservation reservation;
 	char key[VALUE_KEY_MAX];
 	size_t key_size;
-	uint8_t value[SIZE];
+	uint8_t value[LARGE];
+	size_t size;
 	int timeout_ms;
 };
 
@@ -40,9 +42,17 @@ struct stretch {
 	uint64_t before, after; /* versions of the value; 0: there is none */
 	int (*enter)(struct client *c);
 	int (*run)(struct client *c);
-	/* READS: without a word to the broker; ASKS: on the ring; TALKS: on the socket. */
-	enum { READS, ASKS, TALKS } kind;
+	/*
+	 * READS: without a word to the broker; ASKS: on the ring; TALKS: on the socket; SENDS: on the
+	 * ring, a large value in pieces. The last two are long.
+	 */
+	enum { READS, ASKS, TALKS, SENDS } kind;
 };
+
+static size_t size_of(const struct stretch *s)
+{
+	return s->kind == SENDS ? LARGE : SIZE;
+}
 
 /* --- what a client does ----------------------------------------------------------------------- */
 
@@ -53,6 +63,16 @@ static int attach(struct client *c)
 	return shmc_attach(&c->cache, host.run.name, &options);
 }
 
+/* For what a writer would fill in place. */
+static int attach_stager(struct client *c)
+{
+	struct shmc_attach_options options = {
+		.timeout_ms = 60000, .spin_us = UINT32_MAX, .role = SHMC_ROLE_STAGER};
+
+	shmc_detach(c->cache);
+	return shmc_attach(&c->cache, host.run.name, &options);
+}
+
 static int ping(struct client *c)
 {
 	return shmc_ping(c->cache, c->timeout_ms);
@@ -60,7 +80,14 @@ static int ping(struct client *c)
 
 static int put(struct client *c)
 {
-	return shmc_put(c->cache, c->key, c->key_size, c->value, SIZE, NULL, c->timeout_ms);
+	return shmc_put(c->cache, c->key, c->key_size, c->value, c->size, NULL, c->timeout_ms);
+}
+
+static int attach_stager_and_ping(struct client *c)
+{
+	int r = attach_stager(c);
+
+	return r ? r : ping(c);
 }
 
 static int delete(struct client *c)
@@ -152,10 +179,10 @@ static int client_main(void *context)
 {
 	const struct play *play = context;
 	const struct stretch *s = play->stretch;
-	struct client c = {.timeout_ms = SHMC_TIMEOUT_DEFAULT};
+	struct client c = {.timeout_ms = SHMC_TIMEOUT_DEFAULT, .size = size_of(s)};
 
 	c.key_size = value_key('s', KEY, c.key);
-	value_make(c.value, SIZE, KEY, NEW);
+	value_make(c.value, c.size, KEY, NEW);
 	if (s->run != attach && attach(&c))
 		return 1;
 	if (s->enter && s->enter(&c))
@@ -177,7 +204,7 @@ static void prepare(const struct stretch *s)
 	if (is == s->before)
 		return;
 	if (s->before)
-		host_put(KEY, s->before, SIZE);
+		host_put(KEY, s->before, size_of(s));
 	else
 		host_delete(KEY);
 }
@@ -252,14 +279,17 @@ static void kill_at(const struct play *play, const struct trail *trail, size_t i
 
 /*
  * The long ones hardly ever touch what is shared, and talk to the broker by system calls. What is
- * not near one of these is visited now and then; in a soak all the same.
+ * not near one of these is visited now and then; in a soak all the same. Copying is one instruction
+ * that is executed over and over, into what only a later one hands over: of that there are samples.
  */
 static bool is_skipped(const struct stretch *s, const struct trail *trail, size_t i)
 {
-	enum { NEAR = 8, EACH = 5 };
+	enum { NEAR = 8, EACH = 5, TIMES = 4, EACH_COPY = 1024 };
 	const struct trail_place *p = &trail->place[i];
 
-	return s->kind == TALKS && !host.is_soak && p->n_steps >= NEAR && i + NEAR < trail->n &&
+	if (s->kind == SENDS && p->nth > TIMES)
+		return (i + host.seed) % EACH_COPY;
+	return s->kind >= TALKS && !host.is_soak && p->n_steps >= NEAR && i + NEAR < trail->n &&
 		p[NEAR].n_calls == p->n_calls && (i + host.seed) % EACH;
 }
 
@@ -297,6 +327,7 @@ static const struct stretch stretches[] = {
 	{"ping", OLD, OLD, ping, ping, ASKS},
 	{"put", 0, NEW, ping, put, ASKS},
 	{"replace", OLD, NEW, ping, put, ASKS},
+	{"put in pieces", OLD, NEW, attach_stager_and_ping, put, SENDS},
 	{"touch", OLD, OLD, ping, touch, ASKS},
 	{"delete", OLD, 0, ping, delete, ASKS},
 	{"hold", OLD, OLD, get_and_release, get, READS},

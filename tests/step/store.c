@@ -15,6 +15,7 @@
 #include "tests/shmcache/rig.h"
 #include "tests/step/image.h"
 #include "tests/step/trail.h"
+#include "tests/step/view.h"
 
 /*
  * The store is opened once and brought into a state; from there each child, a fork with private
@@ -23,7 +24,9 @@
  *
  * What must hold: the start is warm; the books agree; each key has the value that it had before or
  * the one that it has when nobody is killed, to the last byte, and nothing else is there; no two
- * values overlap; and what was opened takes, gives and drops values like any other store.
+ * values overlap; and what was opened takes, gives and drops values like any other store. Where a
+ * client was viewing a value that the change removes, it still has it, from the new broker too; see
+ * view.c.
  *
  * As a kill changes nothing by itself, what one leaves is the same as what the last one left unless
  * the instruction between wrote to shared memory. Of those few are made, and they are opened again
@@ -37,6 +40,7 @@
 static struct scene {
 	struct rig rig; /* where each child begins */
 	struct image index, dram, cxl;
+	struct view view; /* of a client, from before the change to after the start */
 	unsigned n_keys;
 	/* Versions before the change and after it, 0: the key is not there. */
 	uint8_t before[N_MAX], after[N_MAX];
@@ -59,6 +63,11 @@ static void put(uint64_t key, unsigned version)
 {
 	assert_int_equal(rig_put(&scene.rig, key, seed_of(key, version), size_of(key, version)),
 		ABI_STATUS_OK);
+}
+
+static void view(uint64_t key)
+{
+	view_take(&scene.view, &scene.rig, key, seed_of(key, 1), size_of(key, 1));
 }
 
 static void fill(unsigned n)
@@ -96,6 +105,16 @@ struct change {
 static enum abi_status run_put(struct call *c)
 {
 	return store_put(STORE, WORKER, &c->key, &c->options, c->value, c->size);
+}
+
+/* As it was meant: neighbours went that nobody had chosen. */
+static enum abi_status run_window(struct call *c)
+{
+	enum abi_status status = run_put(c);
+
+	if (status == ABI_STATUS_OK && !shared_u64_load(&WORKER->counter[ABI_COUNTER_EVICTIONS_FIT]))
+		status = ABI_STATUS_NOSPACE;
+	return status;
 }
 
 static enum abi_status run_delete(struct call *c)
@@ -182,11 +201,18 @@ static enum abi_status run_move(struct call *c)
 static void enter_few(void)
 {
 	fill(3);
+	view(1);
 }
 
 static void enter_some(void)
 {
 	fill(40);
+}
+
+static void enter_viewed(void)
+{
+	enter_some();
+	view(5);
 }
 
 static void enter_full(void)
@@ -202,11 +228,29 @@ static void enter_full(void)
 	scene.n_keys = i;
 }
 
+/*
+ * Full, and who goes next lies apart: each second one is put again. Of those that go first one is
+ * viewed, so that its block stays where it is.
+ */
+static void enter_scattered(void)
+{
+	unsigned i;
+
+	enter_full();
+	for (i = 1; i < scene.n_keys; i += 2)
+		if (rig_delete(&scene.rig, i) == ABI_STATUS_OK)
+			rig_drain(&scene.rig);
+	for (i = 1; i < scene.n_keys; i += 2)
+		put(i, 1);
+	view(8);
+}
+
 static void enter_retired(void)
 {
 	unsigned i;
 
 	fill(40);
+	view(3);
 	for (i = 0; i < 6; i++)
 		assert_int_equal(rig_delete(&scene.rig, i), ABI_STATUS_OK);
 }
@@ -238,9 +282,9 @@ static void enter_dense(void)
 static const struct change changes[] = {
 	{"publish", SMALL, 100, 0, 1, enter_some, run_put},
 	{"publish a long key", SMALL, 104, 0, 1, enter_some, run_put},
-	{"replace", SMALL, 5, 0, 2, enter_some, run_put},
-	{"delete", SMALL, 5, 0, 0, enter_some, run_delete},
-	{"reserve and commit", SMALL, 5, 0, 2, enter_some, run_commit},
+	{"replace", SMALL, 5, 0, 2, enter_viewed, run_put},
+	{"delete", SMALL, 5, 0, 0, enter_viewed, run_delete},
+	{"reserve and commit", SMALL, 5, 0, 2, enter_viewed, run_commit},
 	{"reserve and abort", SMALL, 5, 0, 1, enter_some, run_abort},
 	{"touch", SMALL, 5, 0, 1, enter_some, run_touch},
 	{"free", SMALL, 10, 0, 1, enter_retired, run_free},
@@ -248,6 +292,8 @@ static const struct change changes[] = {
 	{"expire", SMALL, 40, 0, 0, enter_late, run_expire},
 	{"flush", SMALL, 5, 0, 0, enter_some, run_flush},
 	{"evict", 16 * KIB, 1 * MIB, 0, 1000, 0, 1, enter_full, run_put},
+	{"evict a window of neighbours", 16 * KIB, 1 * MIB, 0, 1000, 0, 3, enter_scattered,
+		run_window},
 	{"split", 2 * MIB, 2 * MIB, 0, 8000, 0, 1, enter_dense, run_put},
 	{"move", TIERS, 1, 0, 1, enter_few, run_move},
 };
@@ -340,6 +386,7 @@ static void start_again(const struct change *change, const char *where, uint8_t 
 		rig_add_cxl(&again, change->cxl_size);
 	if (rig_try_open(&again, true))
 		fail_msg("%s: no start: %s", where, again.why);
+	view_resume(&scene.view, &again);
 	if (!again.opened.warm)
 		fail_msg("%s: no warm start: %s", where, again.opened.cold_why);
 	if (store_check(&again.store, why, sizeof(why)))
@@ -356,7 +403,9 @@ static void start_again(const struct change *change, const char *where, uint8_t 
 		fail_msg("%s: %u entries were put, and %llu are there", where, n,
 			(unsigned long long)again.store.index.n_entries);
 	check_disjoint(&again, where);
+	view_check(&scene.view, &again, where);
 	check_works(&again, where);
+	view_release(&scene.view, &again, where);
 	rig_close(&again);
 }
 
@@ -415,15 +464,17 @@ static void record(const struct change *change, struct trail *trail)
 
 /*
  * Before and behind each instruction that writes to shared memory, and now and then between, where
- * nothing can differ; in a soak everywhere.
+ * nothing can differ; in a soak everywhere. Who searches for a window hardly ever writes, and to be
+ * brought into the middle of a search takes a child milliseconds.
  */
 static bool is_skipped(const struct trail *trail, size_t i)
 {
-	enum { EACH = 8 };
+	enum { EACH = 8, BETWEEN_MAX = 512 };
 	bool is_before = i + 1 < trail->n && trail->place[i + 1].is_new;
+	size_t each = trail->n > EACH * BETWEEN_MAX ? trail->n / BETWEEN_MAX : EACH;
 
 	return !scene.is_soak && i && !trail->place[i].is_new && !is_before &&
-		(i + scene.seed) % EACH;
+		(i + scene.seed) % each;
 }
 
 /* A child to place @i, by @go, and no further. Whether it got there. */
@@ -477,6 +528,7 @@ static int setup(void **state)
 
 	memset(scene.before, 0, sizeof(scene.before));
 	memset(scene.after, 0, sizeof(scene.after));
+	memset(&scene.view, 0, sizeof(scene.view));
 	rig_init(&scene.rig, change->dram_size, change->index_size);
 	scene.rig.options.batch = 1;
 	if (change->cxl_size)
