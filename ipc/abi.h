@@ -329,8 +329,9 @@ struct abi_session {
 	struct shared_u64 region_dev, request_ino, response_ino;
 	struct shared_u32 lanes_max, n_queue, n_holds, n_log, staging_size;
 	struct shared_u32 state; /* enum abi_session_state; release */
-	struct shared_u64 epoch; /* of the broker that it attached to */
-	uint8_t pad[ABI_APART - 104];
+	struct shared_u64 epoch;  /* of the broker that it attached to */
+	struct shared_u64 pid_ns; /* inode of that broker's PID namespace: where @pid means something */
+	uint8_t pad[ABI_APART - 112];
 };
 
 struct abi_plane {

@@ -170,7 +170,9 @@ static void read_line(struct former *p)
 	uint32_t raw_lanes = shared_u32_load(&line->n_lanes);
 
 	p->id = shared_u64_load(&line->id);
-	p->pid = (pid_t)shared_u32_load(&line->pid);
+	/* In a namespace that is not the former broker's, its pids are other processes', or nobody's. */
+	if (p->all->pid_ns && shared_u64_load(&line->pid_ns) == p->all->pid_ns)
+		p->pid = (pid_t)shared_u32_load(&line->pid);
 	p->uid = shared_u32_load(&line->uid);
 	p->is_writer = shared_u32_load(&line->role) == WIRE_ROLE_WRITER;
 	p->is_lost = shared_u32_load(&line->state) == ABI_SESSION_LOST;
@@ -217,7 +219,7 @@ static bool look_for(struct former *p)
 	if (!is_lost(p))
 		set_state(p, ABI_SESSION_PENDING);
 	r = p->pid > 0 ? process_open_region(p->pid, shared_u64_load(&p->line->region_dev),
-				 shared_u64_load(&p->line->request_ino), &fd)
+				 shared_u64_load(&p->line->request_ino), &p->all->budget, &fd)
 		       : -ESRCH;
 	/* All its descriptors were seen: it has let go of the session, whose library keeps this one. */
 	if (r == PROCESS_HAS_NONE)
@@ -259,11 +261,19 @@ static void count(const struct formers *f, uint64_t *n_adopted, uint64_t *n_pend
 	}
 }
 
+/*
+ * For the whole start, or a process with many descriptors in each of many sessions could delay it by
+ * minutes. About two seconds; who is not found for it is waited for.
+ */
+#define LOOKS_MAX 65536
+
 void formers_open(struct formers *f, uint64_t now_ms, uint64_t grace_ms)
 {
 	uint64_t n_adopted, n_pending;
 	uint32_t i;
 
+	f->pid_ns = process_pid_namespace();
+	f->budget = LOOKS_MAX;
 	for (i = 0; i < f->plane->shared->n_sessions_max; i++)
 		if (shared_u64_load(&f->plane->shared->session[i].id))
 			adopt(f, &f->plane->shared->session[i]);
@@ -356,13 +366,19 @@ void formers_make_way(struct formers *f)
 	keep(f);
 }
 
+/* A pid of 0 is one that nobody here can know: then the user and the region itself have to do. */
+static bool is_of(const struct former *p, pid_t pid, uid_t uid)
+{
+	return !p->holds.request && p->uid == uid && (p->pid <= 0 || p->pid == pid);
+}
+
 unsigned formers_awaited(const struct formers *f, pid_t pid, uid_t uid)
 {
 	const struct former *p;
 	unsigned n = 0;
 
 	for (p = f->first; p; p = p->next)
-		n += !p->holds.request && p->pid == pid && p->uid == uid;
+		n += is_of(p, pid, uid);
 	return n;
 }
 
@@ -371,7 +387,7 @@ bool formers_take(struct formers *f, pid_t pid, uid_t uid, uint64_t session, int
 	struct former *p;
 
 	for (p = f->first; p; p = p->next)
-		if (p->id == session && p->pid == pid && p->uid == uid && !p->holds.request)
+		if (p->id == session && is_of(p, pid, uid))
 			break;
 	if (!p || !take(p, fd))
 		return false;

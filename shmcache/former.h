@@ -26,6 +26,8 @@ struct formers {
 	struct former *first;
 	/* The control thread's. */
 	uint64_t deadline_ms; /* of the grace; 0: over */
+	uint64_t pid_ns;      /* ours */
+	unsigned budget;      /* closer looks at descriptors that this start has left */
 };
 
 /*

@@ -46,6 +46,13 @@ uint64_t process_start_time(pid_t pid)
 	return ticks;
 }
 
+uint64_t process_pid_namespace(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/pid", &st) ? 0 : st.st_ino;
+}
+
 /* As the kernel shows a memfd of ours, which has no name in any file system. */
 static bool is_called_region(int dir, const char *name)
 {
@@ -65,36 +72,40 @@ static bool is_it(int fd, uint64_t dev, uint64_t ino)
 		st.stx_ino == ino;
 }
 
-/* One entry of /proc/PID/fd. 0, PROCESS_HAS_NONE, or -errno. */
-static int look(int dir, const char *name, uint64_t dev, uint64_t ino, int *fd)
-{
-	char path[64];
-	int r, path_fd;
-
-	if (!is_called_region(dir, name))
-		return PROCESS_HAS_NONE;
-	path_fd = openat(dir, name, O_PATH | O_CLOEXEC);
-	if (path_fd < 0)
-		return errno == ENOENT ? PROCESS_HAS_NONE : -errno;
-	r = PROCESS_HAS_NONE;
-	if (is_it(path_fd, dev, ino)) {
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", path_fd);
-		*fd = open(path, O_RDONLY | O_CLOEXEC);
-		r = *fd < 0 ? -errno : 0;
-	}
-	close(path_fd);
-	return r;
-}
-
 /* More than any honest process has; it is not our time alone. */
 #define LOOK_MAX 65536
 
 /* What is looked for among whose descriptors, and how many were seen. */
 struct search {
 	uint64_t dev, ino;
+	unsigned *budget; /* closer looks that are left */
 	int fd;
 	unsigned n_seen;
 };
+
+/* One entry of /proc/PID/fd. 0, PROCESS_HAS_NONE, or -errno. */
+static int look(struct search *s, int dir, const char *name)
+{
+	char path[64];
+	int r, path_fd;
+
+	if (!is_called_region(dir, name))
+		return PROCESS_HAS_NONE;
+	if (!*s->budget)
+		return -E2BIG;
+	--*s->budget;
+	path_fd = openat(dir, name, O_PATH | O_CLOEXEC);
+	if (path_fd < 0)
+		return errno == ENOENT ? PROCESS_HAS_NONE : -errno;
+	r = PROCESS_HAS_NONE;
+	if (is_it(path_fd, s->dev, s->ino)) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", path_fd);
+		s->fd = open(path, O_RDONLY | O_CLOEXEC);
+		r = s->fd < 0 ? -errno : 0;
+	}
+	close(path_fd);
+	return r;
+}
 
 /* One list of descriptors, of a process or a thread. As process_open_region(). */
 static int search_list(struct search *s, const char *path)
@@ -115,8 +126,7 @@ static int search_list(struct search *s, const char *path)
 		}
 		if (entry->d_name[0] == '.')
 			continue;
-		r = ++s->n_seen > LOOK_MAX ? -E2BIG
-					   : look(dirfd(dir), entry->d_name, s->dev, s->ino, &s->fd);
+		r = ++s->n_seen > LOOK_MAX ? -E2BIG : look(s, dirfd(dir), entry->d_name);
 	}
 	closedir(dir);
 	return r;
@@ -147,9 +157,9 @@ static int search_threads(struct search *s, pid_t pid)
 	return r;
 }
 
-int process_open_region(pid_t pid, uint64_t dev, uint64_t ino, int *fd)
+int process_open_region(pid_t pid, uint64_t dev, uint64_t ino, unsigned *budget, int *fd)
 {
-	struct search s = {.dev = dev, .ino = ino};
+	struct search s = {.dev = dev, .ino = ino, .budget = budget};
 	char path[64];
 	int r;
 

@@ -24,7 +24,8 @@ static struct stat st;
 static int look_into(pid_t pid)
 {
 	struct stat found;
-	int fd = -1, r = process_open_region(pid, st.st_dev, st.st_ino, &fd);
+	unsigned budget = 100;
+	int fd = -1, r = process_open_region(pid, st.st_dev, st.st_ino, &budget, &fd);
 
 	if (r) {
 		assert_int_equal(fd, -1);
@@ -43,6 +44,27 @@ static void test_here(void **state)
 	st.st_ino++;
 	assert_int_equal(look_into(getpid()), PROCESS_HAS_NONE);
 	st.st_ino--;
+}
+
+/* Each descriptor that is called like a region costs a look; without any left nothing is known. */
+static void test_budget(void **state)
+{
+	int others[5], fd = -1;
+	unsigned budget = 3, i;
+
+	(void)state;
+	for (i = 0; i < 5; i++)
+		others[i] = memfd_create(SESSION_REQUEST_NAME, MFD_CLOEXEC);
+	assert_int_equal(process_open_region(getpid(), st.st_dev, st.st_ino + 1000000, &budget, &fd),
+		-E2BIG);
+	assert_int_equal(budget, 0);
+	assert_int_equal(fd, -1);
+	budget = 7;
+	assert_int_equal(process_open_region(getpid(), st.st_dev, st.st_ino + 1000000, &budget, &fd),
+		PROCESS_HAS_NONE);
+	assert_int_equal(budget, 1);
+	for (i = 0; i < 5; i++)
+		close(others[i]);
 }
 
 static void *wait_for_ever(void *argument)
@@ -123,6 +145,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_here),
+		cmocka_unit_test(test_budget),
 		cmocka_unit_test(test_first_thread_gone),
 		cmocka_unit_test(test_gone),
 	};
