@@ -61,9 +61,10 @@ void hostile_hog_memory(const char *name, struct hostile_shared *shared)
 	uint64_t *words = malloc(HOG_SIZE), x = 1;
 
 	(void)name;
-	for (; words; turn(shared))
+	if (!words)
+		exit(1);
+	for (;; turn(shared))
 		scribble(words, HOG_SIZE / 8, &x);
-	exit(1);
 }
 
 void hostile_hog_calls(const char *name, struct hostile_shared *shared)
