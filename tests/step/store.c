@@ -110,9 +110,11 @@ static enum abi_status run_put(struct call *c)
 /* As it was meant: neighbours went that nobody had chosen. */
 static enum abi_status run_window(struct call *c)
 {
+	struct shared_u64 *n_fit = &WORKER->counter[ABI_COUNTER_EVICTIONS_FIT];
+	uint64_t n_before = shared_u64_load(n_fit);
 	enum abi_status status = run_put(c);
 
-	if (status == ABI_STATUS_OK && !shared_u64_load(&WORKER->counter[ABI_COUNTER_EVICTIONS_FIT]))
+	if (status == ABI_STATUS_OK && shared_u64_load(n_fit) == n_before)
 		status = ABI_STATUS_NOSPACE;
 	return status;
 }
