@@ -305,7 +305,8 @@ class Busy(unittest.TestCase):
 
     def check_busy(self, config):
         broker = harness.Broker(dram="4MiB", config="[broker]\nworkers = 2\n" + config)
-        loads = [harness.start(broker.args("bench", "--time", "1h", "--only", *args),
+        loads = [harness.start(broker.args("bench", "--timeout", "2m", "--time", "1h", "--only",
+                                           *args),
                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL)
                  for args in (("put", "--size", "100", "--keys", "20000"),
