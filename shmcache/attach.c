@@ -104,6 +104,8 @@ static int lane_answer(struct session *s)
 	int client_end = -1;
 	int r = session_lane_open(s, &lane, &client_end);
 
+	if (r == -EBADMSG)
+		return r;
 	if (r) {
 		message.status = r == -EUSERS ? ABI_STATUS_QUOTA : ABI_STATUS_NOMEM;
 		return wire_send(s->socket.fd, WIRE_LANE, &message, sizeof(message), NULL, 0);

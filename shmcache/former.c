@@ -132,7 +132,8 @@ static void death_ready(struct watch *watch, uint32_t events)
 /* Is @fd the region of the line, sealed as we seal it, and of the size that its geometry has? */
 static bool is_region(const struct former *p, int fd)
 {
-	const int seals = F_SEAL_SHRINK | F_SEAL_GROW;
+	const int lanes = p->holds.n_lanes ? F_SEAL_FUTURE_WRITE : 0;
+	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | lanes;
 	struct stat st;
 	int raw_seals;
 

@@ -13,11 +13,15 @@
 #include "shmcache/session.h"
 
 /*
- * Two regions, so that no mapping holds words of both sides. The request region is sealed against
- * shrinking and growing: whatever the client does to the descriptor, our loads never hit a missing
- * page (a hole that it punches reads as zeroes). The response region is sealed against writing as
- * well, after we have mapped it: F_SEAL_FUTURE_WRITE leaves our mapping alone and makes every later
- * one read-only.
+ * Two regions, so that no mapping holds words of both sides. Both are sealed against shrinking and
+ * growing: whatever the client does to the descriptor, our loads never run into its end. The response
+ * region is sealed against writing as well, after we have mapped it: F_SEAL_FUTURE_WRITE leaves our
+ * mapping alone and makes every later one read-only.
+ *
+ * That seal also forbids holes. A hole in the request region would do no harm by itself, as it reads as
+ * zeroes. But each look at it takes a page fault, which waits while the next hole is made: a client that
+ * punches on and on would have a worker do a fifth of its work. So the request region gets the seal too,
+ * as soon as the client has its own mapping: before it gets its first lane. Until then nobody looks.
  */
 static int make_region(const char *name, size_t size, int seals, int prot, uint8_t **map, int *fd)
 {
@@ -29,7 +33,7 @@ static int make_region(const char *name, size_t size, int seals, int prot, uint8
 	*map = MAP_FAILED;
 	if (ftruncate(*fd, (off_t)size) == 0)
 		*map = mmap(NULL, size, prot, MAP_SHARED, *fd, 0);
-	if (*map != MAP_FAILED && fcntl(*fd, F_ADD_SEALS, seals | F_SEAL_SEAL) == 0)
+	if (*map != MAP_FAILED && fcntl(*fd, F_ADD_SEALS, seals) == 0)
 		return 0;
 	r = -errno;
 	if (*map != MAP_FAILED)
@@ -90,8 +94,8 @@ int session_new(struct session **out, const struct config *config, struct sessio
 		goto fail;
 	}
 	r = make_region("shmcache-response", s->response_size,
-		F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE, PROT_READ | PROT_WRITE,
-		&s->response, &fds->response);
+		F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL,
+		PROT_READ | PROT_WRITE, &s->response, &fds->response);
 	if (r) {
 		s->response = NULL;
 		close(fds->request);
@@ -154,14 +158,30 @@ void session_tell_regions(const struct session *s)
 	shared_u32_store(&d->staging_size, g->staging_size);
 }
 
+/* From here on what the client has mapped is all that it can write by, and no page goes away. */
+static int seal_request(const struct session *s)
+{
+	int fd = s->kept.request;
+
+	if (!fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL))
+		return 0;
+	if (errno != EPERM)
+		return -errno;
+	/* Sealed for good already: by us, for a lane before this one, or by the client. */
+	return fcntl(fd, F_GET_SEALS) & F_SEAL_FUTURE_WRITE ? 0 : -EBADMSG;
+}
+
 int session_lane_open(struct session *s, struct lane **out, int *client_end)
 {
 	unsigned n = atomic_load_explicit(&s->n_lanes, memory_order_relaxed);
 	struct lane *lane;
-	int pair[2];
+	int pair[2], r;
 
 	if (n == s->geometry.n_lanes)
 		return -EUSERS;
+	r = seal_request(s);
+	if (r)
+		return r;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		return -errno;
 	/* Closing a descriptor that somebody sent along could block us: Linux 6.16 can say no. */

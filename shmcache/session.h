@@ -110,7 +110,7 @@ struct session {
 };
 
 /*
- * Make a session with its sealed regions. 0 or a negative errno. The sockets are the caller's to
+ * Make a session with its regions. 0 or a negative errno. The sockets are the caller's to
  * fill in, and so is @kept, from @fds; session_free() closes them.
  */
 int session_new(struct session **out, const struct config *config, struct session_descriptors *fds);
@@ -121,7 +121,11 @@ void session_tell_regions(const struct session *s);
 /* Unmap and free; what it held of the store must have been given back. */
 void session_free(struct session *s);
 
-/* Set up the next lane; *client_end is the caller's to send and close. 0, -EUSERS, -errno. */
+/*
+ * Set up the next lane; *client_end is the caller's to send and close. The client must have mapped its
+ * request region: from the first lane on nobody can map it for writing, nor punch holes into it. 0,
+ * -EUSERS: no more lanes, -EBADMSG: the client keeps us from sealing the region, or -errno.
+ */
 int session_lane_open(struct session *s, struct lane **lane, int *client_end);
 
 /* Mark the hold cells' cells. Any thread; the session must not go meanwhile. */

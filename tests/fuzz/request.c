@@ -166,8 +166,7 @@ static void open_client(void)
 	client.region = mmap(NULL, client.session->request_size, PROT_READ | PROT_WRITE, MAP_SHARED,
 		fds.request, 0);
 	FUZZ_CHECK(client.region != MAP_FAILED, "no map");
-	close(fds.request);
-	close(fds.response);
+	client.session->kept = fds;
 	FUZZ_CHECK(!session_lane_open(client.session, &client.lane, &client.bell), "no lane");
 }
 

@@ -2,6 +2,7 @@
 /* desk.c: the other side of a session, in the same process. */
 #include "tests/shmcache/desk.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -45,11 +46,13 @@ void desk_open(struct desk *d, enum wire_role role)
 	assert_int_equal(session_new(&d->session, &d->config, &d->fds), 0);
 	d->session->role = role;
 	d->session->directory = &d->directory;
-	assert_int_equal(session_lane_open(d->session, &d->lane, &d->client_end), 0);
+	d->session->kept.request = fcntl(d->fds.request, F_DUPFD_CLOEXEC, 0);
+	assert_true(d->session->kept.request >= 0);
 	map = mmap(NULL, d->session->request_size, PROT_READ | PROT_WRITE, MAP_SHARED,
 		d->fds.request, 0);
 	assert_ptr_not_equal(map, MAP_FAILED);
 	d->request = (void *)map;
+	assert_int_equal(session_lane_open(d->session, &d->lane, &d->client_end), 0);
 	d->staging = map + d->session->geometry.staging_off;
 	d->staging_size = d->session->geometry.staging_size;
 }

@@ -95,28 +95,80 @@ static void test_sealed(void **state)
 	munmap(map, d.session->response_size);
 }
 
-/* The client may punch holes into its own region: they read as zeroes, and nobody dies. */
+static bool can_punch(int fd, size_t size)
+{
+	return !fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)size);
+}
+
+/* A session that has no lane yet, and what its client has of it. */
+static struct session *newcomer(struct session_descriptors *fds, void **map)
+{
+	struct session *s;
+
+	assert_int_equal(session_new(&s, &d.config, fds), 0);
+	s->kept = *fds;
+	s->directory = &d.directory;
+	*map = mmap(NULL, s->request_size, PROT_READ | PROT_WRITE, MAP_SHARED, fds->request, 0);
+	assert_ptr_not_equal(*map, MAP_FAILED);
+	return s;
+}
+
+/* Holes can be punched as long as nobody looks. What was there before the first lane reads as zeroes. */
 static void test_punched(void **state)
 {
-	struct submission sub = desk_make(&d, ABI_OP_PUT, "key", 1000, 1), copy;
+	struct session_descriptors fds;
+	struct submission copy;
+	struct lane *lane;
+	struct session *s;
+	void *map;
+	int end;
 
 	(void)state;
-	submission_publish(
-		(void *)((char *)d.request + d.session->geometry.submission_off), 0, &sub);
-	assert_true(submission_is_there(&d.lane->submission[0], 0));
-	assert_int_equal(fallocate(d.fds.request, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-				 (off_t)d.session->request_size),
-		0);
-	assert_false(submission_is_there(&d.lane->submission[0], 0));
-	assert_int_equal(submission_snapshot(&d.lane->submission[0], &copy), ABI_FAULT_OPERATION);
-	/* The one that was taken before is carried out with what is there now: a key of zeroes.
-	 */
-	assert_int_equal(desk_ask(&d, &sub), ABI_STATUS_OK);
-	assert_int_equal(desk_get(&d, "key", 1), 0);
-	assert_int_equal(d.rig.store.index.n_entries, 1);
-	session_drain_logs(d.session, &d.rig.store, &d.rig.w);
-	session_scan_holds(d.session, &d.rig.store.index, 1);
-	rig_check(&d.rig);
+	s = newcomer(&fds, &map);
+	memset(map, 0xff, s->request_size);
+	assert_true(can_punch(fds.request, s->request_size));
+	assert_int_equal(session_lane_open(s, &lane, &end), 0);
+	assert_false(submission_is_there(&lane->submission[0], 0));
+	assert_int_equal(submission_snapshot(&lane->submission[0], &copy), ABI_FAULT_OPERATION);
+	assert_false(can_punch(fds.request, s->request_size));
+	assert_int_equal(errno, EPERM);
+	assert_int_equal(madvise(map, s->request_size, MADV_REMOVE), -1);
+	assert_int_equal(errno, EPERM);
+	/* What it has mapped it can write on. */
+	memset(map, 0xff, s->request_size);
+	assert_int_equal(shared_u64_load(&lane->request->submitted), UINT64_MAX);
+	assert_int_equal(pwrite(fds.request, "x", 1, 0), -1);
+	assert_ptr_equal(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fds.request, 0),
+		MAP_FAILED);
+	munmap(map, s->request_size);
+	close(end);
+	session_free(s);
+}
+
+/* Who seals the region himself, so that we can't, gets no lane; unless it was with our seal. */
+static void test_sealed_by_its_client(void **state)
+{
+	struct session_descriptors fds;
+	struct lane *lane;
+	struct session *s;
+	void *map;
+	int end;
+
+	(void)state;
+	s = newcomer(&fds, &map);
+	assert_int_equal(fcntl(fds.request, F_ADD_SEALS, F_SEAL_SEAL), 0);
+	assert_int_equal(session_lane_open(s, &lane, &end), -EBADMSG);
+	assert_int_equal(atomic_load(&s->n_lanes), 0);
+	munmap(map, s->request_size);
+	session_free(s);
+
+	s = newcomer(&fds, &map);
+	assert_int_equal(fcntl(fds.request, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL), 0);
+	assert_int_equal(session_lane_open(s, &lane, &end), 0);
+	assert_false(can_punch(fds.request, s->request_size));
+	munmap(map, s->request_size);
+	close(end);
+	session_free(s);
 }
 
 static void test_lanes(void **state)
@@ -307,11 +359,10 @@ static void test_leaks_nothing(void **state)
 	(void)state;
 	for (i = 0; i < 100; i++) {
 		assert_int_equal(session_new(&s, &d.config, &fds), 0);
+		s->kept = fds;
 		s->directory = &d.directory;
 		assert_int_equal(session_lane_open(s, &lane, &end), 0);
 		close(end);
-		close(fds.request);
-		close(fds.response);
 		session_free(s);
 	}
 	session_free(NULL);
@@ -326,6 +377,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		UNIT(test_sealed),
 		UNIT(test_punched),
+		UNIT(test_sealed_by_its_client),
 		UNIT(test_lanes),
 		UNIT(test_holds),
 		UNIT(test_logs),

@@ -114,6 +114,9 @@ static int check_sealed(struct raw_client *c)
 	CHECK_FAILS(ftruncate(request, 0), EPERM);
 	CHECK_FAILS(ftruncate(request, (off_t)c->request_size * 2), EPERM);
 	CHECK_FAILS(fcntl(request, F_ADD_SEALS, F_SEAL_WRITE), EPERM);
+	CHECK_FAILS(
+		fallocate(request, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096), EPERM);
+	CHECK_FAILS(madvise(c->request, 4096, MADV_REMOVE), EPERM);
 
 	map = mmap(NULL, c->response_size, PROT_READ | PROT_WRITE, MAP_SHARED, response, 0);
 	CHECK(map == MAP_FAILED && errno == EPERM);

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -79,15 +80,56 @@ static void test_sealed(void **state)
 	system_assert_alive(&broker);
 }
 
-/* A hole in the request region: the broker reads zeroes, and nobody else is concerned. */
-static void test_hole_in_request(void **state)
+static int punch(const struct raw_client *c)
 {
-	(void)state;
-	assert_int_equal(fallocate(writer.fd[RAW_REQUEST],
-		FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)writer.request_size), 0);
-	assert_int_equal(raw_ping(&writer, writer_lane), ABI_STATUS_OK);
+	return fallocate(c->fd[RAW_REQUEST], FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+		(off_t)c->request_size);
+}
+
+static void assert_others_serve(void)
+{
 	assert_int_equal(put(&victim, victim_lane, 0), ABI_STATUS_OK);
 	assert_true(is_right(0));
+}
+
+/*
+ * Holes in the request region: each look at it would take a page fault that waits for the client. Before
+ * its first lane it may punch, as nobody looks; what is missing reads as zeroes.
+ */
+static void test_hole_in_request(void **state)
+{
+	struct raw_client c;
+	struct raw_lane *lane;
+
+	(void)state;
+	assert_int_equal(raw_attach(&c, broker.run.name, WIRE_ROLE_READER), 0);
+	assert_int_equal(punch(&c), 0);
+	assert_int_equal(raw_lane_open(&c, &lane), 0);
+	assert_int_equal(raw_ping(&c, lane), ABI_STATUS_OK);
+	assert_true(punch(&c) < 0 && errno == EPERM);
+	assert_true(madvise(c.request, c.request_size, MADV_REMOVE) < 0 && errno == EPERM);
+	assert_int_equal(raw_ping(&c, lane), ABI_STATUS_OK);
+	raw_detach(&c);
+	assert_others_serve();
+}
+
+/* Who keeps us from forbidding it gets no lane, and is cut off. */
+static void test_hole_not_forbidden(void **state)
+{
+	uint64_t broken = raw_counter(&victim, ABI_COUNTER_SESSIONS_BROKEN);
+	unsigned told = system_log_count(&broker, "event=session-cut-off");
+	struct raw_client c;
+	struct raw_lane *lane;
+
+	(void)state;
+	assert_int_equal(raw_attach(&c, broker.run.name, WIRE_ROLE_READER), 0);
+	assert_int_equal(fcntl(c.fd[RAW_REQUEST], F_ADD_SEALS, F_SEAL_SEAL), 0);
+	assert_int_not_equal(raw_lane_open(&c, &lane), 0);
+	assert_int_equal(
+		system_wait_counter(&victim, ABI_COUNTER_SESSIONS_BROKEN, broken + 1), broken + 1);
+	assert_int_equal(system_log_count(&broker, "event=session-cut-off"), told + 1);
+	raw_detach(&c);
+	assert_others_serve();
 }
 
 static void test_cut_to_nothing(void **state)
@@ -266,6 +308,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sealed),
 		cmocka_unit_test(test_hole_in_request),
+		cmocka_unit_test(test_hole_not_forbidden),
 		cmocka_unit_test(test_cut_to_nothing),
 		cmocka_unit_test(test_cut_in_half),
 		cmocka_unit_test(test_cut_and_set_right),
