@@ -18,9 +18,15 @@ static void *mover_main(void *argument)
 	struct abi_worker *w = &b->plane.shared->worker[ABI_MOVER];
 
 	rcu_register_thread();
-	while (store_move_wait(&b->store))
+	shared_u32_store(&w->need_wakeup, 1);
+	while (store_move_wait(&b->store)) {
+		shared_u32_store(&w->need_wakeup, 0);
 		while (!store_move_is_stopping(&b->store) && store_move_step(&b->store, w))
 			;
+		store_gauges(&b->store, b->plane.shared);
+		/* For inspectors alone: before they see it, the numbers are right again. */
+		shared_u32_store_release(&w->need_wakeup, 1);
+	}
 	rcu_unregister_thread();
 	return NULL;
 }

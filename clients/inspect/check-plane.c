@@ -47,6 +47,10 @@ void check_activity_take(const struct image *image, struct check_activity *a)
 	for (i = 0; i < n && i < ABI_WORKERS_MAX; i++)
 		if (!shared_u32_load(&image->plane->worker[i].need_wakeup))
 			a->all_asleep = false;
+	/* Who moves between two tiers, too. */
+	if (image_tier_size(image, ABI_TIER_CXL) &&
+		!shared_u32_load(&image->plane->worker[ABI_MOVER].need_wakeup))
+		a->all_asleep = false;
 	for (i = 0; i < ABI_N_COUNTERS; i++)
 		a->counter[i] = image_counter(image, (enum abi_counter)i);
 	atomic_thread_fence(memory_order_acquire);

@@ -308,7 +308,7 @@ class Busy(unittest.TestCase):
         loads = [harness.start(broker.args("bench", "--timeout", "2m", "--time", "1h", "--only",
                                            *args),
                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)
+                               stderr=subprocess.PIPE)
                  for args in (("put", "--size", "100", "--keys", "20000"),
                               ("put", "--size", "100KiB", "--keys", "100"),
                               ("get", "--size", "2KiB", "--keys", "300", "--threads", "2"))]
@@ -321,11 +321,13 @@ class Busy(unittest.TestCase):
                 done = inspect("--check", broker.name)
                 self.assertEqual(done.returncode, FINE, done.stdout.decode())
             for load in loads:
-                self.assertIsNone(load.poll())
+                if load.poll() is not None:
+                    self.fail(load.stderr.read().decode())
         finally:
             for load in loads:
                 load.kill()
                 load.wait()
+                load.stderr.close()
         # All is quiet soon, and then everything has to fit exactly.
         harness.wait_for("the end of the sessions", lambda: not seen(broker.name)["sessions"])
         done = inspect("--check", broker.name)

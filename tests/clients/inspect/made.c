@@ -238,6 +238,7 @@ static void make_plane(struct made *m)
 	shared_u64_store(&p->start_ms, MADE_NOW - 65000);
 	shared_u32_store(&p->n_workers, 1);
 	shared_u32_store(&p->worker[0].need_wakeup, 1);
+	shared_u32_store(&p->worker[ABI_MOVER].need_wakeup, 1);
 	shared_u64_store(&p->gauge[ABI_GAUGE_DRAM_BYTES], MADE_DRAM);
 	shared_u64_store(&p->gauge[ABI_GAUGE_CXL_BYTES], MADE_CXL);
 	shared_u64_store(&p->gauge[ABI_GAUGE_INDEX_BYTES], 8192);
