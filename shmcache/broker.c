@@ -143,13 +143,15 @@ static void scan_holds(void *context, struct index *ix, uint8_t round)
 static void drain_logs(void *context, struct abi_worker *w)
 {
 	struct broker *b = context;
-	struct worker *worker = &b->worker[w - b->plane.shared->worker];
+	size_t number = (size_t)(w - b->plane.shared->worker);
 	struct session *last = NULL;
+	struct worker *worker;
 	unsigned i;
 
 	/* The mover has none. */
-	if (w - b->plane.shared->worker >= b->n_workers)
+	if (number >= b->n_workers)
 		return;
+	worker = &b->worker[number];
 	for (i = 0; i < worker->n_lanes; i++) {
 		if (worker->lane[i]->session != last)
 			session_drain_logs(worker->lane[i]->session, &b->store, w);

@@ -46,6 +46,7 @@ class Broker:
         self.folder = tempfile.mkdtemp(prefix="shmcache-cli-")
         self.process = None
         self.config = os.path.join(self.folder, "broker.conf")
+        self.log_file = os.path.join(self.folder, "broker.log")
         with open(self.config, "w") as f:
             f.write(f"[cache]\nname = {self.name}\npersist = {'on' if persist else 'off'}\n"
                     f"[dram]\nsize = {dram}\n{config}\n")
@@ -53,16 +54,14 @@ class Broker:
         self.start()
 
     def start(self, ready=True):
-        log = os.path.join(self.folder, "broker.log")
-        with open(log, "ab") as f:
+        with open(self.log_file, "ab") as f:
             self.process = start([BROKER, "-c", self.config], stdin=subprocess.DEVNULL,
                                  stdout=f, stderr=f)
         end = time.monotonic() + PATIENCE
         # Whoever has no role here is turned away, by a broker that is up.
         while self.run("ping", "-q").returncode not in (OK, REFUSED):
             if self.process.poll() is not None or time.monotonic() > end:
-                with open(log) as f:
-                    sys.exit(f"the broker did not come up:\n{f.read()}")
+                sys.exit(f"the broker did not come up:\n{self.log()}")
             time.sleep(0.01)
 
     def stop(self, number=signal.SIGTERM):
@@ -71,6 +70,10 @@ class Broker:
             self.process.send_signal(signal.SIGCONT)
             self.process.send_signal(number)
         return self.process.wait(PATIENCE)
+
+    def log(self):
+        with open(self.log_file) as f:
+            return f.read()
 
     def left_in_shm(self):
         return glob.glob(f"/dev/shm/{self.name}") + glob.glob(f"/dev/shm/{self.name}.*")

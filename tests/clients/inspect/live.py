@@ -322,7 +322,7 @@ class Busy(unittest.TestCase):
                 self.assertEqual(done.returncode, FINE, done.stdout.decode())
             for load in loads:
                 if load.poll() is not None:
-                    self.fail(load.stderr.read().decode())
+                    self.fail(load.stderr.read().decode() + broker.log())
         finally:
             for load in loads:
                 load.kill()
