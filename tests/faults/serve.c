@@ -50,7 +50,7 @@ static bool has_as_before(void *context)
 
 static void count_now(void)
 {
-	rig.n_fds = system_fd_count(rig.broker.proc.pid);
+	rig.n_fds = system_fd_count_at_rest(rig.broker.proc.pid);
 	rig.n_maps = maps_count(rig.broker.proc.pid);
 	rig.n_blocks = atomic_load(&rig.broker.page->n_blocks);
 }

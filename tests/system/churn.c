@@ -51,7 +51,7 @@ static void look(struct footprint *f)
 	assert_true(system_wait(is_empty, (void *)plane));
 	raw_plane_close(plane, size);
 	f->own_fds = system_fd_count(getpid());
-	f->broker_fds = system_fd_count(broker.run.proc.pid);
+	f->broker_fds = system_fd_count_at_rest(broker.run.proc.pid);
 	f->shm = system_shm_count(broker.run.name);
 	f->own_memory = system_memory(getpid());
 	f->broker_memory = system_memory(broker.run.proc.pid);

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #define PATIENCE_MS 60000
+#define REST_LOOKS 50 /* a tenth of a second in all */
 
 static uint64_t now_ms(void)
 {
@@ -231,6 +232,18 @@ unsigned system_fd_count(pid_t pid)
 
 	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
 	return entries_count(path, "");
+}
+
+unsigned system_fd_count_at_rest(pid_t pid)
+{
+	unsigned i, n, least = system_fd_count(pid);
+
+	for (i = 1; i < REST_LOOKS; i++) {
+		system_pause();
+		n = system_fd_count(pid);
+		least = n < least ? n : least;
+	}
+	return least;
 }
 
 uint64_t system_memory(pid_t pid)

@@ -65,6 +65,9 @@ unsigned system_shm_count(const char *name);
 
 /* How many descriptors a process has open; how many bytes of private memory resident. */
 unsigned system_fd_count(pid_t pid);
+
+/* The least of several looks: what a broker hands over is its own, too, for a moment. */
+unsigned system_fd_count_at_rest(pid_t pid);
 uint64_t system_memory(pid_t pid);
 
 /* Wait, a minute at most, until @is_true says so; false if it never did. */
