@@ -38,28 +38,20 @@ static bool claim_cell(struct index *ix, uint32_t cell, uint8_t state)
 	return true;
 }
 
-static void unclaim_tails(struct index *ix, uint32_t tail, int n)
+static void unclaim_tails(struct index *ix, uint32_t tail, unsigned n)
 {
 	uint32_t next;
 
-	for (; n > 0; n--, tail = next) {
+	for (; n; n--, tail = next) {
 		next = ((struct abi_tail *)&ix->cell[tail])->next;
 		ix->meta[tail].state = INDEX_FREE;
 	}
 }
 
-static int n_tails(const struct abi_record *r)
-{
-	size_t bytes = (r->flags & ABI_RECORD_HINTS ? sizeof(struct abi_hints) : 0) +
-		(r->key_size > ABI_KEY_INLINE ? r->key_size - ABI_KEY_INLINE : 0);
-
-	return (int)((bytes + ABI_TAIL_BYTES - 1) / ABI_TAIL_BYTES);
-}
-
 /* Claim the tails that the record's key and hints need, exactly. */
 static bool claim_tails(struct index *ix, const struct abi_record *r)
 {
-	int n, n_wanted = n_tails(r);
+	unsigned n, n_wanted = lookup_n_tails(r);
 	uint32_t tail = r->tail;
 
 	for (n = 0; n < n_wanted; n++) {
@@ -105,7 +97,7 @@ static bool claim_record(struct index *ix, uint64_t word, uint64_t bucket_idx)
 	key = index_key_of(ix, cell, buffer);
 	if (key.hash >> 48 != abi_word_tag(word) ||
 		lookup_bucket_idx(key.hash, ix->n_buckets) != bucket_idx) {
-		unclaim_tails(ix, r->tail, n_tails(r));
+		unclaim_tails(ix, r->tail, lookup_n_tails(r));
 		goto unclaim;
 	}
 	note_generation(ix, r);
