@@ -88,6 +88,12 @@ static bool is_mapped(int fd)
 
 /* --- the device ---------------------------------------------------------------------------- */
 
+/* How much the header takes: the least that can be mapped, and the region still begins aligned. */
+static uint64_t skip_of(const struct dax_device *d)
+{
+	return d->align > REGION_HUGE_PAGE ? d->align : REGION_HUGE_PAGE;
+}
+
 static int device_check(struct region *r, const struct dax_device *d,
 		const struct region_why *why)
 {
@@ -222,10 +228,6 @@ static int header_write(struct region *r, struct devdax_header *h, uint64_t bind
 
 /* --- opening ------------------------------------------------------------------------------- */
 
-struct clear {
-	int zero_fd;
-};
-
 static int bytes_clear(int zero_fd, char *p, uint64_t size)
 {
 	ssize_t n;
@@ -244,24 +246,21 @@ static int bytes_clear(int zero_fd, char *p, uint64_t size)
 
 static int slice_clear(const struct region *r, uint64_t off, uint64_t size, void *arg)
 {
-	const struct clear *c = arg;
-
-	return bytes_clear(c->zero_fd, (char *)r->base + off, size);
+	return bytes_clear(*(const int *)arg, (char *)r->base + off, size);
 }
 
 /* The region, and what lies behind the header: descriptors reach there. */
 static int devdax_clear(struct region *r, struct devdax_header *h, unsigned int n_threads,
 		const struct region_why *why)
 {
-	struct clear c = {.zero_fd = open("/dev/zero", O_RDONLY | O_CLOEXEC)};
-	int err;
+	int err, zero_fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
 
-	if (c.zero_fd < 0)
+	if (zero_fd < 0)
 		return devdax_fail(r, why, "clear");
-	err = bytes_clear(c.zero_fd, (char *)h, r->skip);
+	err = bytes_clear(zero_fd, (char *)h, r->skip);
 	if (!err)
-		err = region_slices(r, n_threads, slice_clear, &c);
-	close(c.zero_fd);
+		err = region_slices(r, n_threads, slice_clear, &zero_fd);
+	close(zero_fd);
 	if (!err)
 		return 0;
 	region_why_add(why, "cannot clear %s: %s; is a part of it bad?", r->device, strerror(err));
@@ -340,8 +339,7 @@ static int devdax_open(struct region *r, const struct region_options *opt,
 		err = device_check(r, &d, why);
 	if (err)
 		return err;
-	r->align = d.align > REGION_HUGE_PAGE ? d.align : REGION_HUGE_PAGE;
-	r->skip = r->align;
+	r->align = r->skip = skip_of(&d);
 	r->node = d.target_node;
 	err = devdax_lock(r, &d, why);
 	if (err)
@@ -373,7 +371,7 @@ const struct region_ops region_devdax_ops = {
 
 uint64_t region_devdax_room(const struct dax_device *d)
 {
-	uint64_t skip = d->align > REGION_HUGE_PAGE ? d->align : REGION_HUGE_PAGE;
+	uint64_t skip = skip_of(d);
 
 	return d->size > skip ? (d->size - skip) & ~(d->align - 1) : 0;
 }
@@ -381,7 +379,7 @@ uint64_t region_devdax_room(const struct dax_device *d)
 int region_devdax_owner(const struct dax_device *d, char *name, size_t size)
 {
 	struct region r = {.device = (char *)d->path, .fd_lock = -1,
-		.align = d->align > REGION_HUGE_PAGE ? d->align : REGION_HUGE_PAGE};
+		.align = skip_of(d)};
 	const struct region_why nobody = {NULL, 0};
 	struct devdax_header *h;
 	int err;

@@ -60,8 +60,8 @@ __attribute__((format(printf, 2, 3))) static void say(struct backend *out, const
 
 /* --- a device -------------------------------------------------------------------------------------- */
 
-/* Why `auto` leaves a device alone; NULL: it does not. */
-static const char *why_not(const struct dax_device *d, const char *name)
+/* Why `auto` leaves a device alone; NULL: it does not, and *is_ours tells whether it carries @name. */
+static const char *why_not(const struct dax_device *d, const char *name, bool *is_ours)
 {
 	char owner[64];
 	int r;
@@ -79,7 +79,8 @@ static const char *why_not(const struct dax_device *d, const char *name)
 		return "may not be opened by this user";
 	if (r)
 		return "can't be opened";
-	if (owner[0] && strcmp(owner, name))
+	*is_ours = !strcmp(owner, name);
+	if (owner[0] && !*is_ours)
 		return "carries another cache; name it by [cxl] device to have it overwritten";
 	return NULL;
 }
@@ -126,21 +127,20 @@ static const struct dax_device *first_device(struct backend *out, const struct m
 	const char *name)
 {
 	const struct dax_device *first = NULL;
-	char owner[64];
 	const char *why;
+	bool is_ours;
 	size_t i;
 
 	for (i = 0; i < m->n_devices; i++) {
-		why = why_not(&m->device[i], name);
+		why = why_not(&m->device[i], name, &is_ours);
 		if (why) {
 			say(out, "%s %s", m->device[i].path, why);
 			continue;
 		}
+		if (is_ours)
+			return &m->device[i];
 		if (!first)
 			first = &m->device[i];
-		if (!region_devdax_owner(&m->device[i], owner, sizeof(owner)) &&
-			!strcmp(owner, name))
-			return &m->device[i];
 	}
 	return first;
 }
