@@ -33,6 +33,94 @@ static bool demotes_upwards(const struct config *c)
 	return c->cxl.demote_to_percent > c->cxl.demote_at_percent;
 }
 
+static bool has_members(const struct config *c)
+{
+	return c->remote.members[0] || c->remote.etcd[0];
+}
+
+bool config_has_remote(const struct config *c)
+{
+	return c->remote.listen[0] || has_members(c);
+}
+
+static bool has_two_memberships(const struct config *c)
+{
+	return c->remote.members[0] && c->remote.etcd[0];
+}
+
+static bool listens_without_name(const struct config *c)
+{
+	return c->remote.listen[0] && !c->remote.name[0];
+}
+
+static bool has_members_without_name(const struct config *c)
+{
+	return c->remote.members[0] && !c->remote.name[0];
+}
+
+static bool has_etcd_without_name(const struct config *c)
+{
+	return c->remote.etcd[0] && !c->remote.name[0];
+}
+
+static bool is_insecure(const struct config *c)
+{
+	return c->remote.security == CONFIG_SECURITY_NONE && !c->remote.insecure_network;
+}
+
+static bool is_open_endpoint(const char *text)
+{
+	struct sockaddr_storage address;
+
+	return config_endpoint(text, &address, NULL) == 0 && !config_is_loopback(&address);
+}
+
+static bool listens_in_the_open(const struct config *c)
+{
+	return is_insecure(c) && c->remote.listen[0] && is_open_endpoint(c->remote.listen);
+}
+
+static bool reaches_into_the_open(const struct config *c)
+{
+	const char *at = c->remote.members;
+	struct config_member m;
+
+	while (is_insecure(c) && config_member_next(&at, &m))
+		if (is_open_endpoint(m.endpoint))
+			return true;
+	return false;
+}
+
+static bool invites_from_the_open(const struct config *c)
+{
+	return is_insecure(c) && c->remote.advertise[0] && is_open_endpoint(c->remote.advertise);
+}
+
+static bool wants_tls(const struct config *c)
+{
+	return config_has_remote(c) && c->remote.security == CONFIG_SECURITY_TLS;
+}
+
+static bool has_no_ca(const struct config *c)
+{
+	return wants_tls(c) && !c->remote.ca[0];
+}
+
+static bool has_no_certificate(const struct config *c)
+{
+	return wants_tls(c) && !c->remote.certificate[0];
+}
+
+static bool has_no_key(const struct config *c)
+{
+	return wants_tls(c) && !c->remote.key[0];
+}
+
+#define PLAIN_WHY                                                                                  \
+	"without certificates everybody who reaches such an address is a peer; use loopback "      \
+	"addresses, security = tls, or confirm it with insecure_network = on"
+#define NAME_WHY "peers know each other by names; set name"
+
 static const struct contradiction {
 	struct {
 		const char *section, *name;
@@ -50,6 +138,20 @@ static const struct contradiction {
 		"both are shares of one tier and exceed 100% together; lower one of them"},
 	{{{"cxl", "demote_to"}, {"cxl", "demote_at"}}, demotes_upwards,
 		"moving values away makes the tier no fuller; lower demote_to or raise demote_at"},
+	{{{"remote", "members"}, {"remote", "etcd"}}, has_two_memberships,
+		"both say who the peers are; keep one of them"},
+	{{{"remote", "listen"}, {"remote", "name"}}, listens_without_name, NAME_WHY},
+	{{{"remote", "members"}, {"remote", "name"}}, has_members_without_name, NAME_WHY},
+	{{{"remote", "etcd"}, {"remote", "name"}}, has_etcd_without_name, NAME_WHY},
+	{{{"remote", "security"}, {"remote", "listen"}}, listens_in_the_open, PLAIN_WHY},
+	{{{"remote", "security"}, {"remote", "members"}}, reaches_into_the_open, PLAIN_WHY},
+	{{{"remote", "security"}, {"remote", "advertise"}}, invites_from_the_open, PLAIN_WHY},
+	{{{"remote", "ca"}, {"remote", "security"}}, has_no_ca,
+		"peers are known by certificates; set ca, or security = none on loopback"},
+	{{{"remote", "certificate"}, {"remote", "security"}}, has_no_certificate,
+		"peers are known by certificates; set certificate, or security = none on loopback"},
+	{{{"remote", "key"}, {"remote", "security"}}, has_no_key,
+		"peers are known by certificates; set key, or security = none on loopback"},
 };
 
 static unsigned index_of(const struct key *key)

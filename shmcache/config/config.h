@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 /*
@@ -27,8 +28,10 @@ enum {
 	CONFIG_NAME_MAX = 48,
 	CONFIG_PATH_MAX = 107, /* what fits sockaddr_un */
 	CONFIG_POLICY_MAX = 32,
+	CONFIG_LIST_MAX = 180, /* of members, of URLs: with its key it fits a line */
+	CONFIG_CONGESTION_MAX = 15, /* what fits TCP_CONGESTION */
 	CONFIG_RULES_MAX = 64,
-	CONFIG_KEYS_MAX = 64,
+	CONFIG_KEYS_MAX = 128,
 	CONFIG_ERRORS_MAX = 20,
 	CONFIG_ERROR_SIZE = 1024,
 	CONFIG_LINE_MAX = 198,		/* bytes of a line that is not a comment */
@@ -53,6 +56,29 @@ enum config_poll {
 	CONFIG_POLL_ADAPTIVE, /* spin for broker.spin, then sleep */
 	CONFIG_POLL_BUSY,     /* never sleep */
 	CONFIG_POLL_SLEEP,    /* never spin */
+};
+
+/* How it is found out which other broker has a value. */
+enum config_locate {
+	CONFIG_LOCATE_AUTO,	 /* ask, up to three members; beyond, the directory */
+	CONFIG_LOCATE_DIRECTORY, /* a table that is sharded over the members */
+	CONFIG_LOCATE_ASK,	 /* all members at once */
+};
+
+/* What of that which came from another broker is published here: see docs/remote.md. */
+enum config_write_back {
+	CONFIG_WRITE_BACK_ALWAYS,
+	CONFIG_WRITE_BACK_ALL_FOUND,	     /* of a batch, if none of it was missed */
+	CONFIG_WRITE_BACK_CONTIGUOUS_PREFIX, /* of a batch, what comes before the first miss */
+	CONFIG_WRITE_BACK_SECOND_HIT,	     /* what was fetched once before, not long ago */
+	CONFIG_WRITE_BACK_FREE_SPACE,	     /* what needs no eviction */
+	CONFIG_WRITE_BACK_OFF,
+	CONFIG_N_WRITE_BACKS,
+};
+
+enum config_security {
+	CONFIG_SECURITY_TLS,
+	CONFIG_SECURITY_NONE,
 };
 
 /* What a client may do; each includes those before it. */
@@ -131,6 +157,30 @@ struct config {
 		struct config_rule rules[CONFIG_RULES_MAX];
 		unsigned n_rules;
 	} access;
+	struct config_remote {
+		char listen[CONFIG_PATH_MAX + 1];    /* see config_endpoint(); empty: nowhere */
+		char advertise[CONFIG_PATH_MAX + 1]; /* empty: as listen */
+		char name[CONFIG_NAME_MAX + 1];
+		char cluster[CONFIG_NAME_MAX + 1];
+		char members[CONFIG_LIST_MAX + 1]; /* see config_member_next(); empty: none */
+		char etcd[CONFIG_LIST_MAX + 1];	   /* URLs, commas between; empty: none */
+		char etcd_prefix[CONFIG_PATH_MAX + 1];
+		enum config_locate locate;
+		enum config_write_back write_back;
+		unsigned lanes;	      /* data connections for each peer */
+		uint64_t window_size; /* bytes on their way, per lane (key: window) */
+		uint64_t timeout_ns;  /* of one fetch */
+		uint64_t absent_for_ns; /* 0: not remembered */
+		unsigned fetches;     /* transfers at once */
+		unsigned deliver_percent; /* of the tiers (key: deliver_max) */
+		enum config_security security;
+		bool insecure_network;
+		char ca[CONFIG_PATH_MAX + 1];
+		char certificate[CONFIG_PATH_MAX + 1];
+		char key[CONFIG_PATH_MAX + 1];
+		bool data_tls;
+		char congestion[CONFIG_CONGESTION_MAX + 1]; /* empty: as the kernel has it */
+	} remote;
 	struct {
 		char listen[CONFIG_PATH_MAX + 1]; /* empty: nowhere */
 	} metrics;
@@ -234,6 +284,31 @@ enum config_role config_role(const struct config *c, uid_t uid, gid_t gid, uid_t
 
 /* "none", "reader", "stager", "writer". */
 const char *config_role_name(enum config_role role);
+
+/* Are other brokers part of this configuration? If not, there is no remote thread. */
+bool config_has_remote(const struct config *c);
+
+/*
+ * An address as remote.listen and members have it: "PORT" (of 127.0.0.1), "10.0.0.1:PORT",
+ * "[fe80::1]:PORT". 0, or -EINVAL for what key_parse() would refuse. @len may be NULL.
+ */
+int config_endpoint(const char *text, struct sockaddr_storage *address, socklen_t *len);
+
+/* Does what is sent there stay on this machine: 127.0.0.0/8, ::1? */
+bool config_is_loopback(const struct sockaddr_storage *address);
+
+/*
+ * The members of remote.members, one after another: begin with *@at at the list, false at its end.
+ * The list was checked when it was read: names are all different.
+ */
+struct config_member {
+	char name[CONFIG_NAME_MAX + 1];
+	char endpoint[CONFIG_PATH_MAX + 1];
+};
+bool config_member_next(const char **at, struct config_member *member);
+
+/* "always", "all-found", ... */
+const char *config_write_back_name(enum config_write_back policy);
 
 /* Writes the path of the broker's socket: cache.socket, or the one beside the plane. */
 void config_socket_path(const struct config *c, char path[CONFIG_PATH_MAX + 1]);

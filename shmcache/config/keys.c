@@ -27,11 +27,17 @@ static const char *const huge_pages[] = {"off", "advise", NULL};
 static const char *const backends[] = {"auto", "devdax", "numa", "shm", "off", NULL};
 static const char *const polls[] = {"adaptive", "busy", "sleep", NULL};
 static const char *const roles[] = {"none", "reader", "stager", "writer", NULL};
+static const char *const locates[] = {"auto", "directory", "ask", NULL};
+static const char *const write_backs[] = {"always", "all-found", "contiguous-prefix", "second-hit",
+	"free-space", "off", NULL};
+static const char *const securities[] = {"tls", "none", NULL};
 static const char *const levels[] = {"error", "warning", "info", "debug", NULL};
 static const char *const targets[] = {"stderr", "journal", NULL};
 
 /* The fields of choices are written as unsigned. */
 _Static_assert(sizeof(enum config_role) == sizeof(unsigned), "enum of another size");
+_Static_assert(sizeof(enum config_write_back) == sizeof(unsigned), "enum of another size");
+_Static_assert(sizeof(write_backs) / sizeof(write_backs[0]) == CONFIG_N_WRITE_BACKS + 1, "all named");
 _Static_assert(sizeof(enum log_level) == sizeof(unsigned), "enum of another size");
 
 const struct key keys[] = {
@@ -200,6 +206,89 @@ const struct key keys[] = {
 		.change = NEXT_SESSION, .choices = roles,
 		.value = "none", .help = "The role of clients that no other rule names."},
 
+	{"remote", "listen", KEY_ENDPOINT, FIELD(remote.listen), .max = CONFIG_PATH_MAX,
+		.zero = "nowhere", .value = "",
+		.help = "Where other brokers reach this one; a port alone is one of 127.0.0.1."},
+	{"remote", "advertise", KEY_ENDPOINT, FIELD(remote.advertise), .max = CONFIG_PATH_MAX,
+		.zero = "what listen says", .value = "",
+		.help = "The address that is told to others by way of etcd, where listen is one "
+			"that stands for all addresses, or is translated on the way."},
+	{"remote", "name", KEY_NAME, FIELD(remote.name), .max = CONFIG_NAME_MAX,
+		.zero = "none, and no peers", .value = "",
+		.help = "The name of this broker among its peers, which no other may have. Its "
+			"certificate is for this name."},
+	{"remote", "cluster", KEY_NAME, FIELD(remote.cluster), .min = 1,
+		.max = CONFIG_NAME_MAX, .value = "shmcache",
+		.help = "The name of the cluster. Brokers of another cluster are refused."},
+	{"remote", "members", KEY_MEMBERS, FIELD(remote.members), .max = CONFIG_LIST_MAX,
+		.zero = "none", .value = "",
+		.help = "The brokers of the cluster. The same list may stand on all of them: this "
+			"broker's own name in it is passed over."},
+	{"remote", "etcd", KEY_URLS, FIELD(remote.etcd), .max = CONFIG_LIST_MAX,
+		.zero = "none", .value = "",
+		.help = "The members of an etcd, from which the brokers learn of each other, "
+			"instead of members."},
+	{"remote", "etcd_prefix", KEY_PATH, FIELD(remote.etcd_prefix), .min = 1,
+		.max = CONFIG_PATH_MAX, .value = "/shmcache",
+		.help = "Where in etcd the clusters are; each has a directory of its own there."},
+	{"remote", "locate", KEY_CHOICE, FIELD(remote.locate), .choices = locates,
+		.value = "auto",
+		.help = "How it is found out who has a value: by a directory that is spread over "
+			"the members, or by asking all of them at once. auto asks where there are "
+			"at most three members, and uses the directory where there are more."},
+	{"remote", "write_back", KEY_CHOICE, FIELD(remote.write_back), .choices = write_backs,
+		.value = "always",
+		.help = "What of that which was fetched is cached here: always, all of it; "
+			"all-found, batches of which nothing was missed; contiguous-prefix, of a "
+			"batch what stands before the first miss; second-hit, what was fetched "
+			"before; free-space, what fits without an eviction; off, nothing. A client "
+			"may choose otherwise for a request. What is not cached is delivered all "
+			"the same."},
+	{"remote", "lanes", KEY_COUNT, FIELD(remote.lanes), .min = 1, .max = 16, .value = "2",
+		.help = "How many connections for values there are to each peer, beside one for "
+			"everything else."},
+	{"remote", "window", KEY_SIZE, FIELD(remote.window_size), .min = MIB, .max = GIB,
+		.value = "16MiB",
+		.help = "How many bytes a peer may send on one connection before this broker has "
+			"taken the first of them."},
+	{"remote", "timeout", KEY_DURATION, FIELD(remote.timeout_ns), .min = 10 * MS,
+		.max = HOUR, .value = "5s",
+		.help = "How long a fetch may take, all of it, where the client does not say."},
+	{"remote", "absent_for", KEY_DURATION, FIELD(remote.absent_for_ns), .min = MS,
+		.max = 60 * SEC, .zero = "not at all", .value = "100ms",
+		.help = "How long it is remembered that nobody has a value: a put at another "
+			"broker may be missed for so long after it was asked for."},
+	{"remote", "fetches", KEY_COUNT, FIELD(remote.fetches), .min = 1, .max = 4096,
+		.value = "64",
+		.help = "How many values may be on their way at once; others wait for their turn."},
+	{"remote", "deliver_max", KEY_PERCENT, FIELD(remote.deliver_percent), .min = 1,
+		.max = 100, .value = "25%",
+		.help = "The share of the memory for values that may be taken by values which are "
+			"on their way, or were delivered without being cached."},
+	{"remote", "security", KEY_CHOICE, FIELD(remote.security), .choices = securities,
+		.value = "tls",
+		.help = "tls: peers show each other certificates of the cluster's own CA. none: "
+			"whoever reaches the port is a peer, which is refused for other than "
+			"loopback addresses; see insecure_network."},
+	{"remote", "insecure_network", KEY_BOOL, FIELD(remote.insecure_network), .value = "off",
+		.help = "Whether security = none is meant for other than loopback addresses, too: "
+			"everybody in that network can read, and put, every value."},
+	{"remote", "ca", KEY_PATH, FIELD(remote.ca), .max = CONFIG_PATH_MAX, .zero = "none",
+		.value = "",
+		.help = "The file with the certificate of the cluster's CA; see shmcache pki."},
+	{"remote", "certificate", KEY_PATH, FIELD(remote.certificate), .max = CONFIG_PATH_MAX,
+		.zero = "none", .value = "",
+		.help = "The file with this broker's certificate."},
+	{"remote", "key", KEY_PATH, FIELD(remote.key), .max = CONFIG_PATH_MAX, .zero = "none",
+		.value = "", .help = "The file with the private key of that certificate."},
+	{"remote", "data_tls", KEY_BOOL, FIELD(remote.data_tls), .value = "on",
+		.help = "Whether values are encrypted on their way, too. If off, who is at the "
+			"other end is still proved, but the network can read and change values."},
+	{"remote", "congestion", KEY_NAME, FIELD(remote.congestion),
+		.max = CONFIG_CONGESTION_MAX, .zero = "what the kernel has for all", .value = "",
+		.help = "The congestion control of connections to peers, such as reno or bbr: one of "
+			"/proc/sys/net/ipv4/tcp_allowed_congestion_control."},
+
 	{"metrics", "listen", KEY_ADDRESS, FIELD(metrics.listen),
 		.change = AT_ONCE, .max = CONFIG_PATH_MAX, .zero = "nowhere", .value = "",
 		.help = "Where to serve /metrics, /healthz and a live page over HTTP; a port alone "
@@ -218,6 +307,11 @@ const struct key keys[] = {
 const unsigned n_keys = sizeof(keys) / sizeof(keys[0]);
 
 _Static_assert(sizeof(keys) / sizeof(keys[0]) <= CONFIG_KEYS_MAX, "set_at is too small");
+
+const char *config_write_back_name(enum config_write_back policy)
+{
+	return write_backs[policy];
+}
 
 const struct key *key_find(const char *section, const char *name)
 {

@@ -15,6 +15,9 @@ enum key_type {
 	KEY_NAME,     /* char[max + 1]: letters, digits, _ and - */
 	KEY_PATH,     /* char[max + 1]: absolute, without blanks */
 	KEY_ADDRESS,  /* char[max + 1]: a port, address and port, or a path */
+	KEY_ENDPOINT, /* char[max + 1]: a port, or address and port */
+	KEY_MEMBERS,  /* char[max + 1]: NAME=ADDRESS:PORT, with commas between */
+	KEY_URLS,     /* char[max + 1]: http://..., with commas between */
 	KEY_BOOL,     /* bool */
 	KEY_CHOICE,   /* an enum from 0, by names */
 	KEY_COUNT,    /* unsigned */
@@ -57,6 +60,15 @@ const char *key_nearest_name(const char *section, const char *name);
  * as it was.
  */
 int key_parse(const struct key *key, const char *text, struct config *c, char why[KEY_WHY_SIZE]);
+
+/* Inside the parser: NULL if it is an address with a port, or what is wrong with it. */
+const char *endpoint_check(const char *text);
+
+/*
+ * Lists, checked and copied to @field without the blanks in them. NULL, or what is wrong with it.
+ */
+const char *members_parse(const char *text, char *field);
+const char *urls_parse(const char *text, char *field);
 
 /* The value in the one form in which it is always printed. */
 void key_print(const struct key *key, const struct config *c, char text[KEY_VALUE_SIZE]);

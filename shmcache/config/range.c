@@ -14,7 +14,8 @@ bool key_may_be_empty(const struct key *key)
 {
 	return key->zero &&
 		(key->type == KEY_NAME || key->type == KEY_PATH || key->type == KEY_ADDRESS ||
-			key->type == KEY_CPUS);
+			key->type == KEY_ENDPOINT || key->type == KEY_MEMBERS ||
+			key->type == KEY_URLS || key->type == KEY_CPUS);
 }
 
 /* "a, b or c" */
@@ -67,6 +68,19 @@ void key_range_print(const struct key *key, char text[KEY_RANGE_SIZE])
 	case KEY_ADDRESS:
 		strcpy(text, "a port, an address and a port such as 127.0.0.1:9113 or [::1]:9113, "
 			     "or an absolute path");
+		break;
+	case KEY_ENDPOINT:
+		strcpy(text, "a port, or a numeric address and a port such as 10.0.0.1:7400 or "
+			     "[fd00::1]:7400");
+		break;
+	case KEY_MEMBERS:
+		snprintf(text, KEY_RANGE_SIZE, "NAME=ADDRESS:PORT with commas between, addresses "
+			"numeric, at most %" PRId64 " bytes", key->max);
+		break;
+	case KEY_URLS:
+		snprintf(text, KEY_RANGE_SIZE,
+			"http:// or https:// URLs with commas between, at most %" PRId64 " bytes",
+			key->max);
 		break;
 	case KEY_BOOL:
 		strcpy(text, "on or off");

@@ -10,7 +10,6 @@
 
 #include "shmcache/config/units.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -77,34 +76,37 @@ static int parse_path(const struct key *key, const char *text, void *field,
 	return 0;
 }
 
-/* No names: what they mean may change, and a broker does not wait for a resolver. */
-static bool is_address(const char *host, size_t len)
+static int parse_endpoint(const struct key *key, const char *text, void *field,
+		char why[KEY_WHY_SIZE])
 {
-	char text[INET6_ADDRSTRLEN], bytes[sizeof(struct in6_addr)];
-	bool is_ip6 = len > 1 && host[0] == '[' && host[len - 1] == ']';
+	const char *wrong = endpoint_check(text);
 
-	host += is_ip6;
-	len -= is_ip6 ? 2 : 0;
-	if (len >= sizeof(text))
-		return false;
-	memcpy(text, host, len);
-	text[len] = '\0';
-	return inet_pton(is_ip6 ? AF_INET6 : AF_INET, text, bytes) == 1;
+	if (wrong && *text)
+		return refuse(key, why, "%s", wrong);
+	memcpy(field, text, strlen(text) + 1);
+	return 0;
 }
 
 static int parse_address(const struct key *key, const char *text, void *field,
 		char why[KEY_WHY_SIZE])
 {
-	const char *colon = strrchr(text, ':'), *port = colon ? colon + 1 : text;
-	size_t n = strspn(port, "0123456789");
-
 	if (!text[0] || text[0] == '/')
 		return parse_path(key, text, field, why);
-	if (n == 0 || n > 5 || port[n] || atoi(port) == 0 || atoi(port) > 65535)
-		return refuse(key, why, "has no port from 1 to 65535");
-	if (colon && !is_address(text, (size_t)(colon - text)))
-		return refuse(key, why, "has no numeric address before the port");
-	memcpy(field, text, strlen(text) + 1);
+	return parse_endpoint(key, text, field, why);
+}
+
+static int parse_list(const struct key *key, const char *text, void *field,
+		char why[KEY_WHY_SIZE])
+{
+	char list[CONFIG_LIST_MAX + 1];
+	const char *wrong;
+
+	if (strlen(text) > (size_t)key->max)
+		return refuse(key, why, "is too long");
+	wrong = key->type == KEY_MEMBERS ? members_parse(text, list) : urls_parse(text, list);
+	if (wrong)
+		return refuse(key, why, "%s", wrong);
+	memcpy(field, list, strlen(list) + 1);
 	return 0;
 }
 
@@ -320,6 +322,9 @@ static const struct {
 	[KEY_NAME] = {parse_name, print_text},
 	[KEY_PATH] = {parse_path, print_text},
 	[KEY_ADDRESS] = {parse_address, print_text},
+	[KEY_ENDPOINT] = {parse_endpoint, print_text},
+	[KEY_MEMBERS] = {parse_list, print_text},
+	[KEY_URLS] = {parse_list, print_text},
 	[KEY_BOOL] = {parse_bool, print_bool},
 	[KEY_CHOICE] = {parse_choice, print_choice},
 	[KEY_COUNT] = {parse_unsigned, print_unsigned},

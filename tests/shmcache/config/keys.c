@@ -60,6 +60,29 @@ static void defaults_are_as_promised(void **state)
 	assert_int_equal(c.access.owner, CONFIG_ROLE_WRITER);
 	assert_int_equal(c.access.other, CONFIG_ROLE_NONE);
 	assert_int_equal(c.access.n_rules, 0);
+	assert_string_equal(c.remote.listen, "");
+	assert_string_equal(c.remote.advertise, "");
+	assert_string_equal(c.remote.name, "");
+	assert_string_equal(c.remote.cluster, "shmcache");
+	assert_string_equal(c.remote.members, "");
+	assert_string_equal(c.remote.etcd, "");
+	assert_string_equal(c.remote.etcd_prefix, "/shmcache");
+	assert_int_equal(c.remote.locate, CONFIG_LOCATE_AUTO);
+	assert_int_equal(c.remote.write_back, CONFIG_WRITE_BACK_ALWAYS);
+	assert_int_equal(c.remote.lanes, 2);
+	assert_int_equal(c.remote.window_size, 16 << 20);
+	assert_int_equal(c.remote.timeout_ns, UINT64_C(5000000000));
+	assert_int_equal(c.remote.absent_for_ns, 100000000);
+	assert_int_equal(c.remote.fetches, 64);
+	assert_int_equal(c.remote.deliver_percent, 25);
+	assert_int_equal(c.remote.security, CONFIG_SECURITY_TLS);
+	assert_false(c.remote.insecure_network);
+	assert_string_equal(c.remote.ca, "");
+	assert_string_equal(c.remote.certificate, "");
+	assert_string_equal(c.remote.key, "");
+	assert_true(c.remote.data_tls);
+	assert_string_equal(c.remote.congestion, "");
+	assert_false(config_has_remote(&c));
 	assert_string_equal(c.metrics.listen, "");
 	assert_int_equal(c.log.level, LOG_LEVEL_INFO);
 	assert_int_equal(c.log.target, LOG_TARGET_STDERR);
@@ -81,15 +104,26 @@ static const char all_set[] =
 	"reservations = 9\nreserved_max = 10%\npinned_max = 20%\nheld_max = 30%\npin_time_max = 2m\n"
 	"hello_timeout = 250ms\nhandshakes = 17\n"
 	"[access]\nowner = stager\nother = reader\n"
+	"[remote]\nlisten = 10.0.0.1:7400\nadvertise = [fd00::1]:7401\nname = b1\ncluster = c1\n"
+	"members = b1=10.0.0.1:7400, b2=[fd00::2]:7402\netcd_prefix = /there\n"
+	"locate = ask\nwrite_back = second-hit\nlanes = 6\nwindow = 9MiB\ntimeout = 4s\n"
+	"absent_for = 77ms\nfetches = 44\ndeliver_max = 31%\nsecurity = none\n"
+	"insecure_network = on\nca = /a\ncertificate = /b\nkey = /c\ndata_tls = off\n"
+	"congestion = reno\n"
 	"[metrics]\nlisten = [::1]:9113\n"
 	"[log]\nlevel = debug\ntarget = journal\n";
 
 static void every_key_reaches_its_field(void **state)
 {
+	static struct config_errors errs;
 	static struct config c;
 
 	(void)state;
 	load_good(&c, all_set);
+	/* It contradicts members: by itself, and known to be its own field by that. */
+	assert_string_equal(c.remote.etcd, "");
+	assert_int_equal(config_set(&c, "remote.etcd", "http://10.0.0.9:2379", &errs), 0);
+	assert_string_equal(c.remote.etcd, "http://10.0.0.9:2379");
 	assert_string_equal(c.cache.name, "kv0");
 	assert_false(c.cache.persist);
 	assert_string_equal(c.cache.socket, "/run/kv0.sock");
@@ -132,6 +166,28 @@ static void every_key_reaches_its_field(void **state)
 	assert_int_equal(c.session.handshakes, 17);
 	assert_int_equal(c.access.owner, CONFIG_ROLE_STAGER);
 	assert_int_equal(c.access.other, CONFIG_ROLE_READER);
+	assert_string_equal(c.remote.listen, "10.0.0.1:7400");
+	assert_string_equal(c.remote.advertise, "[fd00::1]:7401");
+	assert_string_equal(c.remote.name, "b1");
+	assert_string_equal(c.remote.cluster, "c1");
+	assert_string_equal(c.remote.members, "b1=10.0.0.1:7400,b2=[fd00::2]:7402");
+	assert_string_equal(c.remote.etcd_prefix, "/there");
+	assert_int_equal(c.remote.locate, CONFIG_LOCATE_ASK);
+	assert_int_equal(c.remote.write_back, CONFIG_WRITE_BACK_SECOND_HIT);
+	assert_int_equal(c.remote.lanes, 6);
+	assert_int_equal(c.remote.window_size, 9 << 20);
+	assert_int_equal(c.remote.timeout_ns, UINT64_C(4000000000));
+	assert_int_equal(c.remote.absent_for_ns, 77000000);
+	assert_int_equal(c.remote.fetches, 44);
+	assert_int_equal(c.remote.deliver_percent, 31);
+	assert_int_equal(c.remote.security, CONFIG_SECURITY_NONE);
+	assert_true(c.remote.insecure_network);
+	assert_string_equal(c.remote.ca, "/a");
+	assert_string_equal(c.remote.certificate, "/b");
+	assert_string_equal(c.remote.key, "/c");
+	assert_false(c.remote.data_tls);
+	assert_string_equal(c.remote.congestion, "reno");
+	assert_true(config_has_remote(&c));
 	assert_string_equal(c.metrics.listen, "[::1]:9113");
 	assert_int_equal(c.log.level, LOG_LEVEL_DEBUG);
 	assert_int_equal(c.log.target, LOG_TARGET_JOURNAL);
@@ -275,7 +331,7 @@ static void every_number_keeps_its_limits(void **state)
 		if (k->power_of_two)
 			try_number(k, k->min + 1, "is not a power of two");
 	}
-	assert_int_equal(n_seen, 28);
+	assert_int_equal(n_seen, 34);
 }
 
 static void every_choice_can_be_chosen(void **state)

@@ -58,7 +58,8 @@ static void form_is_as_promised(void **state)
 	assert_ptr_equal(strstr(text, "[cache]\nname = shmcache\npersist = on\nsocket =\n\n[dram]\n"
 				      "size = 2MiB\nnode = -1\n"), text);
 	assert_non_null(strstr(text, "\n\n[access]\nowner = writer\nother = none\ngid.5 = reader\n"
-				     "user.root = none\n\n[metrics]\nlisten =\n\n[log]\nlevel = info\n"));
+				     "user.root = none\n\n[remote]\nlisten =\n"));
+	assert_non_null(strstr(text, "\n\n[metrics]\nlisten =\n\n[log]\nlevel = info\n"));
 	free(text);
 	expect_round_trip(&c);
 }
@@ -79,6 +80,16 @@ static void write_value(const struct key *k, uint32_t random, char text[64])
 	case KEY_ADDRESS:
 		snprintf(text, 64, random & 1 ? "127.0.0.%u:%u" : "[::%x]:%u", random % 256,
 			random % 65535 + 1);
+		break;
+	case KEY_ENDPOINT:
+		snprintf(text, 64, "10.0.0.%u:%u", random % 256, random % 65535 + 1);
+		break;
+	case KEY_MEMBERS:
+		snprintf(text, 64, "n%u=[::%x]:7400, m=10.0.0.%u:7", random % 99, random % 65536,
+			random % 256);
+		break;
+	case KEY_URLS: /* seldom: it contradicts members */
+		snprintf(text, 64, random % 8 ? "" : "http://n%u:1, https://x", random);
 		break;
 	case KEY_BOOL:
 		strcpy(text, random & 1 ? "yes" : "no");
