@@ -31,7 +31,7 @@ static double resident_size(struct compare *compare, pid_t pid, const char *tier
 	snprintf(path, sizeof(path), "/proc/%d/smaps", pid);
 	file = fopen(path, "re");
 	if (!file)
-		compare_must(compare, -errno, path);
+		bench_must(&compare->rep, -errno, path);
 	while (fgets(line, sizeof(line), file)) {
 		line[strcspn(line, "\n")] = '\0';
 		if (sscanf(line, "Rss: %lf", &n) == 1)
@@ -65,7 +65,7 @@ static void usage_wait(
 	int i;
 
 	for (i = 0; i < 2000; i++) {
-		compare_must(compare, shmc_usage(cache, usage), "usage");
+		bench_must(&compare->rep, shmc_usage(cache, usage), "usage");
 		nanosleep(&pause, NULL);
 		if (i > 1500 && usage->n_entries == COMPARE_MANY)
 			return;
@@ -83,12 +83,12 @@ void compare_books(struct compare *compare)
 	struct keys keys;
 	char tier[64];
 
-	compare_must(compare,
+	bench_must(&compare->rep,
 		keys_init(&keys, COMPARE_MANY, 1, BOOKS_KEY_SIZE, BOOKS_PREFIX, 7),
 		"keys");
 	compare_broker_start(compare, &broker, &cache, "512MiB", "");
 	snprintf(tier, sizeof(tier), "%s.dram", broker.name);
-	compare_must(compare, shmc_usage(cache, &before), "usage");
+	bench_must(&compare->rep, shmc_usage(cache, &before), "usage");
 	resident = resident_size(compare, broker.proc.pid, tier);
 	compare_fill(compare, cache, &keys, BOOKS_PREFIX);
 	usage_wait(compare, cache, &after);

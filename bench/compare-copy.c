@@ -40,7 +40,7 @@ static void *buffer_new(struct compare *compare, size_t size, uint64_t id)
 	void *buffer = aligned_alloc(4096, size);
 
 	if (!buffer)
-		compare_must(compare, -ENOMEM, "buffer");
+		bench_must(&compare->rep, -ENOMEM, "buffer");
 	keys_value_fill(buffer, size, id, 0);
 	return buffer;
 }
@@ -57,7 +57,7 @@ static double copy_read(struct copy *copy, size_t i)
 	r = shmc_read(
 		copy->cache, key, COMPARE_KEY_SIZE, copy->target, copy->size, &size);
 	start = report_now() - start;
-	compare_must(copy->compare, r ? r : size == copy->size ? 0 : -EBADMSG, "read");
+	bench_must(&copy->compare->rep, r ? r : size == copy->size ? 0 : -EBADMSG, "read");
 	return (double)start;
 }
 
@@ -67,7 +67,7 @@ static double copy_read_plain(struct copy *copy, size_t i)
 	struct shmc_view view;
 	uint64_t start;
 
-	compare_must(copy->compare,
+	bench_must(&copy->compare->rep,
 		shmc_get(copy->cache, copy_key(i, key), COMPARE_KEY_SIZE, &view), "get");
 	start = report_now();
 	memcpy(copy->target, view.data, view.size);
@@ -88,14 +88,14 @@ static double copy_put(struct copy *copy, size_t i, bool fill_alone)
 	start = report_now();
 	r = shmc_reserve(
 		copy->cache, key, COMPARE_KEY_SIZE, copy->size, NULL, &block, 30000);
-	compare_must(copy->compare, r, "reserve");
+	bench_must(&copy->compare->rep, r, "reserve");
 	if (fill_alone)
 		start = report_now();
 	memcpy(block.data, copy->source, copy->size);
 	filled = fill_alone ? report_now() : 0;
 	r = shmc_commit(copy->cache, &block, 30000);
 	now = report_now();
-	compare_must(copy->compare, r, "commit");
+	bench_must(&copy->compare->rep, r, "commit");
 	return (double)((fill_alone ? filled : now) - start);
 }
 
@@ -128,7 +128,7 @@ static void copy_check(struct copy *copy)
 	size_t i;
 
 	for (i = 0; i < COPY_KEYS; i++) {
-		compare_must(copy->compare,
+		bench_must(&copy->compare->rep,
 			shmc_get(copy->cache, copy_key(i, key), COMPARE_KEY_SIZE, &view),
 			"get");
 		if (view.size != copy->size ||
@@ -167,7 +167,7 @@ static void copy_open(
 	copy->target = buffer_new(compare, size, 2);
 	copy->samples = calloc(copy->n, sizeof(*copy->samples));
 	if (!copy->samples)
-		compare_must(compare, -ENOMEM, "samples");
+		bench_must(&compare->rep, -ENOMEM, "samples");
 }
 
 static void copy_close(struct copy *copy)

@@ -113,9 +113,9 @@ static void hit_open(struct compare *compare, struct hit *hit, size_t n, size_t 
 	int r;
 
 	memset(hit, 0, sizeof(*hit));
-	compare_must(compare,
+	bench_must(&compare->rep,
 		keys_init(&hit->keys, n, n_seq, COMPARE_KEY_SIZE, HIT_PREFIX, 7), "keys");
-	compare_must(compare,
+	bench_must(&compare->rep,
 		keys_init(&hit->absent, n, n_seq, COMPARE_KEY_SIZE, MISS_PREFIX, 7),
 		"keys");
 	compare_broker_start(compare, &hit->broker, &hit->cache, "1GiB", "");
@@ -126,8 +126,8 @@ static void hit_open(struct compare *compare, struct hit *hit, size_t n, size_t 
 	r = rival_lmdb_open(&hit->lmdb, (size_t)1 << 30);
 	if (r == -ENOSYS)
 		return;
-	compare_must(compare, r, "LMDB");
-	compare_must(compare, rival_lmdb_fill(hit->lmdb, &hit->keys, HIT_PREFIX), "LMDB");
+	bench_must(&compare->rep, r, "LMDB");
+	bench_must(&compare->rep, rival_lmdb_fill(hit->lmdb, &hit->keys, HIT_PREFIX), "LMDB");
 	hit->theirs = (struct load){.store = hit->lmdb, .keys = &hit->keys};
 	hit->theirs_renewed = hit->theirs;
 }
@@ -243,12 +243,12 @@ static void large_fill(
 	for (i = 0; i < keys->n_seq; i++) {
 		if (!shmc_exists(cache, keys_at(keys, i), keys->size))
 			continue;
-		compare_must(compare,
+		bench_must(&compare->rep,
 			shmc_reserve(cache, keys_at(keys, i), keys->size, size, NULL,
 				&block, 30000),
 			"reserve");
 		keys_value_fill(block.data, size, keys->id[i], 0);
-		compare_must(compare, shmc_commit(cache, &block, 30000), "commit");
+		bench_must(&compare->rep, shmc_commit(cache, &block, 30000), "commit");
 	}
 }
 
@@ -261,11 +261,11 @@ void compare_hit_large(struct compare *compare)
 	struct shmc *cache;
 
 	compare_broker_start(compare, &broker, &cache, "512MiB", "");
-	compare_must(compare,
+	bench_must(&compare->rep,
 		keys_init(&small_keys, LARGE_KEYS, FEW_SEQUENCE, COMPARE_KEY_SIZE,
 			"sml:", 7),
 		"keys");
-	compare_must(compare,
+	bench_must(&compare->rep,
 		keys_init(&large_keys, LARGE_KEYS, FEW_SEQUENCE, COMPARE_KEY_SIZE,
 			"lrg:", 7),
 		"keys");

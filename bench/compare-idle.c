@@ -52,9 +52,9 @@ static void idlers_start(
 	unsigned i;
 
 	if (pipe2(ready, O_CLOEXEC) || pipe2(hold, O_CLOEXEC))
-		compare_must(compare, -errno, "pipe");
+		bench_must(&compare->rep, -errno, "pipe");
 	for (i = 0; i < N_IDLERS; i++, key[0]++)
-		compare_must(compare,
+		bench_must(&compare->rep,
 			proc_start(
 				&idlers[i], &(struct proc_options){argv, compare->cpu[0],
 						    hold[0], ready[1], -1}),
@@ -72,7 +72,7 @@ static void usage_add(struct compare *compare, pid_t pid, struct proc_usage *sum
 {
 	struct proc_usage usage;
 
-	compare_must(compare, proc_usage(pid, &usage), "usage of a process");
+	bench_must(&compare->rep, proc_usage(pid, &usage), "usage of a process");
 	sum->cpu_ns += usage.cpu_ns;
 	sum->n_sleeps += usage.n_sleeps;
 }

@@ -112,12 +112,12 @@ static void pipelined_measure(struct compare *compare, const char *name, size_t 
 	size_t i;
 	int r;
 
-	compare_must(compare, keys_init(&keys, n, n_ops, COMPARE_KEY_SIZE, PUT_PREFIX, 7),
+	bench_must(&compare->rep, keys_init(&keys, n, n_ops, COMPARE_KEY_SIZE, PUT_PREFIX, 7),
 		"keys");
 	compare_broker_start(compare, &broker, &cache, "1GiB", "");
 	compare_fill(compare, cache, &keys, PUT_PREFIX);
 	memset(&pipeline, 0, sizeof(pipeline));
-	compare_must(compare, shmc_queue_open(&pipeline.queue, cache), "queue");
+	bench_must(&compare->rep, shmc_queue_open(&pipeline.queue, cache), "queue");
 	for (i = 0; i < POOL; i++)
 		pipeline.idle[i] = &pipeline.requests[i];
 	pipeline.n_idle = POOL;
@@ -125,8 +125,8 @@ static void pipelined_measure(struct compare *compare, const char *name, size_t 
 
 	r = rival_lmdb_open(&lmdb, (size_t)4 << 30);
 	if (r != -ENOSYS) {
-		compare_must(compare, r, "LMDB");
-		compare_must(compare, rival_lmdb_fill(lmdb, &keys, PUT_PREFIX), "LMDB");
+		bench_must(&compare->rep, r, "LMDB");
+		bench_must(&compare->rep, rival_lmdb_fill(lmdb, &keys, PUT_PREFIX), "LMDB");
 	}
 	struct load lmdb_load = {.store = lmdb, .keys = &keys, .version = 1};
 	struct timing ours = {.fn = put_pipelined,

@@ -88,7 +88,7 @@ static void contest_open(struct compare *compare, struct contest *contest,
 	contest->is_here = r != -ENOENT;
 	if (!contest->is_here)
 		return;
-	compare_must(compare, r, rival->name);
+	bench_must(&compare->rep, r, rival->name);
 	for (i = 0; i < 2; i++) {
 		contest->at[i].load = (struct load){
 			.store = &contest->server, .keys = keys, .version = 1};
@@ -125,7 +125,7 @@ void compare_put_sync(struct compare *compare)
 	struct keys keys;
 	size_t i, n = 0;
 
-	compare_must(compare,
+	bench_must(&compare->rep,
 		keys_init(&keys, FEW, FEW_SEQUENCE, COMPARE_KEY_SIZE, PUT_PREFIX, 7),
 		"keys");
 	compare_broker_start(compare, &broker, &cache, "64MiB", "");
@@ -150,7 +150,7 @@ void compare_put_sync(struct compare *compare)
 				REPORT_FIGURE, 0, rivals[i].missing);
 			continue;
 		}
-		compare_must(compare, rivals[i].check(&contests[i].server, &keys, 0, 1),
+		bench_must(&compare->rep, rivals[i].check(&contests[i].server, &keys, 0, 1),
 			"a rival's value");
 		contest_rows(compare, &contests[i], &rivals[i], &ours);
 		rival_server_close(&contests[i].server);

@@ -103,8 +103,8 @@ static void reader_start(struct compare *compare, struct reader *reader, const c
 	snprintf(n_text, sizeof(n_text), "%d",
 		compare->rep.quick ? COMPARE_QUICK : COMPARE_MANY);
 	if (pipe2(to, O_CLOEXEC) || pipe2(from, O_CLOEXEC))
-		compare_must(compare, -errno, "pipe");
-	compare_must(compare,
+		bench_must(&compare->rep, -errno, "pipe");
+	bench_must(&compare->rep,
 		proc_start(&reader->proc,
 			&(struct proc_options){argv, cpu, to[0], from[1], -1}),
 		"reader");
@@ -139,7 +139,7 @@ static struct readers_rate readers_run(
 		reader_expect(compare, &readers[i], text, 2);
 	for (i = 0; i < n; i++)
 		if (write(readers[i].to, "g", 1) != 1)
-			compare_must(compare, -errno, "reader");
+			bench_must(&compare->rep, -errno, "reader");
 	for (i = 0; i < n; i++) {
 		reader_expect(compare, &readers[i], text, sizeof(text));
 		sum.wall += strtod(text, &cpu_text);

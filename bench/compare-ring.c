@@ -40,7 +40,7 @@ static void *bounce_main(void *context)
 	struct bounce *bounce = context;
 	uint64_t word, last = 0;
 
-	compare_pin(bounce->compare, bounce->compare->cpu[1]);
+	machine_pin(&bounce->compare->rep, bounce->compare->cpu[1]);
 	do {
 		while ((word = atomic_load_explicit(
 				&bounce->there, memory_order_acquire)) == last)
@@ -65,7 +65,7 @@ static void bounce_begin(void *context)
 	bounce->count = 0;
 	atomic_store(&bounce->there, 0);
 	atomic_store(&bounce->back, 0);
-	compare_must(bounce->compare,
+	bench_must(&bounce->compare->rep,
 		-pthread_create(&bounce->thread, NULL, bounce_main, bounce), "thread");
 	bounce_round_trip(bounce, ++bounce->count); /* it is there */
 }

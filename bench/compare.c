@@ -14,9 +14,7 @@
  */
 #include "bench/compare.h"
 
-#include <errno.h>
 #include <math.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,23 +39,6 @@ static const struct {
 
 static const size_t n_cases = sizeof(cases) / sizeof(cases[0]);
 
-void compare_must(struct compare *compare, int result, const char *what)
-{
-	if (result)
-		report_fatal(&compare->rep, "%s: %s", what, shmc_strerror(result));
-}
-
-void compare_pin(struct compare *compare, int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set))
-		report_fatal(
-			&compare->rep, "can't run on CPU %d: %s", cpu, strerror(errno));
-}
-
 void compare_broker_start(struct compare *compare, struct broker_run *run,
 	struct shmc **cache, const char *dram_size, const char *config)
 {
@@ -68,7 +49,7 @@ void compare_broker_start(struct compare *compare, struct broker_run *run,
 		.cpu = compare->cpu[1]};
 
 	snprintf(text, sizeof(text), "[broker]\ncpus = %d\n%s", compare->cpu[1], config);
-	compare_pin(compare, compare->cpu[0]);
+	machine_pin(&compare->rep, compare->cpu[0]);
 	if (broker_run_start(run, &options, cache, NULL))
 		report_fatal(&compare->rep, "no broker, no benchmark");
 }
@@ -105,9 +86,9 @@ void compare_fill(struct compare *compare, struct shmc *cache, const struct keys
 			requests[i].value = value[i];
 			requests[i].value_size = KEYS_VALUE_SIZE;
 		}
-		compare_must(compare, shmc_execute(cache, requests, n, 30000), "fill");
+		bench_must(&compare->rep, shmc_execute(cache, requests, n, 30000), "fill");
 		for (i = 0; i < n; i++)
-			compare_must(compare, requests[i].result, "fill");
+			bench_must(&compare->rep, requests[i].result, "fill");
 	}
 }
 
@@ -118,7 +99,7 @@ void compare_check(struct compare *compare, struct shmc *cache, const struct key
 	size_t i;
 
 	for (i = 0; i < keys->n_seq; i++) {
-		compare_must(compare,
+		bench_must(&compare->rep,
 			shmc_get(cache, keys_at(keys, i), keys->size, &view),
 			"a key that was stored");
 		if (view.size != KEYS_VALUE_SIZE ||
@@ -140,7 +121,7 @@ void compare_run(struct compare *compare, struct timing *const *sides, size_t n_
 		load = sides[i]->context;
 		load->sum = load->n_wrong = 0;
 	}
-	compare_must(compare, timing_run(sides, n_sides, compare->n_rounds), "timing");
+	bench_must(&compare->rep, timing_run(sides, n_sides, compare->n_rounds), "timing");
 	for (i = 0; i < n_sides; i++) {
 		load = sides[i]->context;
 		expected = keys_sum(load->keys, sides[i]->n_ops, load->version) *
@@ -190,34 +171,6 @@ void compare_row_rate(struct compare *compare, const char *name,
 	report_row(&compare->rep, &row);
 }
 
-/* The first two CPUs that we may use. */
-static void cpus_choose(struct compare *compare)
-{
-	cpu_set_t set;
-	int i, n = 0;
-
-	if (sched_getaffinity(0, sizeof(set), &set))
-		report_fatal(&compare->rep, "sched_getaffinity: %s", strerror(errno));
-	for (i = 0; i < CPU_SETSIZE && n < 2; i++)
-		if (CPU_ISSET(i, &set))
-			compare->cpu[n++] = i;
-	if (n < 2)
-		compare->cpu[1] = compare->cpu[0];
-}
-
-/* Two processes that take turns on two CPUs lose more to a third than one process does.
- */
-static void machine_say(struct compare *compare)
-{
-	double load = 0;
-
-	if (getloadavg(&load, 1) == 1)
-		report_say(&compare->rep, "CPUs %d and %d, load %.1f%s", compare->cpu[0],
-			compare->cpu[1], load,
-			load > 1 ? ": others are at work, expect a wide range of rounds"
-				 : "");
-}
-
 static const char *options_parse(struct compare *compare, int argc, char **argv)
 {
 	const char *only = NULL;
@@ -248,9 +201,8 @@ int main(int argc, char **argv)
 	only = options_parse(&compare, argc, argv);
 	compare.rep.spread = true;
 	compare.n_rounds = compare.rep.quick ? 3 : 5;
-	compare_must(&compare, cleanup_guard(), "signals");
-	cpus_choose(&compare);
-	machine_say(&compare);
+	bench_must(&compare.rep, cleanup_guard(), "signals");
+	machine_choose(&compare.rep, compare.cpu);
 	for (i = 0; i < n_cases; i++) {
 		if (only && strncmp(only, cases[i].name, strlen(only)))
 			continue;

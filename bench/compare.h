@@ -4,6 +4,8 @@
 #define BENCH_COMPARE_H
 
 #include "bench/load.h"
+#include "bench/machine.h"
+#include "bench/must.h"
 #include "bench/report.h"
 #include "bench/rival.h"
 #include "bench/timing.h"
@@ -42,12 +44,6 @@ void compare_broker_start(struct compare *compare, struct broker_run *run,
 /* A broker that does not end well is fatal too. */
 void compare_broker_stop(
 	struct compare *compare, struct broker_run *run, struct shmc *cache);
-
-/* Let the calling thread run on @cpu alone. */
-void compare_pin(struct compare *compare, int cpu);
-
-/* End with a message unless @result is 0. */
-void compare_must(struct compare *compare, int result, const char *what);
 
 /* Store all keys in version 0, in the order of their numbers. */
 void compare_fill(struct compare *compare, struct shmc *cache, const struct keys *keys,

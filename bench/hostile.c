@@ -14,7 +14,6 @@
  */
 #include <errno.h>
 #include <math.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +25,8 @@
 #include <unistd.h>
 
 #include "bench/hostile.h"
-#include "bench/report.h"
+#include "bench/machine.h"
+#include "bench/must.h"
 #include "tests/support/broker-run.h"
 #include "tests/support/value.h"
 
@@ -77,12 +77,6 @@ struct slice {
 	double broker_ns;      /* of the broker's time, a call */
 };
 
-static void must(struct bench *b, int result, const char *what)
-{
-	if (result)
-		report_fatal(&b->rep, "%s: %s", what, shmc_strerror(result));
-}
-
 static uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec t;
@@ -96,10 +90,11 @@ static uint64_t clock_ns(clockid_t clock)
 static void honest_put(struct bench *b, uint64_t id)
 {
 	char key[VALUE_KEY_MAX], value[VALUE_SIZE];
+	int r;
 
 	value_make(value, sizeof(value), id, 1);
-	must(b, shmc_put(b->cache, key, value_key('h', id, key), value, sizeof(value), NULL, 60000),
-		"put");
+	r = shmc_put(b->cache, key, value_key('h', id, key), value, sizeof(value), NULL, 60000);
+	bench_must(&b->rep, r, "put");
 }
 
 static void honest_get(struct bench *b, uint64_t id)
@@ -113,7 +108,7 @@ static void honest_get(struct bench *b, uint64_t id)
 		b->n_misses++;
 		return;
 	}
-	must(b, r, "get");
+	bench_must(&b->rep, r, "get");
 	if (!value_is(view.data, view.size, id, &version))
 		report_fatal(&b->rep, "wrong bytes under key %llu", (unsigned long long)id);
 	shmc_release(b->cache, &view);
@@ -126,7 +121,7 @@ static struct slice honest_slice(struct bench *b)
 	struct proc_usage before, after;
 	unsigned i;
 
-	must(b, proc_usage(b->broker.proc.pid, &before), "the broker's usage");
+	bench_must(&b->rep, proc_usage(b->broker.proc.pid, &before), "the broker's usage");
 	cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	while (report_now() < end) {
 		honest_put(b, value_random(&b->random) % N_KEYS);
@@ -135,7 +130,7 @@ static struct slice honest_slice(struct bench *b)
 		n += 1 + N_GETS;
 	}
 	cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_ns;
-	must(b, proc_usage(b->broker.proc.pid, &after), "the broker's usage");
+	bench_must(&b->rep, proc_usage(b->broker.proc.pid, &after), "the broker's usage");
 	return (struct slice){(double)n / (double)cpu_ns * 1e9,
 		(double)(after.cpu_ns - before.cpu_ns) / (double)n};
 }
@@ -208,24 +203,6 @@ static void offence_run(struct bench *b, const struct offence *o)
 		.bound = REPORT_FIGURE, .note = "of the broker's CPU, for each call"});
 }
 
-static void cpus_choose(struct bench *b)
-{
-	cpu_set_t set;
-	int i, n = 0;
-
-	if (sched_getaffinity(0, sizeof(set), &set))
-		report_fatal(&b->rep, "sched_getaffinity: %s", strerror(errno));
-	for (i = 0; i < CPU_SETSIZE && n < 2; i++)
-		if (CPU_ISSET(i, &set))
-			b->cpu[n++] = i;
-	if (n < 2)
-		b->cpu[1] = b->cpu[0];
-	CPU_ZERO(&set);
-	CPU_SET(b->cpu[0], &set);
-	if (sched_setaffinity(0, sizeof(set), &set))
-		report_fatal(&b->rep, "sched_setaffinity: %s", strerror(errno));
-}
-
 static const char *options_parse(struct bench *b, int argc, char **argv)
 {
 	const char *only = "";
@@ -255,15 +232,16 @@ int main(int argc, char **argv)
 
 	report_open(&b.rep, &argc, argv, "hostile", arguments);
 	only = options_parse(&b, argc, argv);
-	must(&b, cleanup_guard(), "signals");
-	cpus_choose(&b);
+	bench_must(&b.rep, cleanup_guard(), "signals");
+	machine_choose(&b.rep, b.cpu);
+	machine_pin(&b.rep, b.cpu[0]);
 	b.random = 1;
 	b.slice_ms = b.rep.quick ? 100 : 1000;
 	b.shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (b.shared == MAP_FAILED)
 		return 1;
 	options.cpu = b.cpu[1];
-	must(&b, broker_run_start(&b.broker, &options, &b.cache, &attach), "broker");
+	bench_must(&b.rep, broker_run_start(&b.broker, &options, &b.cache, &attach), "broker");
 	for (id = 0; id < N_KEYS; id++)
 		honest_put(&b, id);
 	for (i = 0; i < N_OFFENCES; i++)

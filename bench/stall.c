@@ -14,8 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "bench/report.h"
-#include "clients/shmcache.h"
+#include "bench/must.h"
 #include "tests/support/broker-run.h"
 
 #define SMALL 64
@@ -31,18 +30,13 @@ static struct stall {
 	unsigned n_huge;
 } stall;
 
-static void must(int r, const char *what)
-{
-	if (r)
-		report_fatal(&stall.rep, "%s: %s", what, shmc_strerror(r));
-}
-
 static void put_small(uint64_t i)
 {
 	uint64_t key[2] = {i * UINT64_C(0x9e3779b97f4a7c15), 1};
+	int r;
 
-	must(shmc_put(stall.small, key, sizeof(key), stall.value, SMALL, NULL, SHMC_TIMEOUT_NEVER),
-		"a small put");
+	r = shmc_put(stall.small, key, sizeof(key), stall.value, SMALL, NULL, SHMC_TIMEOUT_NEVER);
+	bench_must(&stall.rep, r, "a small put");
 }
 
 /* Until the tier has no room: what is put from here on drives something out. */
@@ -61,7 +55,7 @@ static void fill(void)
 				.key = keys[i], .key_size = sizeof(keys[i]), .value = stall.value,
 				.value_size = SMALL};
 		}
-		must(shmc_execute(stall.small, requests, 1000, SHMC_TIMEOUT_NEVER), "filling");
+		bench_must(&stall.rep, shmc_execute(stall.small, requests, 1000, SHMC_TIMEOUT_NEVER), "filling");
 	}
 	free(requests);
 }
@@ -69,11 +63,14 @@ static void fill(void)
 static void *huge_main(void *context)
 {
 	unsigned i;
+	int r;
 
 	(void)context;
-	for (i = 0; i < stall.n_huge; i++)
-		must(shmc_put(stall.huge, "huge", 4 + (i & 1), stall.value, stall.huge_size, NULL,
-			SHMC_TIMEOUT_NEVER), "a huge put");
+	for (i = 0; i < stall.n_huge; i++) {
+		r = shmc_put(stall.huge, "huge", 4 + (i & 1), stall.value, stall.huge_size, NULL,
+			SHMC_TIMEOUT_NEVER);
+		bench_must(&stall.rep, r, "a huge put");
+	}
 	atomic_store(&stall.is_over, true);
 	return NULL;
 }
@@ -118,8 +115,8 @@ int main(int argc, char **argv)
 	samples = calloc(SAMPLES_MAX, sizeof(*samples));
 	if (!stall.value || !samples || cleanup_guard())
 		return 1;
-	must(broker_run_start(&stall.broker, &options, &stall.small, NULL), "start");
-	must(shmc_attach(&stall.huge, stall.broker.name, NULL), "attach");
+	bench_must(&stall.rep, broker_run_start(&stall.broker, &options, &stall.small, NULL), "start");
+	bench_must(&stall.rep, shmc_attach(&stall.huge, stall.broker.name, NULL), "attach");
 	fill();
 	atomic_store(&stall.is_over, true);
 	n = measure(samples, 20000);

@@ -36,7 +36,7 @@ static void broker_start(struct tiers *t, struct broker_run *run, struct shmc **
 		.cpu = t->cpu[1]};
 
 	snprintf(text, sizeof(text), "[broker]\ncpus = %d\n%s", t->cpu[1], config);
-	tiers_pin(t, t->cpu[0]);
+	machine_pin(&t->rep, t->cpu[0]);
 	if (broker_run_start(run, &options, cache, NULL))
 		report_fatal(&t->rep, "no broker, no benchmark");
 }
@@ -59,9 +59,9 @@ static void put(struct tiers *t, struct shmc *cache, const char *prefix, size_t 
 	char key[64];
 
 	keys_write(key, KEY_SIZE, prefix, id);
-	tiers_must(t, shmc_reserve(cache, key, KEY_SIZE, size, &options, &block, 30000), "reserve");
+	bench_must(&t->rep, shmc_reserve(cache, key, KEY_SIZE, size, &options, &block, 30000), "reserve");
 	keys_value_fill(block.data, size, id, 0);
-	tiers_must(t, shmc_commit(cache, &block, 30000), "commit");
+	bench_must(&t->rep, shmc_commit(cache, &block, 30000), "commit");
 }
 
 /* Wait for about @ns, as slower memory would have us. */
@@ -119,13 +119,13 @@ static void hits(struct tiers *t, struct shmc *cache, const char *name, size_t n
 		put(t, cache, prefix[!(id % 2)], id, id % 2 ? SHMC_TIER_DRAM : SHMC_TIER_CXL, size);
 	}
 	for (i = 0; i < 2; i++) {
-		tiers_must(t, keys_init(&keys[i], n_keys, n_seq, KEY_SIZE, prefix[i], 7), "keys");
+		bench_must(&t->rep, keys_init(&keys[i], n_keys, n_seq, KEY_SIZE, prefix[i], 7), "keys");
 		side[i] = (struct side){.load = {.store = cache, .keys = &keys[i]},
 			.delay_ns = i ? t->delay_ns : 0};
 		timing[i] = (struct timing){.fn = get, .context = &side[i], .n_ops = n_ops,
 			.group = GROUP};
 	}
-	tiers_must(t, timing_run(sides, 2, t->n_rounds), "timing");
+	bench_must(&t->rep, timing_run(sides, 2, t->n_rounds), "timing");
 	for (i = 0; i < 2; i++)
 		if (side[i].load.n_wrong ||
 			side[i].load.sum != keys_sum(&keys[i], n_ops, 0) * (t->n_rounds + 1))
@@ -182,7 +182,7 @@ static void *reader_main(void *argument)
 	struct readers *r = argument;
 	size_t n = 0;
 
-	tiers_pin(r->t, r->t->cpu[0]);
+	machine_pin(&r->t->rep, r->t->cpu[0]);
 	while (!atomic_load_explicit(&r->is_over, memory_order_relaxed)) {
 		get(&r->side, n, GROUP);
 		n += GROUP;
@@ -262,7 +262,7 @@ static void look_up(struct tiers *t, struct shmc *cache, const char *prefix, siz
 	char key[64];
 
 	keys_write(key, KEY_SIZE, prefix, id);
-	tiers_must(t, shmc_get(cache, key, KEY_SIZE, &view), "a large value");
+	bench_must(&t->rep, shmc_get(cache, key, KEY_SIZE, &view), "a large value");
 	shmc_release(cache, &view);
 }
 
@@ -361,17 +361,17 @@ void tiers_readers(struct tiers *t)
 		report_fatal(&t->rep, "no memory for the hog");
 	memset(h.from, 1, N_PIECES * PIECE);
 	memset(h.to, 1, N_PIECES * PIECE);
-	tiers_must(t, keys_init(&big, 2 * N_PIECES, 64, KEY_SIZE, "big:", 7), "keys");
+	bench_must(&t->rep, keys_init(&big, 2 * N_PIECES, 64, KEY_SIZE, "big:", 7), "keys");
 	for (id = 0; id < big.n; id++)
 		put(t, cache, "big:", id, SHMC_TIER_CXL, PIECE);
-	tiers_must(t, keys_init(&small, n_keys, n_keys, KEY_SIZE, "sml:", 7), "keys");
+	bench_must(&t->rep, keys_init(&small, n_keys, n_keys, KEY_SIZE, "sml:", 7), "keys");
 	for (id = 0; id < small.n; id++)
 		put(t, cache, "sml:", id, SHMC_TIER_DRAM, 64);
 	r.side.load = (struct load){.store = cache, .keys = &small};
 	m.cache = cache;
 	if (pthread_create(&r.thread, NULL, reader_main, &r))
 		report_fatal(&t->rep, "no thread");
-	tiers_pin(t, t->cpu[1]);
+	machine_pin(&t->rep, t->cpu[1]);
 	moves(&m); /* a first round that does not count fills DRAM */
 	readers_measure(t, &r, &m, &h);
 	atomic_store(&r.is_over, true);
@@ -383,5 +383,5 @@ void tiers_readers(struct tiers *t)
 	free(h.from);
 	free(h.to);
 	broker_stop(t, &run, cache);
-	tiers_pin(t, t->cpu[0]);
+	machine_pin(&t->rep, t->cpu[0]);
 }

@@ -14,8 +14,6 @@
  */
 #include "bench/tiers.h"
 
-#include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,38 +35,6 @@ static const struct {
 };
 
 static const size_t n_cases = sizeof(cases) / sizeof(cases[0]);
-
-void tiers_must(struct tiers *tiers, int result, const char *what)
-{
-	if (result)
-		report_fatal(&tiers->rep, "%s: %s", what, shmc_strerror(result));
-}
-
-void tiers_pin(struct tiers *tiers, int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set))
-		report_fatal(
-			&tiers->rep, "can't run on CPU %d: %s", cpu, strerror(errno));
-}
-
-/* The first two CPUs that we may use. */
-static void cpus_choose(struct tiers *tiers)
-{
-	cpu_set_t set;
-	int i, n = 0;
-
-	if (sched_getaffinity(0, sizeof(set), &set))
-		report_fatal(&tiers->rep, "sched_getaffinity: %s", strerror(errno));
-	for (i = 0; i < CPU_SETSIZE && n < 2; i++)
-		if (CPU_ISSET(i, &set))
-			tiers->cpu[n++] = i;
-	if (n < 2)
-		tiers->cpu[1] = tiers->cpu[0];
-}
 
 static const char *options_parse(struct tiers *tiers, int argc, char **argv)
 {
@@ -93,7 +59,6 @@ static const char *options_parse(struct tiers *tiers, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	struct tiers tiers = {0};
-	double load = 0;
 	const char *only;
 	size_t i;
 
@@ -101,13 +66,8 @@ int main(int argc, char **argv)
 	only = options_parse(&tiers, argc, argv);
 	tiers.rep.spread = true;
 	tiers.n_rounds = tiers.rep.quick ? 3 : 7;
-	tiers_must(&tiers, cleanup_guard(), "signals");
-	cpus_choose(&tiers);
-	if (getloadavg(&load, 1) == 1)
-		report_say(&tiers.rep, "CPUs %d and %d, load %.1f%s", tiers.cpu[0],
-			tiers.cpu[1], load,
-			load > 1 ? ": others are at work, expect a wide range of rounds"
-				 : "");
+	bench_must(&tiers.rep, cleanup_guard(), "signals");
+	machine_choose(&tiers.rep, tiers.cpu);
 	for (i = 0; i < n_cases; i++)
 		if (!only || !strncmp(only, cases[i].name, strlen(only)))
 			cases[i].fn(&tiers);

@@ -3,7 +3,8 @@
 #ifndef BENCH_TIERS_H
 #define BENCH_TIERS_H
 
-#include "bench/report.h"
+#include "bench/machine.h"
+#include "bench/must.h"
 
 struct tiers {
 	struct report rep;
@@ -19,8 +20,5 @@ void tiers_hits(struct tiers *tiers);	 /* a hit in CXL beside one in DRAM */
 void tiers_readers(struct tiers *tiers); /* readers while entries move beside them */
 void tiers_copies(struct tiers *tiers);	 /* how fast demotion copies */
 void tiers_trace(struct tiers *tiers);	 /* the hit ratio of two tiers and of one */
-
-void tiers_must(struct tiers *tiers, int result, const char *what);
-void tiers_pin(struct tiers *tiers, int cpu);
 
 #endif
