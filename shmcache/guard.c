@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* guard.c: a SIGBUS in a copy to a tier becomes an answer. */
+/* guard.c: a SIGBUS at a touch of a tier becomes an answer. */
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -10,8 +10,8 @@
 /*
  * A client of the role writer has a writable descriptor of the tier, and Linux offers no seal for a
  * POSIX shared memory object: it can truncate the tier under us. The next touch of a lost page is a
- * SIGBUS. The broker touches tier memory in one way only, copying staged bytes into a block, and
- * does that here, where the signal jumps back out. sigsetjmp() without the mask is a dozen stores.
+ * SIGBUS. The broker touches tier memory where it copies bytes into a block, or sums up those of one,
+ * and does that here, where the signal jumps back out. sigsetjmp() without the mask is a dozen stores.
  */
 static _Thread_local sigjmp_buf *guard_point;
 
@@ -41,7 +41,7 @@ int guard_install(void)
 	return sigaction(SIGBUS, &action, NULL) < 0 ? -errno : 0;
 }
 
-bool guard_copy(void *to, const void *from, size_t size)
+bool guard_call(void (*call)(void *context), void *context)
 {
 	sigjmp_buf point;
 
@@ -50,10 +50,28 @@ bool guard_copy(void *to, const void *from, size_t size)
 		return false;
 	}
 	guard_point = &point;
-	/* The compiler must not move the copy out from between the two stores. */
+	/* The compiler must not move what the call does out from between the two stores. */
 	__asm__ __volatile__("" ::: "memory");
-	memcpy(to, from, size);
+	call(context);
 	__asm__ __volatile__("" ::: "memory");
 	guard_point = NULL;
 	return true;
+}
+
+struct copy {
+	void *to;
+	const void *from;
+	size_t size;
+};
+
+static void copy(void *context)
+{
+	const struct copy *c = context;
+
+	memcpy(c->to, c->from, c->size);
+}
+
+bool guard_copy(void *to, const void *from, size_t size)
+{
+	return guard_call(copy, &(struct copy){to, from, size});
 }
