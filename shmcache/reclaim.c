@@ -62,12 +62,15 @@ bool store_can_membarrier(void)
 static uint64_t free_unheld(struct store *s, uint64_t n, enum store_keep keep)
 {
 	const struct store_move *move;
+	const struct store_loan *loan;
 	uint64_t i, kept = 0;
 	uint32_t cell;
 
-	/* What is being copied to the other tier is held as if by a client. */
+	/* What is being copied to the other tier, or lent, is held as if by a client. */
 	for (move = s->moves; move; move = move->next)
 		index_mark_held(&s->index, move->from, s->round);
+	for (loan = s->loans; loan; loan = loan->next)
+		index_mark_held(&s->index, loan->cell, s->round);
 	for (i = 0; i < n; i++) {
 		if (i && i % (4 * STORE_HOLD_MAX) == 0)
 			store_yield_locked(s);

@@ -41,6 +41,19 @@ struct store_move {
 	bool is_copied;
 };
 
+/*
+ * A value that is being read for somebody else, by a thread of the broker (store-lend.c): while it is on
+ * the store's list its block is not freed, whatever becomes of the entry.
+ */
+struct store_loan {
+	uint32_t cell, generation;
+	const void *data; /* a writer may change the bytes, or take them away: see guard.h */
+	uint64_t size;
+	uint64_t ttl_ms; /* what is left of it; 0: it does not expire */
+	struct abi_hints hints;
+	struct store_loan *next, **link;
+};
+
 /* What the store must ask of the sessions. Called without the store's lock. */
 struct store_sessions {
 	/* index_mark_held() for each cell that a client holds. */
@@ -64,6 +77,7 @@ struct store {
 	struct limbo limbo;
 	struct tiering tiering;
 	struct store_move *moves;
+	struct store_loan *loans;
 	pthread_cond_t move_wanted;	/* there may be work for the mover; with the lock */
 	_Atomic bool is_mover_stopping;
 	struct store_sessions sessions;
@@ -166,6 +180,14 @@ uint64_t store_flush(struct store *s, struct abi_worker *w, const void *prefix, 
 
 /* Note reads of @n cells; numbers that name no entry are ignored. Returns how many counted. */
 unsigned store_hits(struct store *s, struct abi_worker *w, const uint32_t *cells, unsigned n);
+
+/*
+ * Lend the value of @key: fills in @loan, which stays where it is until store_loan_end(). Counts as a
+ * hit. OK or MISS.
+ */
+enum abi_status store_lend(struct store *s, struct abi_worker *w, const struct index_key *key,
+	struct store_loan *loan);
+void store_loan_end(struct store *s, struct store_loan *loan);
 
 /* --- upkeep -------------------------------------------------------------------------------------- */
 
