@@ -115,6 +115,7 @@ enum remote_event_type {
 
 struct remote_event {
 	enum remote_event_type type;
+	uint32_t generation; /* of the record: GONE of an older one than is STORED says nothing */
 	struct remote_key key;
 	uint64_t size; /* of the value stored */
 };
