@@ -8,29 +8,29 @@
 #include <urcu.h>
 #include <cmocka.h>
 
-#include "tests/shmcache/desk.h"
+#include "tests/shmcache/seat.h"
 
-static struct desk d;
+static struct seat d;
 
 static int setup(void **state)
 {
 	(void)state;
-	desk_init(&d, 16 * MIB);
-	desk_open(&d, WIRE_ROLE_WRITER);
+	seat_init(&d, 16 * MIB);
+	seat_open(&d, WIRE_ROLE_WRITER);
 	return 0;
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	desk_close(&d);
+	seat_close(&d);
 	return rig_leftovers() ? -1 : 0;
 }
 
 static struct submission make(
 	enum abi_operation operation, const char *key, uint32_t size, uint64_t seed)
 {
-	return desk_make(&d, operation, key, size, seed);
+	return seat_make(&d, operation, key, size, seed);
 }
 
 static enum abi_status ask(
@@ -38,7 +38,7 @@ static enum abi_status ask(
 {
 	struct submission sub = make(operation, key, size, seed);
 
-	return desk_ask(&d, &sub);
+	return seat_ask(&d, &sub);
 }
 
 static uint64_t reserve(const char *key, uint32_t size)
@@ -53,7 +53,7 @@ static enum abi_status finish(enum abi_operation operation, uint64_t reservation
 	struct submission sub = {
 		.operation = (uint8_t)operation, .id = 1, .argument = reservation};
 
-	return desk_ask(&d, &sub);
+	return seat_ask(&d, &sub);
 }
 
 static struct submission write_at(
@@ -76,18 +76,18 @@ static void test_put_delete(void **state)
 	assert_int_equal(ask(ABI_OP_PUT, "key", 1000, 1), ABI_STATUS_OK);
 	assert_int_equal(d.completion.result[0], 0);
 	assert_int_equal(d.completion.result[1], 0);
-	assert_int_equal(desk_get(&d, "key", 1), 1000);
+	assert_int_equal(seat_get(&d, "key", 1), 1000);
 	sub = make(ABI_OP_PUT, "key", 2000, 2);
 	sub.flags = SUBMISSION_IF_ABSENT;
-	assert_int_equal(desk_ask(&d, &sub), ABI_STATUS_EXISTS);
-	assert_int_equal(desk_get(&d, "key", 1), 1000);
+	assert_int_equal(seat_ask(&d, &sub), ABI_STATUS_EXISTS);
+	assert_int_equal(seat_get(&d, "key", 1), 1000);
 	assert_int_equal(ask(ABI_OP_PUT, "key", 2000, 2), ABI_STATUS_OK);
-	assert_int_equal(desk_get(&d, "key", 2), 2000);
+	assert_int_equal(seat_get(&d, "key", 2), 2000);
 	assert_int_equal(ask(ABI_OP_TOUCH, "key", 0, 0), ABI_STATUS_OK);
 	assert_int_equal(ask(ABI_OP_TOUCH, "nokey", 0, 0), ABI_STATUS_MISS);
 	assert_int_equal(ask(ABI_OP_DELETE, "key", 0, 0), ABI_STATUS_OK);
 	assert_int_equal(ask(ABI_OP_DELETE, "key", 0, 0), ABI_STATUS_MISS);
-	assert_int_equal(desk_get(&d, "key", 2), 0);
+	assert_int_equal(seat_get(&d, "key", 2), 0);
 }
 
 static void test_hints_and_ttl(void **state)
@@ -105,7 +105,7 @@ static void test_hints_and_ttl(void **state)
 	sub.priority = 255;
 	sub.tier = ABI_TIER_CXL;
 	sub.argument = 60000;
-	assert_int_equal(desk_ask(&d, &sub), ABI_STATUS_OK);
+	assert_int_equal(seat_ask(&d, &sub), ABI_STATUS_OK);
 	assert_non_null(index_find(&d.rig.store.index, &key, &cell));
 	r = &d.rig.store.index.cell[cell];
 	lookup_record_hints(&d.rig.store.index.lookup, r, &hints);
@@ -126,33 +126,33 @@ static void test_put_ranges(void **state)
 	(void)state;
 	memset(d.staging, 'k', d.staging_size);
 	sub.value_size = end - 8;
-	assert_int_equal(desk_ask(&d, &sub), ABI_STATUS_OK);
+	assert_int_equal(seat_ask(&d, &sub), ABI_STATUS_OK);
 	sub.value_size = end - 7;
-	assert_int_equal(desk_break(&d, &sub), ABI_FAULT_RANGE);
+	assert_int_equal(seat_break(&d, &sub), ABI_FAULT_RANGE);
 	sub.value_size = UINT32_MAX;
-	assert_int_equal(desk_break(&d, &sub), ABI_FAULT_RANGE);
+	assert_int_equal(seat_break(&d, &sub), ABI_FAULT_RANGE);
 	sub.value_size = 0;
-	assert_int_equal(desk_break(&d, &sub), ABI_FAULT_FIELD);
+	assert_int_equal(seat_break(&d, &sub), ABI_FAULT_FIELD);
 	/* The value begins at the next multiple of eight: a key of nine bytes takes sixteen. */
 	sub.key_size = 9;
 	sub.value_size = end - 16;
-	assert_int_equal(desk_ask(&d, &sub), ABI_STATUS_OK);
+	assert_int_equal(seat_ask(&d, &sub), ABI_STATUS_OK);
 	sub.value_size = end - 15;
-	assert_int_equal(desk_break(&d, &sub), ABI_FAULT_RANGE);
+	assert_int_equal(seat_break(&d, &sub), ABI_FAULT_RANGE);
 	/* At the end of the area. */
 	sub.key_size = 8;
 	sub.value_size = 1;
 	sub.staging_off = end - 9;
-	assert_int_equal(desk_ask(&d, &sub), ABI_STATUS_OK);
+	assert_int_equal(seat_ask(&d, &sub), ABI_STATUS_OK);
 	sub.staging_off = end - 8;
-	assert_int_equal(desk_break(&d, &sub), ABI_FAULT_RANGE);
+	assert_int_equal(seat_break(&d, &sub), ABI_FAULT_RANGE);
 	sub.staging_off = end;
-	assert_int_equal(desk_break(&d, &sub), ABI_FAULT_RANGE);
+	assert_int_equal(seat_break(&d, &sub), ABI_FAULT_RANGE);
 	sub.staging_off = UINT32_MAX;
-	assert_int_equal(desk_break(&d, &sub), ABI_FAULT_RANGE);
+	assert_int_equal(seat_break(&d, &sub), ABI_FAULT_RANGE);
 	sub.staging_off = UINT32_MAX - 7;
 	sub.value_size = UINT32_MAX;
-	assert_int_equal(desk_break(&d, &sub), ABI_FAULT_RANGE);
+	assert_int_equal(seat_break(&d, &sub), ABI_FAULT_RANGE);
 }
 
 static void test_key_ranges(void **state)
@@ -169,22 +169,22 @@ static void test_key_ranges(void **state)
 		sub = (struct submission){
 			.operation = (uint8_t)with_key[i], .id = i, .value_size = 1};
 		if (with_key[i] != ABI_OP_FLUSH)
-			assert_int_equal(desk_break(&d, &sub), ABI_FAULT_KEY);
+			assert_int_equal(seat_break(&d, &sub), ABI_FAULT_KEY);
 		sub.key_size = ABI_KEY_SIZE_MAX;
-		assert_int_equal(desk_run(&d, &sub), REQUEST_DONE);
+		assert_int_equal(seat_run(&d, &sub), REQUEST_DONE);
 		sub.key_size = ABI_KEY_SIZE_MAX + 1;
-		assert_int_equal(desk_break(&d, &sub), ABI_FAULT_KEY);
+		assert_int_equal(seat_break(&d, &sub), ABI_FAULT_KEY);
 		sub.key_size = UINT16_MAX;
-		assert_int_equal(desk_break(&d, &sub), ABI_FAULT_KEY);
+		assert_int_equal(seat_break(&d, &sub), ABI_FAULT_KEY);
 		sub.key_size = 16;
 		sub.staging_off = end - 15;
-		assert_int_equal(desk_break(&d, &sub), ABI_FAULT_RANGE);
+		assert_int_equal(seat_break(&d, &sub), ABI_FAULT_RANGE);
 		sub.staging_off = UINT32_MAX;
-		assert_int_equal(desk_break(&d, &sub), ABI_FAULT_RANGE);
+		assert_int_equal(seat_break(&d, &sub), ABI_FAULT_RANGE);
 		if (with_key[i] == ABI_OP_PUT)
 			continue;
 		sub.staging_off = end - 16;
-		assert_int_equal(desk_run(&d, &sub), REQUEST_DONE);
+		assert_int_equal(seat_run(&d, &sub), REQUEST_DONE);
 	}
 }
 
@@ -203,19 +203,19 @@ static void test_reserve(void **state)
 	/* In two parts, the first written over once. */
 	rig_fill(d.staging, 10000, 9);
 	sub = write_at(a, 0, 1, 6000);
-	assert_int_equal(desk_ask(&d, &sub), ABI_STATUS_OK);
+	assert_int_equal(seat_ask(&d, &sub), ABI_STATUS_OK);
 	sub = write_at(a, 0, 0, 6000);
-	assert_int_equal(desk_ask(&d, &sub), ABI_STATUS_OK);
+	assert_int_equal(seat_ask(&d, &sub), ABI_STATUS_OK);
 	sub = write_at(a, 6000, 6000, 4000);
-	assert_int_equal(desk_ask(&d, &sub), ABI_STATUS_OK);
-	assert_int_equal(desk_get(&d, "a", 9), 0);
+	assert_int_equal(seat_ask(&d, &sub), ABI_STATUS_OK);
+	assert_int_equal(seat_get(&d, "a", 9), 0);
 	assert_int_equal(finish(ABI_OP_COMMIT, a), ABI_STATUS_OK);
-	assert_int_equal(desk_get(&d, "a", 9), 10000);
+	assert_int_equal(seat_get(&d, "a", 9), 10000);
 	/* It is over: none of the three works any more. */
 	assert_int_equal(finish(ABI_OP_COMMIT, a), ABI_STATUS_GONE);
 	assert_int_equal(finish(ABI_OP_ABORT, a), ABI_STATUS_GONE);
 	sub = write_at(a, 0, 0, 1);
-	assert_int_equal(desk_ask(&d, &sub), ABI_STATUS_GONE);
+	assert_int_equal(seat_ask(&d, &sub), ABI_STATUS_GONE);
 	assert_int_equal(finish(ABI_OP_ABORT, b), ABI_STATUS_OK);
 	assert_int_equal(finish(ABI_OP_ABORT, b), ABI_STATUS_GONE);
 	/* Never given out, and 0, which is what free places carry. */
@@ -223,10 +223,10 @@ static void test_reserve(void **state)
 	assert_int_equal(finish(ABI_OP_COMMIT, 0), ABI_STATUS_GONE);
 	assert_int_equal(finish(ABI_OP_ABORT, 0), ABI_STATUS_GONE);
 	sub = write_at(0, 0, 0, 1);
-	assert_int_equal(desk_ask(&d, &sub), ABI_STATUS_GONE);
+	assert_int_equal(seat_ask(&d, &sub), ABI_STATUS_GONE);
 	/* The cell of a published entry is no reservation. */
 	assert_int_equal(finish(ABI_OP_ABORT, a & UINT32_MAX), ABI_STATUS_GONE);
-	assert_int_equal(desk_get(&d, "a", 9), 10000);
+	assert_int_equal(seat_get(&d, "a", 9), 10000);
 	assert_int_equal(d.session->reserved_size, 0);
 	assert_int_equal(d.session->n_reservations, 0);
 	rig_check(&d.rig);
@@ -239,14 +239,14 @@ static void test_reserve_if_absent(void **state)
 
 	(void)state;
 	sub.flags = SUBMISSION_IF_ABSENT;
-	assert_int_equal(desk_ask(&d, &sub), ABI_STATUS_OK);
+	assert_int_equal(seat_ask(&d, &sub), ABI_STATUS_OK);
 	a = d.completion.result[0];
 	assert_int_equal(ask(ABI_OP_PUT, "a", 50, 5), ABI_STATUS_OK);
 	assert_int_equal(finish(ABI_OP_COMMIT, a), ABI_STATUS_EXISTS);
-	assert_int_equal(desk_get(&d, "a", 5), 50);
+	assert_int_equal(seat_get(&d, "a", 5), 50);
 	sub = make(ABI_OP_RESERVE, "a", 100, 0);
 	sub.flags = SUBMISSION_IF_ABSENT;
-	assert_int_equal(desk_ask(&d, &sub), ABI_STATUS_EXISTS);
+	assert_int_equal(seat_ask(&d, &sub), ABI_STATUS_EXISTS);
 	assert_int_equal(d.session->n_reservations, 0);
 	rig_check(&d.rig);
 }
@@ -286,9 +286,9 @@ static void test_write_ranges(void **state)
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		sub = write_at(a, cases[i].off, cases[i].staging_off, cases[i].size);
 		if (cases[i].good)
-			assert_int_equal(desk_ask(&d, &sub), ABI_STATUS_OK);
+			assert_int_equal(seat_ask(&d, &sub), ABI_STATUS_OK);
 		else
-			assert_int_equal(desk_break(&d, &sub), ABI_FAULT_RANGE);
+			assert_int_equal(seat_break(&d, &sub), ABI_FAULT_RANGE);
 	}
 	rig_check(&d.rig);
 }
@@ -298,7 +298,7 @@ static void test_too_big(void **state)
 	struct submission sub = make(ABI_OP_RESERVE, "a", 0, 0);
 
 	(void)state;
-	assert_int_equal(desk_break(&d, &sub), ABI_FAULT_FIELD);
+	assert_int_equal(seat_break(&d, &sub), ABI_FAULT_FIELD);
 	assert_int_equal(ask(ABI_OP_RESERVE, "a", 16 * MIB + 1, 0), ABI_STATUS_TOO_BIG);
 	assert_int_equal(ask(ABI_OP_RESERVE, "a", UINT32_MAX, 0), ABI_STATUS_TOO_BIG);
 	assert_int_equal(d.session->n_reservations, 0);
@@ -322,7 +322,7 @@ static void test_reader(void **state)
 	assert_int_equal(ask(ABI_OP_UNPIN, "key", 0, 0), ABI_STATUS_MISS);
 	assert_int_equal(finish(ABI_OP_COMMIT, 1), ABI_STATUS_GONE);
 	assert_int_equal(finish(ABI_OP_ABORT, 1), ABI_STATUS_GONE);
-	assert_int_equal(desk_get(&d, "key", 1), 100);
+	assert_int_equal(seat_get(&d, "key", 1), 100);
 	assert_int_equal(d.rig.store.pinned_size + d.rig.store.reserved_size, 0);
 }
 
@@ -395,11 +395,11 @@ static void test_pins(void **state)
 	/* With a limit: over when its time is over, extended by asking again. */
 	sub = make(ABI_OP_PIN, "key", 0, 0);
 	sub.argument = 1000;
-	assert_int_equal(desk_ask(&d, &sub), ABI_STATUS_OK);
+	assert_int_equal(seat_ask(&d, &sub), ABI_STATUS_OK);
 	session_expire_pins(d.session, &d.rig.store, store_now_ms() + 900, false);
 	assert_int_equal(d.session->n_pins, 1);
 	sub.argument = 5000;
-	assert_int_equal(desk_ask(&d, &sub), ABI_STATUS_OK);
+	assert_int_equal(seat_ask(&d, &sub), ABI_STATUS_OK);
 	session_expire_pins(d.session, &d.rig.store, store_now_ms() + 2000, false);
 	assert_int_equal(d.session->n_pins, 1);
 	session_expire_pins(d.session, &d.rig.store, store_now_ms() + 5001, false);
@@ -407,7 +407,7 @@ static void test_pins(void **state)
 	assert_int_equal(d.rig.store.pinned_size, 0);
 	/* Never longer than the configuration allows. */
 	sub.argument = UINT64_MAX;
-	assert_int_equal(desk_ask(&d, &sub), ABI_STATUS_OK);
+	assert_int_equal(seat_ask(&d, &sub), ABI_STATUS_OK);
 	session_expire_pins(d.session, &d.rig.store,
 		store_now_ms() + d.config.session.pin_time_max_ns / 1000000 + 1, false);
 	assert_int_equal(d.session->n_pins, 0);
@@ -437,10 +437,10 @@ static void test_pins_quota(void **state)
 	assert_int_equal(ask(ABI_OP_PIN, "k8", 0, 0), ABI_STATUS_OK);
 	assert_int_equal(ask(ABI_OP_PIN, "k0", 0, 0), ABI_STATUS_QUOTA);
 	rig_check(&d.rig);
-	desk_leave(&d);
+	seat_leave(&d);
 	assert_int_equal(d.rig.store.pinned_size, 0);
 	/* By number. */
-	desk_open(&d, WIRE_ROLE_STAGER);
+	seat_open(&d, WIRE_ROLE_STAGER);
 	for (i = 0; i < SESSION_PINS_MAX + 10; i++) {
 		snprintf(key, sizeof(key), "p%u", i);
 		assert_int_equal(ask(ABI_OP_PUT, key, 10, i), ABI_STATUS_OK);
@@ -490,7 +490,7 @@ static void test_give_back(void **state)
 			reserve(key, 5000);
 	}
 	assert_int_equal(ask(ABI_OP_PUT, "k2", 10, 1), ABI_STATUS_OK);
-	desk_leave(&d);
+	seat_leave(&d);
 	rig_drain(&d.rig);
 	rig_check(&d.rig);
 	store_gauges(&d.rig.store, &plane);
@@ -535,7 +535,7 @@ static void test_any(void **state)
 			shared_u64_store(&slot.word[k], rig_random(&random));
 		if (submission_snapshot(&slot, &sub))
 			continue;
-		if (desk_run(&d, &sub) == REQUEST_BROKEN) {
+		if (seat_run(&d, &sub) == REQUEST_BROKEN) {
 			assert_true(d.fault > ABI_FAULT_NONE && d.fault < ABI_N_FAULTS);
 			n_broken++;
 		} else {
@@ -548,7 +548,7 @@ static void test_any(void **state)
 			rig_check(&d.rig);
 	}
 	assert_true(n_done > 1000 && n_broken > 1000);
-	desk_leave(&d);
+	seat_leave(&d);
 	rig_drain(&d.rig);
 	rig_check(&d.rig);
 	assert_int_equal(d.rig.store.pinned_size + d.rig.store.reserved_size, 0);

@@ -12,22 +12,22 @@
 #include <urcu.h>
 #include <cmocka.h>
 
-#include "tests/shmcache/desk.h"
+#include "tests/shmcache/seat.h"
 
-static struct desk d;
+static struct seat d;
 
 static int setup(void **state)
 {
 	(void)state;
-	desk_init(&d, 4 * MIB);
-	desk_open(&d, WIRE_ROLE_WRITER);
+	seat_init(&d, 4 * MIB);
+	seat_open(&d, WIRE_ROLE_WRITER);
 	return 0;
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	desk_close(&d);
+	seat_close(&d);
 	return rig_leftovers() ? -1 : 0;
 }
 
@@ -200,12 +200,12 @@ static struct shared_u64 *hold_cell(unsigned i)
 static void test_holds(void **state)
 {
 	unsigned n = d.session->geometry.n_holds;
-	struct submission sub = desk_make(&d, ABI_OP_PUT, "key", 1000, 1);
+	struct submission sub = seat_make(&d, ABI_OP_PUT, "key", 1000, 1);
 	struct index_key key = index_key(&d.rig.store.index, "key", 3);
 	uint32_t cell;
 
 	(void)state;
-	assert_int_equal(desk_ask(&d, &sub), ABI_STATUS_OK);
+	assert_int_equal(seat_ask(&d, &sub), ABI_STATUS_OK);
 	assert_non_null(index_find(&d.rig.store.index, &key, &cell));
 	shared_u64_store(hold_cell(n - 1), abi_word(cell, 0, 0));
 	shared_u64_store(hold_cell(3), UINT64_MAX);
@@ -219,12 +219,12 @@ static void test_holds(void **state)
 	session_scan_holds(d.session, &d.rig.store.index, 8);
 	assert_true(index_is_held(&d.rig.store.index, cell, 8));
 	/* Held by the session, a deleted entry keeps its bytes; then it goes. */
-	sub = desk_make(&d, ABI_OP_DELETE, "key", 0, 0);
-	assert_int_equal(desk_ask(&d, &sub), ABI_STATUS_OK);
+	sub = seat_make(&d, ABI_OP_DELETE, "key", 0, 0);
+	assert_int_equal(seat_ask(&d, &sub), ABI_STATUS_OK);
 	rig_drain(&d.rig);
 	assert_int_equal(d.rig.store.limbo.n, 1);
 	assert_true(rig_is_filled(rig_value(&d.rig, cell), 1000, 1));
-	desk_leave(&d);
+	seat_leave(&d);
 	rig_drain(&d.rig);
 	assert_int_equal(d.rig.store.limbo.n, 0);
 	rig_check(&d.rig);
@@ -247,13 +247,13 @@ static void log_hits(uint64_t n, uint32_t cell)
 
 static void test_logs(void **state)
 {
-	struct submission sub = desk_make(&d, ABI_OP_PUT, "key", 1000, 1);
+	struct submission sub = seat_make(&d, ABI_OP_PUT, "key", 1000, 1);
 	struct index_key key = index_key(&d.rig.store.index, "key", 3);
 	uint64_t n_log = d.session->geometry.n_log;
 	uint32_t cell;
 
 	(void)state;
-	assert_int_equal(desk_ask(&d, &sub), ABI_STATUS_OK);
+	assert_int_equal(seat_ask(&d, &sub), ABI_STATUS_OK);
 	assert_non_null(index_find(&d.rig.store.index, &key, &cell));
 	shared_u64_store(&d.request->hits, 100);
 	shared_u64_store(&d.request->misses, 30);

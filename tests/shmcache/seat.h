@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* desk.h: a session without a socket, whose submissions a test feeds to request_run() itself. */
-#ifndef TESTS_SHMCACHE_DESK_H
-#define TESTS_SHMCACHE_DESK_H
+/* seat.h: a session without a socket, whose submissions a test feeds to request_run() itself. */
+#ifndef TESTS_SHMCACHE_SEAT_H
+#define TESTS_SHMCACHE_SEAT_H
 
 #include "shmcache/request.h"
 #include "tests/shmcache/rig.h"
 
-struct desk {
+struct seat {
 	struct rig rig; /* its holds come from the session */
 	struct config config;
 	struct abi_session directory;
@@ -23,30 +23,30 @@ struct desk {
 
 /*
  * A store of @dram_size and a session of @role on it, with one lane open. The configuration is
- * the default but for what the caller has set since desk_init().
+ * the default but for what the caller has set since seat_init().
  */
-void desk_init(struct desk *d, uint64_t dram_size);
-void desk_open(struct desk *d, enum wire_role role);
+void seat_init(struct seat *d, uint64_t dram_size);
+void seat_open(struct seat *d, enum wire_role role);
 /* The session's end as a worker makes it: all is given back. */
-void desk_leave(struct desk *d);
+void seat_leave(struct seat *d);
 /* The same, and the store is removed. */
-void desk_close(struct desk *d);
+void seat_close(struct seat *d);
 
 /* Run one submission, flushes to their end. */
-enum request_outcome desk_run(struct desk *d, const struct submission *sub);
+enum request_outcome seat_run(struct seat *d, const struct submission *sub);
 
 /* Run it and expect it to be answered; returns the status. */
-enum abi_status desk_ask(struct desk *d, const struct submission *sub);
+enum abi_status seat_ask(struct seat *d, const struct submission *sub);
 
 /* Run it and expect the session to be cut off for it; returns the fault. */
-enum abi_fault desk_break(struct desk *d, const struct submission *sub);
+enum abi_fault seat_break(struct seat *d, const struct submission *sub);
 
 /* A submission of @operation with @key in the staging area at 0, and a value of @size behind it.
  */
-struct submission desk_make(struct desk *d, enum abi_operation operation, const char *key,
+struct submission seat_make(struct seat *d, enum abi_operation operation, const char *key,
 	uint32_t size, uint64_t seed);
 
 /* The size of the entry of @key, 0 if there is none; its bytes must be made of @seed. */
-uint64_t desk_get(struct desk *d, const char *key, uint64_t seed);
+uint64_t seat_get(struct seat *d, const char *key, uint64_t seed);
 
 #endif

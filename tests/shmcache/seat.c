@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* desk.c: the other side of a session, in the same process. */
-#include "tests/shmcache/desk.h"
+/* seat.c: the other side of a session, in the same process. */
+#include "tests/shmcache/seat.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -12,7 +12,7 @@
 
 static void scan_holds(void *context, struct index *ix, uint8_t round)
 {
-	struct desk *d = context;
+	struct seat *d = context;
 
 	if (d->session)
 		session_scan_holds(d->session, ix, round);
@@ -20,13 +20,13 @@ static void scan_holds(void *context, struct index *ix, uint8_t round)
 
 static void drain_logs(void *context, struct abi_worker *w)
 {
-	struct desk *d = context;
+	struct seat *d = context;
 
 	if (d->session)
 		session_drain_logs(d->session, &d->rig.store, w);
 }
 
-void desk_init(struct desk *d, uint64_t dram_size)
+void seat_init(struct seat *d, uint64_t dram_size)
 {
 	memset(d, 0, sizeof(*d));
 	d->client_end = -1;
@@ -37,7 +37,7 @@ void desk_init(struct desk *d, uint64_t dram_size)
 	d->rig.store.sessions = (struct store_sessions){scan_holds, drain_logs, d};
 }
 
-void desk_open(struct desk *d, enum wire_role role)
+void seat_open(struct seat *d, enum wire_role role)
 {
 	uint8_t *map;
 
@@ -57,7 +57,7 @@ void desk_open(struct desk *d, enum wire_role role)
 	d->staging_size = d->session->geometry.staging_size;
 }
 
-void desk_leave(struct desk *d)
+void seat_leave(struct seat *d)
 {
 	if (!d->session)
 		return;
@@ -71,13 +71,13 @@ void desk_leave(struct desk *d)
 	d->client_end = -1;
 }
 
-void desk_close(struct desk *d)
+void seat_close(struct seat *d)
 {
-	desk_leave(d);
+	seat_leave(d);
 	rig_remove(&d->rig);
 }
 
-enum request_outcome desk_run(struct desk *d, const struct submission *sub)
+enum request_outcome seat_run(struct seat *d, const struct submission *sub)
 {
 	enum request_outcome outcome;
 	unsigned rounds = 0;
@@ -92,9 +92,9 @@ enum request_outcome desk_run(struct desk *d, const struct submission *sub)
 	return outcome;
 }
 
-enum abi_status desk_ask(struct desk *d, const struct submission *sub)
+enum abi_status seat_ask(struct seat *d, const struct submission *sub)
 {
-	enum request_outcome outcome = desk_run(d, sub);
+	enum request_outcome outcome = seat_run(d, sub);
 
 	if (outcome != REQUEST_DONE)
 		fail_msg("%s: cut off for: %s", abi_operation_name(sub->operation),
@@ -103,9 +103,9 @@ enum abi_status desk_ask(struct desk *d, const struct submission *sub)
 	return d->completion.status;
 }
 
-enum abi_fault desk_break(struct desk *d, const struct submission *sub)
+enum abi_fault seat_break(struct seat *d, const struct submission *sub)
 {
-	enum request_outcome outcome = desk_run(d, sub);
+	enum request_outcome outcome = seat_run(d, sub);
 
 	if (outcome != REQUEST_BROKEN)
 		fail_msg("%s: answered: %s", abi_operation_name(sub->operation),
@@ -113,7 +113,7 @@ enum abi_fault desk_break(struct desk *d, const struct submission *sub)
 	return d->fault;
 }
 
-struct submission desk_make(struct desk *d, enum abi_operation operation, const char *key,
+struct submission seat_make(struct seat *d, enum abi_operation operation, const char *key,
 	uint32_t size, uint64_t seed)
 {
 	static uint32_t id;
@@ -126,7 +126,7 @@ struct submission desk_make(struct desk *d, enum abi_operation operation, const 
 	return sub;
 }
 
-uint64_t desk_get(struct desk *d, const char *key, uint64_t seed)
+uint64_t seat_get(struct seat *d, const char *key, uint64_t seed)
 {
 	struct index_key k = index_key(&d->rig.store.index, key, strlen(key));
 	const struct abi_record *r;
