@@ -18,7 +18,7 @@ static uint64_t sum(const struct abi_plane *plane, size_t off)
 	uint64_t total = 0;
 	unsigned i;
 
-	for (i = 0; i <= ABI_CONTROL; i++)
+	for (i = 0; i < ABI_THREADS; i++)
 		total += shared_u64_load((const void *)((const char *)&plane->worker[i] + off));
 	return total;
 }
@@ -64,7 +64,7 @@ static void write_histogram(FILE *out, const struct abi_plane *plane, const char
 	uint64_t n = 0;
 	unsigned i;
 
-	for (i = 0; i <= ABI_CONTROL; i++)
+	for (i = 0; i < ABI_THREADS; i++)
 		histogram_gather(&h, (const void *)((const char *)&plane->worker[i] + off));
 	for (i = 0; i < ABI_HISTOGRAM_BUCKETS - 1; i++) {
 		n += h.bucket[i];

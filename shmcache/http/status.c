@@ -20,7 +20,7 @@ static uint64_t sum(const struct abi_plane *plane, unsigned counter)
 	uint64_t n = 0;
 	unsigned i;
 
-	for (i = 0; i <= ABI_CONTROL; i++)
+	for (i = 0; i < ABI_THREADS; i++)
 		n += shared_u64_load(&plane->worker[i].counter[counter]);
 	return n;
 }
@@ -31,7 +31,7 @@ static void write_time(FILE *out, const struct abi_plane *plane, const char *com
 	struct histogram h = {0};
 	unsigned i;
 
-	for (i = 0; i <= ABI_CONTROL; i++)
+	for (i = 0; i < ABI_THREADS; i++)
 		histogram_gather(&h, (const void *)((const char *)&plane->worker[i] + off));
 	fprintf(out, "%s\"%s\":{\"n\":%" PRIu64 ",\"p50_ns\":%" PRIu64 ",\"p99_ns\":%" PRIu64
 		     ",\"max_ns\":%" PRIu64 "}", comma, name, h.n, histogram_quantile(&h, 0.5),
