@@ -62,6 +62,9 @@ uint64_t abi_fingerprint(void)
 		ABI_N_FAULTS,
 		ABI_N_STAGES,
 		ABI_N_MISSES,
+		offsetof(struct abi_worker, fetch_miss),
+		ABI_N_FETCH_MISSES,
+		ABI_N_WRITE_BACKS,
 	};
 
 	return hash_bytes(ABI_MAGIC, shapes, sizeof(shapes));
@@ -129,6 +132,7 @@ const char *abi_operation_name(unsigned operation)
 		[ABI_OP_PIN] = "pin",
 		[ABI_OP_UNPIN] = "unpin",
 		[ABI_OP_FLUSH] = "flush",
+		[ABI_OP_FETCH] = "fetch",
 	};
 
 	return name_of(names, ABI_N_OPERATIONS, operation);
@@ -179,6 +183,38 @@ const char *abi_miss_name(unsigned miss)
 	};
 
 	return name_of(names, ABI_N_MISSES, miss);
+}
+
+const char *abi_fetch_miss_name(unsigned miss)
+{
+	static const char *const names[ABI_N_FETCH_MISSES] = {
+		[ABI_FETCH_NONE] = "none",
+		[ABI_FETCH_NOBODY] = "nobody",
+		[ABI_FETCH_UNREACHABLE] = "unreachable",
+		[ABI_FETCH_TIMEOUT] = "timeout",
+		[ABI_FETCH_CORRUPT] = "corrupt",
+		[ABI_FETCH_CANCELLED] = "cancelled",
+		[ABI_FETCH_NOSPACE] = "no space",
+		[ABI_FETCH_OFF] = "off",
+		[ABI_FETCH_BUSY] = "busy",
+		[ABI_FETCH_DECLINED] = "declined",
+	};
+
+	return name_of(names, ABI_N_FETCH_MISSES, miss);
+}
+
+const char *abi_write_back_name(unsigned policy)
+{
+	static const char *const names[ABI_N_WRITE_BACKS] = {
+		[ABI_WRITE_BACK_ALWAYS] = "always",
+		[ABI_WRITE_BACK_ALL_FOUND] = "all-found",
+		[ABI_WRITE_BACK_CONTIGUOUS_PREFIX] = "contiguous-prefix",
+		[ABI_WRITE_BACK_SECOND_HIT] = "second-hit",
+		[ABI_WRITE_BACK_FREE_SPACE] = "free-space",
+		[ABI_WRITE_BACK_OFF] = "off",
+	};
+
+	return name_of(names, ABI_N_WRITE_BACKS, policy);
 }
 
 #define TEXT_NAME(name, text, help) text,

@@ -34,7 +34,8 @@
 #define ABI_WORKERS_MAX 16
 #define ABI_CONTROL ABI_WORKERS_MAX /* the control thread's place among the workers' */
 #define ABI_MOVER (ABI_WORKERS_MAX + 1) /* and that of the one that moves between tiers */
-#define ABI_THREADS (ABI_WORKERS_MAX + 2)
+#define ABI_REMOTE (ABI_WORKERS_MAX + 2) /* and that of the one that talks to other brokers */
+#define ABI_THREADS (ABI_WORKERS_MAX + 3)
 #define ABI_SESSIONS_MAX 4096
 #define ABI_LANES_MAX 256
 #define ABI_VALUE_ALIGN 64	       /* of every value */
@@ -279,6 +280,35 @@ enum abi_miss {
 	ABI_N_MISSES = 3,
 };
 
+/*
+ * Why a FETCH brought nothing: result 0 of its MISS. New ones come at the end, and a client takes one that
+ * it does not know for a miss like any other.
+ */
+enum abi_fetch_miss {
+	ABI_FETCH_NONE = 0,	   /* no reason was told */
+	ABI_FETCH_NOBODY = 1,	   /* no holder is known, or none of them has it */
+	ABI_FETCH_UNREACHABLE = 2, /* no holder could be asked */
+	ABI_FETCH_TIMEOUT = 3,	   /* its deadline is over */
+	ABI_FETCH_CORRUPT = 4,	   /* what came was not what was stored */
+	ABI_FETCH_CANCELLED = 5,   /* the key was put, deleted or flushed here meanwhile */
+	ABI_FETCH_NOSPACE = 6,	   /* there was no block for it */
+	ABI_FETCH_OFF = 7,	   /* this broker has nobody to ask */
+	ABI_FETCH_BUSY = 8,	   /* as much is under way as may be */
+	ABI_FETCH_DECLINED = 9,	   /* a PREFETCH, and the policy keeps no such value */
+	ABI_N_FETCH_MISSES = 10,
+};
+
+/* What becomes of a value that came from elsewhere: whether it is published in the index here. */
+enum abi_write_back {
+	ABI_WRITE_BACK_ALWAYS = 0,
+	ABI_WRITE_BACK_ALL_FOUND = 1,	      /* if all of its batch were found */
+	ABI_WRITE_BACK_CONTIGUOUS_PREFIX = 2, /* if all before it in its batch were found */
+	ABI_WRITE_BACK_SECOND_HIT = 3,	      /* if it was fetched before, not long ago */
+	ABI_WRITE_BACK_FREE_SPACE = 4,	      /* if nothing has to be evicted for it */
+	ABI_WRITE_BACK_OFF = 5,
+	ABI_N_WRITE_BACKS = 6,
+};
+
 #define ABI_KINDS_MAX 16 /* operations, statuses, faults, stages: places for each */
 #define ABI_REASONS_MAX 8 /* refusals, misses */
 
@@ -298,6 +328,7 @@ struct abi_worker {
 	struct shared_u64 fault[ABI_KINDS_MAX];	  /* enum abi_fault: sessions cut off */
 	struct shared_u64 refusal[ABI_REASONS_MAX]; /* enum wire_refusal: attach attempts */
 	struct shared_u64 miss[ABI_REASONS_MAX];    /* enum abi_miss: what clients counted */
+	struct shared_u64 fetch_miss[ABI_KINDS_MAX]; /* enum abi_fetch_miss: FETCHes answered so */
 	/* From a request's taking to its answer; sampled, see worker.c. */
 	struct abi_histogram operation_time[ABI_KINDS_MAX];
 	struct abi_histogram stage_time[ABI_KINDS_MAX];
@@ -356,7 +387,7 @@ struct abi_plane {
 	struct shared_u32 fence_needed; /* 1: the broker can't membarrier, readers must fence */
 	uint8_t pad1[ABI_APART - 32];
 	struct shared_u64 gauge[32];
-	struct abi_worker worker[ABI_THREADS]; /* the last two: ABI_CONTROL's, ABI_MOVER's */
+	struct abi_worker worker[ABI_THREADS]; /* the last: ABI_CONTROL's, ABI_MOVER's, ABI_REMOTE's */
 	struct abi_session session[]; /* n_sessions_max */
 };
 
@@ -377,7 +408,8 @@ enum abi_operation {
 	ABI_OP_PIN = 9,
 	ABI_OP_UNPIN = 10,
 	ABI_OP_FLUSH = 11, /* key: the prefix, or nothing */
-	ABI_N_OPERATIONS = 12,
+	ABI_OP_FETCH = 12, /* key in staging: have it brought from another broker */
+	ABI_N_OPERATIONS = 13,
 };
 
 /* The answer in a completion: the numbers are the protocol, see abi_status_name(). */
@@ -477,7 +509,8 @@ _Static_assert(sizeof(struct abi_completion) == 32, "two a cache line");
 _Static_assert(sizeof(struct abi_hints) == 16, "no padding");
 _Static_assert(sizeof(struct abi_histogram) == 512 && sizeof(struct abi_worker) % ABI_APART == 0 &&
 		ABI_N_OPERATIONS <= ABI_KINDS_MAX && ABI_N_STATUSES <= ABI_KINDS_MAX &&
-		ABI_N_FAULTS <= ABI_KINDS_MAX && ABI_N_MISSES <= 4, "all have a place");
+		ABI_N_FAULTS <= ABI_KINDS_MAX && ABI_N_MISSES <= 4 &&
+		ABI_N_FETCH_MISSES <= ABI_KINDS_MAX, "all have a place");
 _Static_assert(sizeof(struct abi_lane_request) == 7 * ABI_APART &&
 		sizeof(struct abi_lane_response) == ABI_APART &&
 		sizeof(struct abi_session) == ABI_APART && sizeof(struct abi_index) == 2 * ABI_APART,
@@ -508,5 +541,7 @@ const char *abi_gauge_help(unsigned gauge);
 const char *abi_stage_name(unsigned stage);
 const char *abi_stage_help(unsigned stage);
 const char *abi_miss_name(unsigned miss);
+const char *abi_fetch_miss_name(unsigned miss);
+const char *abi_write_back_name(unsigned policy);
 
 #endif

@@ -26,6 +26,19 @@ void submission_publish(struct abi_submission *slot, uint64_t position, const st
 	shared_u64_store_release(&slot->word[7], position + 1);
 }
 
+/* The flags that each operation knows; IF_ABSENT is let pass where it says nothing. */
+static unsigned flags_of(unsigned operation)
+{
+	switch (operation) {
+	case ABI_OP_FETCH:
+		return SUBMISSION_PREFETCH | SUBMISSION_WRITE_BACK_MASK;
+	case ABI_OP_DELETE:
+		return SUBMISSION_IF_ABSENT | SUBMISSION_CLUSTER;
+	default:
+		return SUBMISSION_IF_ABSENT;
+	}
+}
+
 enum abi_fault submission_snapshot(const struct abi_submission *slot, struct submission *s)
 {
 	uint64_t raw_word[7];
@@ -51,7 +64,8 @@ enum abi_fault submission_snapshot(const struct abi_submission *slot, struct sub
 		return ABI_FAULT_OPERATION;
 	if ((raw_word[0] >> 8 & 0xff) || (raw_word[0] >> 40 & 0xff) || raw_word[6])
 		return ABI_FAULT_FIELD;
-	if ((s->flags & ~SUBMISSION_IF_ABSENT) || s->tier >= ABI_TIERS)
+	if ((s->flags & ~flags_of(s->operation)) || submission_write_back(s) > ABI_N_WRITE_BACKS ||
+		s->tier >= ABI_TIERS)
 		return ABI_FAULT_FIELD;
 	return ABI_FAULT_NONE;
 }

@@ -8,6 +8,10 @@
 #include "ipc/abi.h"
 
 #define SUBMISSION_IF_ABSENT (1U << 0)
+#define SUBMISSION_PREFETCH (1U << 1) /* FETCH: into the cache, and nothing to the client */
+#define SUBMISSION_WRITE_BACK_SHIFT 2 /* FETCH, 3 bits: enum abi_write_back + 1; 0: as configured */
+#define SUBMISSION_WRITE_BACK_MASK (7U << SUBMISSION_WRITE_BACK_SHIFT)
+#define SUBMISSION_CLUSTER (1U << 5) /* DELETE: at all brokers */
 
 /*
  * A request in private memory.
@@ -32,15 +36,19 @@ struct submission {
 	uint32_t staging_off; /* of the key; the value follows at submission_value_off() */
 	uint32_t value_size;
 	uint64_t argument; /* PUT, RESERVE, TOUCH: ttl in ms; PIN: limit in ms; WRITE, COMMIT, ABORT:
-			    * the reservation */
-	uint64_t group;	   /* WRITE: offset in the value */
+			    * the reservation; FETCH: deadline in ms from now, 0: as configured */
+	uint64_t group;	   /* WRITE: offset in the value; FETCH: the batch, unique in its lane; 0: none.
+			    * @position: in the batch, ascending; @value_size: how many of the batch
+			    * are submitted in all, those between were found by the client */
 	uint64_t since_ms; /* when it was handed over, coarse; for inspectors alone; 0: not told */
 };
 
 struct completion {
 	uint32_t id;
 	uint32_t status;    /* enum abi_status */
-	uint64_t result[2]; /* RESERVE: reservation, submission_location(); FLUSH: count */
+	uint64_t result[2]; /* RESERVE: reservation, submission_location(); FLUSH: count; DELETE of
+			     * CLUSTER: brokers told, brokers not told; FETCH: see submission_is_delivered(),
+			     * in a MISS enum abi_fetch_miss */
 };
 
 /* Where in the staging area the value of a PUT begins; a WRITE has no key. */
@@ -53,6 +61,22 @@ static inline uint64_t submission_value_off(const struct submission *s)
 static inline uint64_t submission_location(unsigned tier, uint64_t off)
 {
 	return (uint64_t)tier << 56 | off;
+}
+
+/*
+ * What a FETCH that is OK brought. Nothing in result 1: it is published, look it up. Else an open record
+ * that no slot will ever name: result 0 is the word for a hold cell, result 1 the reservation, which is
+ * given up with ABORT, and then the record is as one that was deleted: there until no hold names it.
+ */
+static inline int submission_is_delivered(const struct completion *c)
+{
+	return c->status == ABI_STATUS_OK && c->result[1];
+}
+
+/* enum abi_write_back + 1, or 0 */
+static inline unsigned submission_write_back(const struct submission *s)
+{
+	return (s->flags & SUBMISSION_WRITE_BACK_MASK) >> SUBMISSION_WRITE_BACK_SHIFT;
 }
 
 /*

@@ -124,5 +124,8 @@ void metrics_write(FILE *out, const struct abi_plane *plane)
 	write_kinds(out, plane, "shmcache_misses_by_reason_total",
 		"reads that found nothing, or had no hold cell to look with", "reason",
 		offsetof(struct abi_worker, miss), 0, ABI_N_MISSES, abi_miss_name);
+	write_kinds(out, plane, "shmcache_fetch_misses_total", "fetches that brought nothing", "reason",
+		offsetof(struct abi_worker, fetch_miss), ABI_FETCH_NONE + 1, ABI_N_FETCH_MISSES,
+		abi_fetch_miss_name);
 	write_times(out, plane);
 }

@@ -201,6 +201,25 @@ static enum abi_fault do_delete(struct request *q)
 	return fault;
 }
 
+/*
+ * What is not here may be with another broker; there is none that this one knows of. What is here
+ * needs no asking, and is found by the client itself.
+ */
+static enum abi_fault do_fetch(struct request *q)
+{
+	enum abi_fault fault = take_key(q);
+
+	if (fault)
+		return fault;
+	if (store_exists(q->store, &q->key)) {
+		q->completion->status = ABI_STATUS_OK;
+		return ABI_FAULT_NONE;
+	}
+	q->completion->status = ABI_STATUS_MISS;
+	q->completion->result[0] = ABI_FETCH_OFF;
+	return ABI_FAULT_NONE;
+}
+
 static enum abi_fault do_touch(struct request *q)
 {
 	enum abi_fault fault = take_key(q);
@@ -376,6 +395,7 @@ enum request_outcome request_run(struct store *store, struct abi_worker *w, stru
 		[ABI_OP_PIN] = do_pin,
 		[ABI_OP_UNPIN] = do_unpin,
 		[ABI_OP_FLUSH] = do_flush,
+		[ABI_OP_FETCH] = do_fetch,
 	};
 	struct request q;
 

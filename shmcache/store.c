@@ -321,6 +321,17 @@ enum abi_status store_delete(struct store *s, struct abi_worker *w, const struct
 	return status;
 }
 
+bool store_exists(struct store *s, const struct index_key *key)
+{
+	uint32_t cell;
+	bool exists;
+
+	pthread_mutex_lock(&s->lock);
+	exists = find_live(s, NULL, key, &cell) != NULL;
+	pthread_mutex_unlock(&s->lock);
+	return exists;
+}
+
 enum abi_status store_touch(struct store *s, const struct index_key *key, uint64_t ttl_ms)
 {
 	enum abi_status status = ABI_STATUS_MISS;

@@ -158,6 +158,9 @@ enum abi_status store_write(
 	struct store *s, uint32_t cell, uint64_t off, const void *from, uint64_t size);
 
 enum abi_status store_delete(struct store *s, struct abi_worker *w, const struct index_key *key);
+/* Is there an entry, and its time is not over? */
+bool store_exists(struct store *s, const struct index_key *key);
+
 enum abi_status store_touch(struct store *s, const struct index_key *key, uint64_t ttl_ms);
 
 /*

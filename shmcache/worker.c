@@ -161,6 +161,9 @@ static enum request_outcome run(struct worker *worker, struct lane *lane,
 	shared_u64_add(&w->request[sub->operation], 1);
 	if (outcome == REQUEST_DONE && completion->status != ABI_STATUS_OK)
 		shared_u64_add(&w->answer[completion->status], 1);
+	if (outcome == REQUEST_DONE && sub->operation == ABI_OP_FETCH &&
+		completion->status == ABI_STATUS_MISS)
+		shared_u64_add(&w->fetch_miss[completion->result[0]], 1);
 	/* A flush has only begun: see request_flush_on(). */
 	if (weight && outcome == REQUEST_DONE)
 		histogram_add(&w->operation_time[sub->operation], store_now_ns() - begin_ns, weight);

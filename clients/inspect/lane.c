@@ -142,6 +142,7 @@ bool lane_operation_has_key(unsigned operation)
 	case ABI_OP_PIN:
 	case ABI_OP_UNPIN:
 	case ABI_OP_FLUSH:
+	case ABI_OP_FETCH:
 		return true;
 	default:
 		return false;

@@ -117,6 +117,8 @@ ENUMS = {  # head of the table: prefix, header
     "session state": ("ABI_SESSION_", "abi.h"),
     "tier": ("ABI_TIER_", "abi.h"),
     "miss": ("ABI_MISS_", "abi.h"),
+    "fetch miss": ("ABI_FETCH_", "abi.h"),
+    "write-back": ("ABI_WRITE_BACK_", "abi.h"),
     "message": ("WIRE_", "wire.h"),
     "refusal": ("WIRE_REFUSAL_", "wire.h"),
     "role": ("WIRE_ROLE_", "wire.h"),

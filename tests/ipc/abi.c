@@ -149,6 +149,8 @@ static void test_names(void **state)
 	check_names(abi_fault_name, ABI_N_FAULTS);
 	check_names(abi_counter_name, ABI_N_COUNTERS);
 	check_names(abi_gauge_name, ABI_N_GAUGES);
+	check_names(abi_fetch_miss_name, ABI_N_FETCH_MISSES);
+	check_names(abi_write_back_name, ABI_N_WRITE_BACKS);
 	for (unsigned i = 0; i < ABI_N_COUNTERS; i++)
 		assert_true(strlen(abi_counter_help(i)) > 5);
 	for (unsigned i = 0; i < ABI_N_GAUGES; i++)

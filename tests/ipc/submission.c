@@ -151,6 +151,38 @@ static void test_hostile(void **state)
 	}
 }
 
+/* A flag is known by the operations that it means something to, and a policy is one that there is. */
+static void test_flags(void **state)
+{
+	static const struct {
+		uint8_t operation, flags;
+	} known[] = {
+		{ABI_OP_PUT, SUBMISSION_IF_ABSENT},
+		{ABI_OP_DELETE, SUBMISSION_IF_ABSENT | SUBMISSION_CLUSTER},
+		{ABI_OP_FETCH, SUBMISSION_PREFETCH | SUBMISSION_WRITE_BACK_MASK},
+	};
+	struct submission s = {0}, got;
+	struct abi_submission slot;
+	unsigned i, flags;
+	bool is_known;
+
+	(void)state;
+	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		s.operation = known[i].operation;
+		for (flags = 0; flags < 256; flags++) {
+			s.flags = (uint8_t)flags;
+			is_known = !(flags & ~known[i].flags) &&
+				submission_write_back(&s) <= ABI_N_WRITE_BACKS;
+			submission_publish(&slot, 0, &s);
+			assert_int_equal(submission_snapshot(&slot, &got),
+				is_known ? ABI_FAULT_NONE : ABI_FAULT_FIELD);
+		}
+	}
+	s = (struct submission){.operation = ABI_OP_FETCH,
+		.flags = (ABI_WRITE_BACK_OFF + 1) << SUBMISSION_WRITE_BACK_SHIFT};
+	assert_int_equal(submission_write_back(&s), ABI_N_WRITE_BACKS);
+}
+
 static void test_value_off(void **state)
 {
 	struct submission s = {.staging_off = 100};
@@ -198,6 +230,7 @@ int main(void)
 		cmocka_unit_test(test_fields),
 		cmocka_unit_test(test_positions),
 		cmocka_unit_test(test_hostile),
+		cmocka_unit_test(test_flags),
 		cmocka_unit_test(test_value_off),
 		cmocka_unit_test(test_completions),
 	};

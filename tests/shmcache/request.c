@@ -158,7 +158,7 @@ static void test_put_ranges(void **state)
 static void test_key_ranges(void **state)
 {
 	static const enum abi_operation with_key[] = {ABI_OP_PUT, ABI_OP_RESERVE, ABI_OP_DELETE,
-		ABI_OP_TOUCH, ABI_OP_PIN, ABI_OP_UNPIN, ABI_OP_FLUSH};
+		ABI_OP_TOUCH, ABI_OP_PIN, ABI_OP_UNPIN, ABI_OP_FLUSH, ABI_OP_FETCH};
 	const uint32_t end = (uint32_t)d.staging_size;
 	struct submission sub;
 	unsigned i;
@@ -302,6 +302,27 @@ static void test_too_big(void **state)
 	assert_int_equal(ask(ABI_OP_RESERVE, "a", 16 * MIB + 1, 0), ABI_STATUS_TOO_BIG);
 	assert_int_equal(ask(ABI_OP_RESERVE, "a", UINT32_MAX, 0), ABI_STATUS_TOO_BIG);
 	assert_int_equal(d.session->n_reservations, 0);
+}
+
+/* --- fetch -------------------------------------------------------------------------------- */
+
+/* Without anybody to ask: what is here is here, and the rest is off. Anyone may ask. */
+static void test_fetch_off(void **state)
+{
+	struct submission sub;
+
+	(void)state;
+	assert_int_equal(ask(ABI_OP_PUT, "key", 100, 1), ABI_STATUS_OK);
+	d.session->role = WIRE_ROLE_READER;
+	assert_int_equal(ask(ABI_OP_FETCH, "key", 0, 0), ABI_STATUS_OK);
+	assert_int_equal(d.completion.result[0], 0);
+	assert_int_equal(d.completion.result[1], 0);
+	sub = make(ABI_OP_FETCH, "other", 0, 0);
+	assert_int_equal(seat_ask(&d, &sub), ABI_STATUS_MISS);
+	assert_int_equal(d.completion.result[0], ABI_FETCH_OFF);
+	assert_int_equal(d.completion.result[1], 0);
+	sub.flags = SUBMISSION_PREFETCH;
+	assert_int_equal(seat_ask(&d, &sub), ABI_STATUS_MISS);
 }
 
 /* --- roles -------------------------------------------------------------------------------- */
@@ -559,6 +580,7 @@ int main(void)
 {
 #define UNIT(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
+		UNIT(test_fetch_off),
 		UNIT(test_put_delete),
 		UNIT(test_hints_and_ttl),
 		UNIT(test_put_ranges),
