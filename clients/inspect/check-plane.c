@@ -20,7 +20,7 @@ void check_plane(const struct image *image, struct findings *f)
 	uint32_t state = shared_u32_load_acquire(&p->state);
 	uint32_t n_workers = shared_u32_load(&p->n_workers), i;
 
-	if (state > ABI_STATE_STOPPED)
+	if (state > ABI_STATE_DRAINING)
 		findings_add(f, "plane", "the state is %" PRIu32 ", which there is not", state);
 	if (!n_workers || n_workers > ABI_WORKERS_MAX)
 		findings_add(f, "plane", "there are %" PRIu32 " workers", n_workers);

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/metric.h"
+
 /*
  * Bounds are taken once, from the size of what we have, and never from a number in it: a room is
  * how many items fit between where an array begins and where the piece ends. Numbers in the memory
@@ -151,12 +153,7 @@ void image_settle_index(struct image *image)
 
 uint64_t image_counter(const struct image *image, enum abi_counter counter)
 {
-	uint64_t sum = 0;
-	unsigned i;
-
-	for (i = 0; i < ABI_THREADS; i++)
-		sum += shared_u64_load(&image->plane->worker[i].counter[counter]);
-	return sum;
+	return metric_counter(image->plane, counter);
 }
 
 const char *image_id_text(const struct image *image, uint64_t id, char text[IMAGE_ID_SIZE])
@@ -191,7 +188,8 @@ const char *image_role_name(unsigned role)
 
 const char *image_state_name(unsigned state)
 {
-	static const char *const names[] = {"not written", "starting", "serving", "stopped"};
+	static const char *const names[] = {"not written", "starting", "serving", "stopped",
+		"draining"};
 
-	return state <= ABI_STATE_STOPPED ? names[state] : "?";
+	return state <= ABI_STATE_DRAINING ? names[state] : "?";
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "clients/inspect/lane.h"
+#include "ipc/metric.h"
 
 /*
  * The broker's histograms and counters only grow while it runs, so what happened since is the
@@ -34,7 +35,7 @@ static void take_session(const struct image *image, const struct image_session *
 
 int sample_take(const struct image *image, struct sample *sample)
 {
-	unsigned i, w;
+	unsigned i;
 
 	memset(sample, 0, sizeof(*sample));
 	sample->session = calloc(image->n_sessions + 1, sizeof(*sample->session));
@@ -45,11 +46,8 @@ int sample_take(const struct image *image, struct sample *sample)
 	for (i = 0; i < ABI_N_COUNTERS; i++)
 		sample->counter[i] = image_counter(image, (enum abi_counter)i);
 	for (i = 0; i < ABI_N_OPERATIONS; i++) {
-		for (w = 0; w < ABI_THREADS; w++) {
-			sample->request[i] += shared_u64_load(&image->plane->worker[w].request[i]);
-			histogram_gather(&sample->time[i],
-				&image->plane->worker[w].operation_time[i]);
-		}
+		sample->request[i] = metric_kind(image->plane, &metric_kinds[METRIC_REQUESTS], i);
+		metric_operation_time(image->plane, i, &sample->time[i]);
 	}
 	sample->n_sessions = image->n_sessions;
 	for (i = 0; i < image->n_sessions; i++)

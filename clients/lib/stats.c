@@ -1,20 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* stats.c: the broker's numbers, as they stand in the plane. */
 #include "clients/lib/read.h"
-
-/*
- * Counters are kept by worker, so that no two threads of the broker write one word; whoever wants a
- * number adds them up. Nothing here is a snapshot of one moment, and nothing is promised to add up.
- */
-static uint64_t counter_sum(const struct abi_plane *plane, unsigned counter)
-{
-	uint64_t sum = 0;
-	unsigned i;
-
-	for (i = 0; i < ABI_THREADS; i++)
-		sum += shared_u64_load(&plane->worker[i].counter[counter]);
-	return sum;
-}
+#include "ipc/metric.h"
 
 static void stat_value(const struct abi_plane *plane, unsigned i, struct shmc_stat_value *v)
 {
@@ -23,7 +10,7 @@ static void stat_value(const struct abi_plane *plane, unsigned i, struct shmc_st
 	if (i < ABI_N_COUNTERS)
 		*v = (struct shmc_stat_value){.name = abi_counter_name(i),
 			.help = abi_counter_help(i), .is_counter = true,
-			.value = counter_sum(plane, i)};
+			.value = metric_counter(plane, i)};
 	else
 		*v = (struct shmc_stat_value){.name = abi_gauge_name(gauge),
 			.help = abi_gauge_help(gauge),
@@ -60,14 +47,14 @@ static void usage_fill(const struct abi_plane *plane, struct shmc_usage *u)
 			.used = shared_u64_load(&g[ABI_GAUGE_DRAM_USED_BYTES]),
 			.largest_free = shared_u64_load(&g[ABI_GAUGE_DRAM_LARGEST_FREE_BYTES]),
 			.n_entries = shared_u64_load(&g[ABI_GAUGE_DRAM_ENTRIES]),
-			.n_hits = counter_sum(plane, ABI_COUNTER_DRAM_HITS),
+			.n_hits = metric_counter(plane, ABI_COUNTER_DRAM_HITS),
 		},
 		.cxl = {
 			.size = shared_u64_load(&g[ABI_GAUGE_CXL_BYTES]),
 			.used = shared_u64_load(&g[ABI_GAUGE_CXL_USED_BYTES]),
 			.largest_free = shared_u64_load(&g[ABI_GAUGE_CXL_LARGEST_FREE_BYTES]),
 			.n_entries = shared_u64_load(&g[ABI_GAUGE_CXL_ENTRIES]),
-			.n_hits = counter_sum(plane, ABI_COUNTER_CXL_HITS),
+			.n_hits = metric_counter(plane, ABI_COUNTER_CXL_HITS),
 		},
 		.n_entries = shared_u64_load(&g[ABI_GAUGE_ENTRIES]),
 		.index_size = shared_u64_load(&g[ABI_GAUGE_INDEX_BYTES]),

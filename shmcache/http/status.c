@@ -6,7 +6,7 @@
 
 #include <urcu.h>
 
-#include "ipc/histogram.h"
+#include "ipc/metric.h"
 #include "ipc/wire.h"
 #include "shmcache/http/status.h"
 #include "shmcache/version.h"
@@ -15,42 +15,28 @@
  * All strings that are written are literals of ours or the cache's name, which has no character that
  * JSON would want escaped.
  */
-static uint64_t sum(const struct abi_plane *plane, unsigned counter)
+static void write_time(FILE *out, const char *comma, const char *name, const struct histogram *h)
 {
-	uint64_t n = 0;
-	unsigned i;
-
-	for (i = 0; i < ABI_THREADS; i++)
-		n += shared_u64_load(&plane->worker[i].counter[counter]);
-	return n;
-}
-
-static void write_time(FILE *out, const struct abi_plane *plane, const char *comma,
-	const char *name, size_t off)
-{
-	struct histogram h = {0};
-	unsigned i;
-
-	for (i = 0; i < ABI_THREADS; i++)
-		histogram_gather(&h, (const void *)((const char *)&plane->worker[i] + off));
 	fprintf(out, "%s\"%s\":{\"n\":%" PRIu64 ",\"p50_ns\":%" PRIu64 ",\"p99_ns\":%" PRIu64
-		     ",\"max_ns\":%" PRIu64 "}", comma, name, h.n, histogram_quantile(&h, 0.5),
-		histogram_quantile(&h, 0.99), h.max_ns);
+		     ",\"max_ns\":%" PRIu64 "}", comma, name, h->n, histogram_quantile(h, 0.5),
+		histogram_quantile(h, 0.99), h->max_ns);
 }
 
 static void write_times(FILE *out, const struct abi_plane *plane)
 {
-	const size_t size = sizeof(struct abi_histogram);
+	struct histogram h;
 	unsigned i;
 
 	fputs(",\"operations\":{", out);
-	for (i = ABI_OP_NONE + 1; i < ABI_N_OPERATIONS; i++)
-		write_time(out, plane, i > 1 ? "," : "", abi_operation_name(i),
-			offsetof(struct abi_worker, operation_time) + i * size);
+	for (i = ABI_OP_NONE + 1; i < ABI_N_OPERATIONS; i++) {
+		metric_operation_time(plane, i, &h);
+		write_time(out, i > 1 ? "," : "", abi_operation_name(i), &h);
+	}
 	fputs("},\"stages\":{", out);
-	for (i = 0; i < ABI_N_STAGES; i++)
-		write_time(out, plane, i ? "," : "", abi_stage_name(i),
-			offsetof(struct abi_worker, stage_time) + i * size);
+	for (i = 0; i < ABI_N_STAGES; i++) {
+		metric_stage_time(plane, i, &h);
+		write_time(out, i ? "," : "", abi_stage_name(i), &h);
+	}
 	fputs("}", out);
 }
 
@@ -96,7 +82,8 @@ void status_write(FILE *out, const struct abi_plane *plane)
 		shared_u32_load(&plane->broker_pid), shared_u64_load(&plane->epoch),
 		shared_u32_load(&plane->state), now_ms, now_ms > start_ms ? now_ms - start_ms : 0);
 	for (i = 0; i < ABI_N_COUNTERS; i++)
-		fprintf(out, ",\"%s\":%" PRIu64, abi_counter_name(i), sum(plane, i));
+		fprintf(out, ",\"%s\":%" PRIu64, abi_counter_name(i),
+			metric_counter(plane, i));
 	for (i = 0; i < ABI_N_GAUGES; i++)
 		fprintf(out, ",\"%s\":%" PRIu64, abi_gauge_name(i),
 			shared_u64_load(&plane->gauge[i]));

@@ -80,11 +80,34 @@ static void test_counts(void **state)
 	made_close(&m);
 }
 
+/* A state that there is, is no damage, and has a name. */
+static void test_states(void **state)
+{
+	struct check_counts c;
+	struct findings f = {0};
+	char why[256];
+	struct made m;
+	uint32_t i;
+
+	(void)state;
+	for (i = ABI_STATE_STARTING; i <= ABI_STATE_DRAINING; i++) {
+		made_open(&m);
+		shared_u32_store(&m.plane->state, i);
+		assert_int_equal(made_look(&m, why, sizeof(why)), 0);
+		assert_int_equal(check_run(&m.image, &f, &c), 0);
+		assert_int_equal(f.n, 0);
+		assert_string_not_equal(image_state_name(i), "?");
+		made_close(&m);
+	}
+	assert_string_equal(image_state_name(i), "?");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_damages),
 		cmocka_unit_test(test_counts),
+		cmocka_unit_test(test_states),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
