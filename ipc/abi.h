@@ -236,7 +236,10 @@ enum abi_counter {
 	X(UNBOUND_TIERS, "shmcache_unbound_tiers", "tiers that could not be bound to their node")  \
 	X(PLACED_BYTES, "shmcache_placed_bytes", "bytes of bound tiers found on their node")       \
 	X(MISPLACED_BYTES, "shmcache_misplaced_bytes", "bytes of bound tiers found on others")     \
-	X(UNPLACED_BYTES, "shmcache_unplaced_bytes", "bytes of bound tiers whose node is not told")
+	X(UNPLACED_BYTES, "shmcache_unplaced_bytes", "bytes of bound tiers whose node is not told") \
+	X(HOLDS, "shmcache_holds", "hold cells in use, views and reads, looked at once a second")  \
+	X(HELD_BYTES, "shmcache_held_bytes",                                                       \
+		"retired bytes that the last reclaim round left for a hold, a move or a loan")
 
 enum abi_gauge {
 #define X(name, text, help) ABI_GAUGE_##name,

@@ -62,9 +62,7 @@ static void timer_ready(struct watch *watch, uint32_t events)
 	/* A service manager that asked for it ends us when this stays away. */
 	if (broker_stuck_worker(b) < 0)
 		notify("WATCHDOG=1");
-	pthread_mutex_lock(&b->store.lock);
-	b->store.policy_books = policy_books_size(b->store.tier[ABI_TIER_DRAM].policy);
-	pthread_mutex_unlock(&b->store.lock);
+	broker_measure(b);
 }
 
 static void poke_ready(struct watch *watch, uint32_t events)

@@ -92,6 +92,9 @@ int broker_listen(struct broker *b, const char *listen, char *why, size_t why_si
 #define BROKER_STUCK_MS 10000
 int broker_stuck_worker(const struct broker *b);
 
+/* Look at what takes a walk to know, for the gauges. By the control thread, once a second. */
+void broker_measure(struct broker *b);
+
 /* Have the workers go by the configuration in force. By the control thread. */
 void broker_tune(struct broker *b);
 

@@ -398,6 +398,17 @@ bool formers_take(struct formers *f, pid_t pid, uid_t uid, uint64_t session, int
 	return true;
 }
 
+uint64_t formers_n_held(const struct formers *f)
+{
+	const struct former *p;
+	uint64_t n = 0;
+
+	for (p = f->first; p; p = p->next)
+		if (p->holds.request && !p->is_hoarder)
+			n += holds_count(&p->holds);
+	return n;
+}
+
 void formers_scan(const struct formers *f, struct index *ix, uint8_t round)
 {
 	const struct former *p;

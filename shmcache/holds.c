@@ -42,6 +42,22 @@ void holds_scan(const struct holds *h, struct index *ix, uint8_t round)
 	}
 }
 
+uint64_t holds_count(const struct holds *h)
+{
+	const struct shared_u64 *hold;
+	uint64_t sum = 0, n, j;
+	unsigned i;
+
+	for (i = 0; i < h->n_lanes; i++) {
+		n = n_used(h, i);
+		hold = cells_of(h, i);
+		for (j = 0; j < n; j++)
+			/* Acquire; as above. */
+			sum += shared_u64_load_acquire(&hold[j]) != 0;
+	}
+	return sum;
+}
+
 bool holds_are_none(const struct holds *h)
 {
 	const struct shared_u64 *hold;

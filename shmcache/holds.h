@@ -21,6 +21,9 @@ void holds_scan(const struct holds *h, struct index *ix, uint8_t round);
 /* Is nothing held? As holds_scan(). */
 bool holds_are_none(const struct holds *h);
 
+/* How many cells are set. As holds_scan(). */
+uint64_t holds_count(const struct holds *h);
+
 /* Bytes of retired blocks of @tier that are held; takes the store's lock. As holds_scan(). */
 uint64_t holds_size(const struct holds *h, struct store *store, unsigned tier);
 

@@ -63,8 +63,9 @@ static uint64_t free_unheld(struct store *s, uint64_t n, enum store_keep keep)
 {
 	const struct store_move *move;
 	const struct store_loan *loan;
-	uint64_t i, kept = 0;
+	uint64_t i, kept = 0, held_size = 0;
 	uint32_t cell;
+	bool is_held;
 
 	/* What is being copied to the other tier, or lent, is held as if by a client. */
 	for (move = s->moves; move; move = move->next)
@@ -75,8 +76,10 @@ static uint64_t free_unheld(struct store *s, uint64_t n, enum store_keep keep)
 		if (i && i % (4 * STORE_HOLD_MAX) == 0)
 			store_yield_locked(s);
 		cell = s->limbo.cell[i];
-		if (index_is_held(&s->index, cell, s->round) ||
-			store_is_kept_locked(s, cell, keep)) {
+		is_held = index_is_held(&s->index, cell, s->round);
+		if (is_held)
+			held_size += store_block_size(s, cell);
+		if (is_held || store_is_kept_locked(s, cell, keep)) {
 			s->limbo.cell[kept++] = cell;
 			continue;
 		}
@@ -86,6 +89,7 @@ static uint64_t free_unheld(struct store *s, uint64_t n, enum store_keep keep)
 	for (i = n; i < s->limbo.n; i++)
 		s->limbo.cell[kept + i - n] = s->limbo.cell[i];
 	__atomic_store_n(&s->limbo.n, s->limbo.n - (n - kept), __ATOMIC_RELAXED);
+	s->held_size = held_size;
 	return kept;
 }
 

@@ -207,17 +207,9 @@ static struct holds holds_of(const struct session *s)
 
 uint64_t session_n_held(const struct session *s)
 {
-	unsigned n_lanes = atomic_load_explicit(&s->n_lanes, memory_order_acquire), i, j;
-	const struct shared_u64 *hold;
-	uint64_t n = 0;
+	struct holds h = holds_of(s);
 
-	/* All cells, not up to holds_used: nobody is in a hurry, and it is the client's word. */
-	for (i = 0; i < n_lanes; i++) {
-		hold = (const void *)((const uint8_t *)s->lane[i].request + s->geometry.hold_off);
-		for (j = 0; j < s->geometry.n_holds; j++)
-			n += shared_u64_load_acquire(&hold[j]) != 0;
-	}
-	return n;
+	return holds_count(&h);
 }
 
 void session_scan_holds(const struct session *s, struct index *ix, uint8_t round)

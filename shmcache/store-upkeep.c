@@ -204,6 +204,7 @@ void store_gauges(struct store *s, struct abi_plane *plane)
 	shared_u64_store(&plane->gauge[ABI_GAUGE_PINNED_BYTES], s->pinned_size);
 	shared_u64_store(&plane->gauge[ABI_GAUGE_RESERVED_BYTES], s->reserved_size);
 	shared_u64_store(&plane->gauge[ABI_GAUGE_LIMBO_BYTES], limbo);
+	shared_u64_store(&plane->gauge[ABI_GAUGE_HELD_BYTES], s->held_size);
 	shared_u64_store(&plane->gauge[ABI_GAUGE_BOOKS_BYTES], books + s->policy_books);
 	pthread_mutex_unlock(&s->lock);
 }

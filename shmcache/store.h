@@ -83,6 +83,7 @@ struct store {
 	struct store_sessions sessions;
 	unsigned batch; /* entries evicted ahead in one go */
 	uint64_t n_held; /* hold cells that the last scan found in use */
+	uint64_t held_size; /* of retired blocks that its round kept for them, moves and loans */
 	bool has_membarrier;
 	uint64_t pinned_size, reserved_size;
 	uint64_t n_expiring; /* published records with a time to live, about */

@@ -37,6 +37,16 @@ static uint64_t count(enum abi_counter counter)
 	return shared_u64_load(&rig.w.counter[counter]);
 }
 
+static uint64_t held_bytes(void)
+{
+	static struct abi_plane plane;
+
+	store_gauges(&rig.store, &plane);
+	return shared_u64_load(&plane.gauge[ABI_GAUGE_HELD_BYTES]);
+}
+
+#define BLOCK ((100000 + ABI_VALUE_ALIGN - 1) / ABI_VALUE_ALIGN * ABI_VALUE_ALIGN)
+
 /* Replaced, deleted, expired, flushed, evicted: the bytes stay, and go when they are let go. */
 static void test_kept(void **state)
 {
@@ -76,10 +86,14 @@ static void test_kept(void **state)
 	rig_drain(&rig);
 	assert_int_equal(rig.store.limbo.n, 5);
 	assert_true(count(ABI_COUNTER_RECLAIM_KEPT) > 0);
+	assert_int_equal(held_bytes(), 5 * BLOCK);
 	for (i = 0; i < 5; i++) {
 		hold((unsigned)i, 0);
+		/* As of the last round. */
+		assert_int_equal(held_bytes(), (5 - i) * BLOCK);
 		rig_drain(&rig);
 		assert_int_equal(rig.store.limbo.n, 4 - i);
+		assert_int_equal(held_bytes(), (4 - i) * BLOCK);
 		rig_check(&rig);
 	}
 	assert_int_equal(rig.store.tier[ABI_TIER_DRAM].limbo_size, 0);

@@ -187,6 +187,34 @@ class Serve(unittest.TestCase):
         wait_for("room", answers)
 
 
+class Held(unittest.TestCase):
+    def test_gauges(self):
+        """A value that is viewed counts as a hold; deleted meanwhile, as held bytes, until it is let go."""
+        broker = start()
+        read_end, write_end = os.pipe()
+        holder = None
+        try:
+            self.assertEqual(broker.run("put", "large", input=bytes(1 << 20)).returncode, OK)
+            # It holds the value while it writes, to a pipe that nobody reads.
+            holder = broker.start_cli("get", "large", stdin=subprocess.DEVNULL, stdout=write_end)
+            wait_for("the hold", lambda: metric(broker, "shmcache_holds") == 1)
+            self.assertEqual(metric(broker, "shmcache_held_bytes"), 0)
+            self.assertEqual(broker.run("del", "large").returncode, OK)
+            wait_for("a round", lambda: metric(broker, "shmcache_held_bytes") == 1 << 20)
+            self.assertEqual(metric(broker, "shmcache_limbo_bytes"), 1 << 20)
+            holder.kill()
+            holder.wait()
+            wait_for("another", lambda: metric(broker, "shmcache_held_bytes") == 0)
+            wait_for("the last look", lambda: metric(broker, "shmcache_holds") == 0)
+        finally:
+            os.close(read_end)
+            os.close(write_end)
+            if holder:
+                holder.kill()
+                holder.wait()
+            broker.close()
+
+
 class Elsewhere(unittest.TestCase):
     def test_unix(self):
         folder = tempfile.mkdtemp(prefix="shmcache-http-")
