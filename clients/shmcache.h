@@ -399,6 +399,11 @@ struct shmc_stat_value {
 	const char *help; /* static */
 	bool is_counter;  /* only grows while a broker runs; else a gauge */
 	uint64_t value;
+	/*
+	 * Of what is counted in kinds, such as requests by operation: what is told apart, and which
+	 * kind this is, both static; else NULL. The kinds of one name stand together.
+	 */
+	const char *label, *kind;
 };
 
 /*

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cmd-stats.c: the counters and gauges.
+ * cmd-stats.c: the counters and gauges, and the counts by kind.
  *
  * Three forms: a line each for people, one object for scripts, and the text format that
  * Prometheus reads, so that a host without anything else installed can serve them by a node
@@ -26,24 +26,39 @@ struct stats {
 	const char *prefix; /* of the names */
 	char form;	    /* 0, 'l', 'p', or 'j' */
 	struct json_object *object;
+	const char *last; /* metric that was printed */
 };
 
-static void stats_print(const struct stats *stats, const struct shmc_stat_value *value)
+/* In every form a kind has the name that Prometheus' text has for it: metric{label="kind"}. */
+#define STATS_NAME_SIZE 128
+
+static const char *stats_name(const struct shmc_stat_value *value, char name[STATS_NAME_SIZE])
+{
+	if (!value->kind)
+		return value->name;
+	snprintf(name, STATS_NAME_SIZE, "%s{%s=\"%s\"}", value->name, value->label, value->kind);
+	return name;
+}
+
+static void stats_print(
+	struct stats *stats, const char *name, const struct shmc_stat_value *value)
 {
 	switch (stats->form) {
 	case 'j':
-		json_add_uint(stats->object, value->name, value->value);
+		json_add_uint(stats->object, name, value->value);
 		break;
 	case 'p':
-		printf("# HELP %s %s\n# TYPE %s %s\n%s %" PRIu64 "\n", value->name, value->help,
-			value->name, value->is_counter ? "counter" : "gauge", value->name,
-			value->value);
+		if (!stats->last || strcmp(stats->last, value->name))
+			printf("# HELP %s %s\n# TYPE %s %s\n", value->name, value->help,
+				value->name, value->is_counter ? "counter" : "gauge");
+		stats->last = value->name;
+		printf("%s %" PRIu64 "\n", name, value->value);
 		break;
 	case 'l':
-		printf("%-44s %20" PRIu64 "  %s\n", value->name, value->value, value->help);
+		printf("%-52s %20" PRIu64 "  %s\n", name, value->value, value->help);
 		break;
 	default:
-		printf("%-44s %20" PRIu64 "\n", value->name, value->value);
+		printf("%-52s %20" PRIu64 "\n", name, value->value);
 	}
 }
 
@@ -67,16 +82,20 @@ static int stats_read(struct cli *cli, struct shmc_stat_value **values)
 
 static enum cli_exit stats_show(struct cli *cli, struct stats *stats)
 {
+	char buffer[STATS_NAME_SIZE];
 	struct shmc_stat_value *values;
 	int n = stats_read(cli, &values);
+	const char *name;
 
 	if (n < 0)
 		return cli_result(cli, n, "read the counters", NULL, 0);
 	if (stats->form == 'j')
 		stats->object = json_new();
-	for (int i = 0; i < n; i++)
-		if (!strncmp(values[i].name, stats->prefix, strlen(stats->prefix)))
-			stats_print(stats, &values[i]);
+	for (int i = 0; i < n; i++) {
+		name = stats_name(&values[i], buffer);
+		if (!strncmp(name, stats->prefix, strlen(stats->prefix)))
+			stats_print(stats, name, &values[i]);
+	}
 	if (stats->form == 'j')
 		json_print(stats->object);
 	free(values);
@@ -113,9 +132,11 @@ const struct command command_stats = {
 		"  -p, --prometheus     print the text format of Prometheus\n"
 		"\n"
 		"PREFIX selects by the beginning of the name. --json prints one object of them.\n"
+		"What comes in kinds, such as requests by operation, has a line for each kind.\n"
 		"\n"
 		"Examples:\n"
 		"  shmcache stats -l\n"
+		"  shmcache stats shmcache_misses_by_reason\n"
 		"  shmcache stats --json\n",
 	.run = stats_run,
 };

@@ -3,7 +3,7 @@
 #include "clients/lib/read.h"
 #include "ipc/metric.h"
 
-static void stat_value(const struct abi_plane *plane, unsigned i, struct shmc_stat_value *v)
+static void plain_value(const struct abi_plane *plane, unsigned i, struct shmc_stat_value *v)
 {
 	unsigned gauge = i - ABI_N_COUNTERS;
 
@@ -17,11 +17,34 @@ static void stat_value(const struct abi_plane *plane, unsigned i, struct shmc_st
 			.value = shared_u64_load(&plane->gauge[gauge])};
 }
 
+static void kind_value(const struct abi_plane *plane, const struct metric_kinds *kinds,
+	unsigned kind, struct shmc_stat_value *v)
+{
+	*v = (struct shmc_stat_value){.name = kinds->name, .help = kinds->help, .is_counter = true,
+		.label = kinds->label, .kind = kinds->kind_name(kind),
+		.value = metric_kind(plane, kinds, kind)};
+}
+
+/* As many values as there is room for; returns how many there are. */
+static size_t all_values(const struct abi_plane *plane, struct shmc_stat_value *values, size_t max)
+{
+	const struct metric_kinds *kinds;
+	size_t n = 0;
+	unsigned i;
+
+	for (i = 0; i < ABI_N_COUNTERS + ABI_N_GAUGES; i++, n++)
+		if (n < max)
+			plain_value(plane, i, &values[n]);
+	for (kinds = metric_kinds; kinds < metric_kinds + METRIC_N_KINDS; kinds++)
+		for (i = kinds->first; i < kinds->first + kinds->n; i++, n++)
+			if (n < max)
+				kind_value(plane, kinds, i, &values[n]);
+	return n;
+}
+
 int shmc_stats(struct shmc *cache, struct shmc_stat_value *values, size_t max)
 {
-	const unsigned n = ABI_N_COUNTERS + ABI_N_GAUGES;
 	struct session *session;
-	unsigned i;
 	int r;
 
 	if (max && !values)
@@ -29,10 +52,9 @@ int shmc_stats(struct shmc *cache, struct shmc_stat_value *values, size_t max)
 	r = handle_session_get(cache, HANDLE_READ, DEADLINE_NOW, &session);
 	if (r)
 		return r;
-	for (i = 0; i < n && i < max; i++)
-		stat_value(session->plane, i, &values[i]);
+	r = (int)all_values(session->plane, values, max);
 	handle_session_unget(session);
-	return (int)n;
+	return r;
 }
 
 static void usage_fill(const struct abi_plane *plane, struct shmc_usage *u)

@@ -568,7 +568,7 @@ static void the_numbers_are_there(void **state)
 	struct shmc *cache = *state;
 	struct shmc_stat_value v[200];
 	struct shmc_usage u;
-	int n, i, n_counters = 0;
+	int n, i, n_counters = 0, n_kinds = 0;
 
 	n = shmc_stats(cache, NULL, 0);
 	assert_in_range(n, 20, 200);
@@ -577,10 +577,19 @@ static void the_numbers_are_there(void **state)
 		assert_int_equal(strncmp(v[i].name, "shmcache_", 9), 0);
 		assert_true(strlen(v[i].help) > 3);
 		n_counters += v[i].is_counter;
+		n_kinds += v[i].kind != NULL;
+		assert_true(!v[i].kind == !v[i].label);
+		assert_true(!v[i].kind || v[i].is_counter);
 		assert_int_equal(v[i].is_counter,
 			!strcmp(v[i].name + strlen(v[i].name) - 6, "_total"));
 	}
 	assert_true(n_counters > 10 && n_counters < n);
+	assert_true(n_kinds > 30 && n_kinds < n_counters);
+	/* As many as there is room for. */
+	memset(v, 0xff, sizeof(v));
+	assert_int_equal(shmc_stats(cache, v, (size_t)n - 1), n);
+	assert_non_null(v[n - 2].kind);
+	assert_int_equal(v[n - 1].value, UINT64_MAX);
 	put(cache, "key", "value");
 	assert_true(broker_run_stat(cache, "shmcache_puts_total") >= 1);
 

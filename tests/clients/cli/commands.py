@@ -355,22 +355,47 @@ class Numbers(Case):
         grown = [name for name in after if after[name] > before[name]]
         self.assertTrue(any("put" in name for name in grown), grown)
         lines = self.broker.run("stats").stdout.decode().splitlines()
-        self.assertEqual([line.split()[0] for line in lines], list(after))
+        self.assertEqual([line.rsplit(None, 1)[0] for line in lines], list(after))
         long = self.broker.run("stats", "-l").stdout.decode().splitlines()
         self.assertTrue(all(len(line.split()) > 2 for line in long))
         prefix = grown[0][:-2]
         self.assertEqual(list(self.broker.json("stats", prefix)),
                          [name for name in after if name.startswith(prefix)])
 
+    def kinds(self, prefix):
+        """Of what is counted in kinds: the number of each."""
+        numbers = self.broker.json("stats", prefix)
+        return {re.fullmatch(r'.+\{\w+="(.+)"\}', name)[1]: n for name, n in numbers.items()}
+
+    def test_stats_by_kind(self):
+        before = [self.kinds(f"shmcache_{name}_total{{")
+                  for name in ("requests", "answers", "misses_by_reason", "faults", "refusals")]
+        self.assertTrue(all(len(kinds) > 2 for kinds in before), before)
+        self.put("k")
+        self.check(self.broker.run("touch", "none", "--ttl", "1h"), MISS)
+        self.check(self.broker.run("get", "none"), MISS)
+        grown = {kind: n - before[0][kind] for kind, n in self.kinds("shmcache_requests").items()}
+        self.assertEqual((grown["put"], grown["touch"], grown["delete"]), (1, 1, 0))
+        self.assertEqual(self.kinds("shmcache_answers")["miss"], before[1]["miss"] + 1)
+        # What a client counted is known when it has left, at the latest.
+        wait_for("its miss", lambda: self.kinds("shmcache_misses_by_reason")["absent"] ==
+                 before[2]["absent"] + 1)
+        self.assertEqual(self.kinds("shmcache_faults"), before[3])
+        self.assertEqual(self.kinds("shmcache_refusals"), before[4])
+
     def test_prometheus(self):
         text = self.broker.run("stats", "--prometheus").stdout.decode()
         names = list(self.broker.json("stats"))
-        pattern = re.compile(r"# HELP (\S+) .+\n# TYPE (\S+) (?:counter|gauge)\n(\S+) \d+\n")
+        pattern = re.compile(r"# HELP (\S+) .+\n# TYPE (\S+) (?:counter|gauge)\n"
+                             r"((?:[a-z_]+(?:\{[a-z]+=\"[\w -]+\"\})? \d+\n)+)")
         found = pattern.findall(text)
         self.assertEqual(pattern.sub("", text), "")
-        self.assertEqual([name for name, _, _ in found], names)
-        self.assertTrue(all(a == b == c for a, b, c in found))
-        self.assertTrue(all(re.fullmatch(r"[a-z_:][a-z0-9_:]*", name) for name in names))
+        self.assertEqual(len({name for name, _, _ in found}), len(found))
+        self.assertTrue(all(a == b for a, b, _ in found))
+        samples = [(name, line.rsplit(" ", 1)[0]) for name, _, lines in found
+                   for line in lines.splitlines()]
+        self.assertEqual([sample for _, sample in samples], names)
+        self.assertTrue(all(sample.partition("{")[0] == name for name, sample in samples))
 
     def test_ping(self):
         done = self.broker.run("ping")
