@@ -4,6 +4,7 @@
 #include <stdbool.h>
 
 #include "ipc/abi.h"
+#include "ipc/events.h"
 #include "ipc/hash.h"
 
 /*
@@ -57,6 +58,9 @@ uint64_t abi_fingerprint(void)
 		offsetof(struct abi_lane_request, wait),
 		SHAPE(abi_lane_response, consumed),
 		SHAPE(abi_geometry, response_stride),
+		SHAPE(events_head, written),
+		EVENTS_RECORD_WORDS,
+		EVENT_KINDS,
 		ABI_N_OPERATIONS,
 		ABI_N_STATUSES,
 		ABI_N_FAULTS,
