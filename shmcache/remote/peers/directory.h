@@ -35,6 +35,11 @@
 enum directory_what {
 	DIRECTORY_GONE = 0,
 	DIRECTORY_HELD = 1,
+	/* Of no name: all that this holder has for this shard follows, up to a DONE ... */
+	DIRECTORY_AGAIN = 2,
+	/* ... and what the shard heard of it before the AGAIN, and not since, is void. */
+	DIRECTORY_DONE = 3,
+	DIRECTORY_N_WHATS = 4,
 };
 
 /* As it goes over the wire; the holder is who sent it. */
@@ -76,7 +81,7 @@ struct directory_options {
 	struct membership *members; /* outlives the directory */
 	const struct directory_post *post;
 	void *context;	     /* of @post */
-	uint64_t size_max;   /* bytes of the shard's table, at most; at least 64 KiB */
+	uint64_t size_max;   /* bytes of the shard's table, at most; at least 64 KiB; up to 128 GiB */
 	unsigned batch_ms;   /* how long an announcement may wait for company */
 	unsigned walk_n;     /* entries a tick announced again, at most; 0: a default */
 };
@@ -133,7 +138,7 @@ struct directory_query {
 /* Asks each shard at most once for all of its names. Those this broker is in charge of cost no message. */
 void directory_locate(struct directory *d, struct directory_query *q);
 
-/* Call done() no more for it. */
+/* Call done() no more for it. Not from within a done(). */
 void directory_forget(struct directory *d, struct directory_query *q);
 
 /* The answer to the lookup @id that was sent to @from; any other is ignored. */

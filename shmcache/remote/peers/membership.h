@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "shmcache/config/config.h"
+
 /*
  * The view is private data of the remote thread: no locks, and nothing here blocks. A source fills it:
  * the list in the configuration, once, or etcd, again and again (etcd.h). A source that is away changes
@@ -16,22 +18,22 @@
  * brokers need have the same), and its own until it leaves. It may go to another member after, and so
  * may be kept across calls only by who hears of changes.
  */
-#define MEMBER_NAME_MAX 64  /* letters, digits, '.', '-' and '_' */
-#define MEMBER_HOST_MAX 255 /* an address or a name; IPv6 without brackets */
-#define MEMBERS_MAX 1024
+#define MEMBERS_MAX 256 /* as REMOTE_HOLDERS_MAX: a member's number is a holder's */
 #define MEMBER_NONE UINT16_MAX
 
 struct member {
-	char name[MEMBER_NAME_MAX + 1];
-	char host[MEMBER_HOST_MAX + 1];
-	uint16_t port;
+	char name[CONFIG_NAME_MAX + 1];	    /* as wire_name_is_valid() wants it */
+	char endpoint[CONFIG_PATH_MAX + 1]; /* as config_endpoint() takes it */
 	/*
 	 * Of its broker, another one at each start; 0: the source does not tell. Where it changes, what
 	 * was known of what that member holds is void.
 	 */
 	uint64_t epoch;
-	uint64_t hash; /* of the name; filled in by the view: for rendezvous.h */
+	uint64_t hash; /* member_hash() of the name; filled in by the view */
 };
+
+/* The same at all brokers: names a member on the wire, and is what rendezvous.h weighs. */
+uint64_t member_hash(const char *name);
 
 enum membership_event {
 	MEMBERSHIP_JOINED, /* @number is a member's now */
@@ -55,7 +57,7 @@ int membership_new(struct membership **m, const char *self, membership_changed_f
 void membership_free(struct membership *m);
 
 /*
- * The view is these now. Entries that are wrong (see membership_check()), doubles of one name but the
+ * The view is these now. Entries that are wrong (see membership_is_right()), doubles of one name but the
  * first, and what is beyond MEMBERS_MAX are left out. Returns how many were left out. This broker's
  * own entry is no error, and no member.
  */
@@ -76,17 +78,13 @@ uint64_t membership_version(const struct membership *m);
 const char *membership_self(const struct membership *m);
 uint64_t membership_self_hash(const struct membership *m);
 
-/* Is it a name, an address and a port that a member may have? 0 or -EINVAL and a sentence. */
-int membership_check(const struct member *member, char *why, size_t why_size);
+/* MEMBER_NONE where there is no such member; this broker is none either. */
+uint16_t membership_find_hash(const struct membership *m, uint64_t hash);
 
-/*
- * One entry of [remote] members, "name=host:port" or "name=[address]:port". 0, or -EINVAL and a
- * sentence that names @text.
- */
-int membership_parse(const char *text, struct member *member, char *why, size_t why_size);
+/* Is it a name and an endpoint that a member may have? */
+bool membership_is_right(const struct member *member);
 
-/* The whole list, separated by commas and blanks; *n of up to MEMBERS_MAX. As membership_parse(). */
-int membership_parse_list(const char *text, struct member *members, unsigned *n, char *why,
-	size_t why_size);
+/* membership_set() to what [remote] members says. Returns how many were left out. */
+unsigned membership_set_list(struct membership *m, const char *list);
 
 #endif
