@@ -251,6 +251,13 @@ struct store_mended {
  */
 bool store_mend(struct store *s, struct abi_worker *w, struct store_mended *mended);
 
+/*
+ * Tell the entries in the next @n cells from *cursor on (0: the first), and move it on; 0 again when that
+ * was all. @entry is called without the lock; the key is there during the call.
+ */
+void store_walk(struct store *s, uint64_t *cursor, unsigned n,
+	void (*entry)(void *context, const struct index_key *key), void *context);
+
 /* Check that index, blocks, limbo and policies agree. 0, or -EUCLEAN and the first finding. */
 int store_check(struct store *s, char *why, size_t why_size);
 
