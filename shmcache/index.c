@@ -397,6 +397,13 @@ static void mark_retired(struct index *ix, uint32_t cell)
 	shared_u64_store(expire, shared_u64_load(expire) | ABI_RECORD_RETIRED);
 }
 
+void index_retire_open(struct index *ix, uint32_t cell)
+{
+	ix->meta[cell].state = INDEX_RETIRED;
+	/* One store: it is marked all the time. That it was to expire is of no use to anybody. */
+	shared_u64_store(&ix->cell[cell].expire_ms, ABI_RECORD_RETIRED);
+}
+
 void index_free(struct index *ix, uint32_t cell)
 {
 	/* Before cell, tails or block can be anything else. */

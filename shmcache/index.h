@@ -132,6 +132,9 @@ void index_replace(struct index *ix, struct shared_u64 *slot, uint32_t cell, uin
 /* Take a published record out of its slot; it becomes retired. */
 void index_remove(struct index *ix, struct shared_u64 *slot);
 
+/* An open record that is not to be published may have readers: it becomes retired. */
+void index_retire_open(struct index *ix, uint32_t cell);
+
 /* Free an open or retired record with its tails. No reader may hold it. */
 void index_free(struct index *ix, uint32_t cell);
 

@@ -314,6 +314,9 @@ int store_open(struct store *s, const struct store_options *o, struct store_open
 	pthread_cond_init(&s->move_wanted, NULL);
 	memset(&s->tiering, 0, sizeof(s->tiering));
 	s->moves = NULL;
+	memset(s->fill, 0, sizeof(s->fill));
+	s->n_fills = 0;
+	s->deliveries = NULL;
 	atomic_init(&s->is_mover_stopping, false);
 	s->batch = o->batch ? o->batch : 1;
 	s->has_membarrier = store_can_membarrier();

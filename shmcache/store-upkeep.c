@@ -80,6 +80,14 @@ static uint64_t remove_found(
 	return n_removed;
 }
 
+/* What is on its way from elsewhere when the flush begins does not come after it. */
+static void overtake(struct store *s, const void *prefix, size_t size)
+{
+	pthread_mutex_lock(&s->lock);
+	store_overtake_prefix_locked(s, prefix, size);
+	pthread_mutex_unlock(&s->lock);
+}
+
 uint64_t store_flush(struct store *s, struct abi_worker *w, const void *prefix, size_t prefix_size,
 	uint64_t *bucket, unsigned n_buckets)
 {
@@ -87,6 +95,8 @@ uint64_t store_flush(struct store *s, struct abi_worker *w, const void *prefix, 
 	uint64_t n_removed = 0;
 	unsigned n;
 
+	if (!*bucket)
+		overtake(s, prefix, prefix_size);
 	while (n_buckets--) {
 		if (*bucket >= lookup_n_buckets(&s->index.lookup)) {
 			*bucket = UINT64_MAX;

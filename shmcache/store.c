@@ -145,8 +145,7 @@ static enum abi_status place_locked(struct store *s, struct abi_worker *w, uint3
 	return status;
 }
 
-/* An open record with a block of @size. May let go of the lock. */
-static enum abi_status make_locked(struct store *s, struct abi_worker *w,
+enum abi_status store_make_locked(struct store *s, struct abi_worker *w,
 	const struct index_key *key, const struct store_put_options *o, uint64_t size,
 	uint32_t *out)
 {
@@ -156,14 +155,17 @@ static enum abi_status make_locked(struct store *s, struct abi_worker *w,
 	unsigned n_choices = tier_choose(s->tier, &s->tiering.options, o->tier, size, choice);
 	struct abi_record *r;
 	enum abi_status status;
+	unsigned i;
 	uint32_t cell;
 	/* A long key wants as many cells as there may be entries of one cell evicted at a time. */
 	int tries = 8 + (int)(key->size / ABI_TAIL_BYTES);
 
 	if (!n_choices || size > ABI_VALUE_SIZE_MAX)
 		return ABI_STATUS_TOO_BIG;
+	for (i = 0; o->only_free && i < n_choices; i++)
+		choice[i].how = TIER_ROOM_FREE;
 	while (index_open(&s->index, key, &o->hints, &cell))
-		if (!tries-- || !store_index_room_locked(s, w))
+		if (o->only_free || !tries-- || !store_index_room_locked(s, w))
 			return refuse(w, ABI_STATUS_NOSPACE);
 	status = place_locked(s, w, cell, size, choice, n_choices, &incoming);
 	if (status != ABI_STATUS_OK) {
@@ -177,8 +179,7 @@ static enum abi_status make_locked(struct store *s, struct abi_worker *w,
 	return ABI_STATUS_OK;
 }
 
-/* Make an open record the entry of its key. It is freed when somebody else was first. */
-static enum abi_status publish_locked(struct store *s, struct abi_worker *w, uint32_t cell,
+enum abi_status store_publish_locked(struct store *s, struct abi_worker *w, uint32_t cell,
 	const struct index_key *key, bool if_absent)
 {
 	uint32_t old;
@@ -207,9 +208,21 @@ static enum abi_status publish_locked(struct store *s, struct abi_worker *w, uin
 		s->n_expiring++;
 	store_tier_of(s, cell)->n_entries++;
 	store_admit_locked(s, cell, key->hash);
-	store_count(w, ABI_COUNTER_PUTS, 1);
-	store_count(w, ABI_COUNTER_PUT_BYTES, s->index.cell[cell].value_size);
 	return ABI_STATUS_OK;
+}
+
+/* The same on behalf of a client: what is on its way from elsewhere comes too late. */
+static enum abi_status publish_put_locked(struct store *s, struct abi_worker *w, uint32_t cell,
+	const struct index_key *key, bool if_absent)
+{
+	enum abi_status status = store_publish_locked(s, w, cell, key, if_absent);
+
+	if (status == ABI_STATUS_OK) {
+		store_overtake_locked(s, key);
+		store_count(w, ABI_COUNTER_PUTS, 1);
+		store_count(w, ABI_COUNTER_PUT_BYTES, s->index.cell[cell].value_size);
+	}
+	return status;
 }
 
 static char *value_of(struct store *s, uint32_t cell)
@@ -231,7 +244,7 @@ enum abi_status store_put(struct store *s, struct abi_worker *w, const struct in
 	if (o->if_absent && find_live(s, w, key, &cell))
 		status = ABI_STATUS_EXISTS;
 	else
-		status = make_locked(s, w, key, o, size, &cell);
+		status = store_make_locked(s, w, key, o, size, &cell);
 	if (status != ABI_STATUS_OK)
 		goto out;
 	if (size <= COPY_LOCKED_MAX) {
@@ -245,7 +258,7 @@ enum abi_status store_put(struct store *s, struct abi_worker *w, const struct in
 		pthread_mutex_lock(&s->lock);
 	}
 	if (whole) {
-		status = publish_locked(s, w, cell, key, o->if_absent);
+		status = publish_put_locked(s, w, cell, key, o->if_absent);
 	} else {
 		store_free_locked(s, cell);
 		status = ABI_STATUS_DAMAGED;
@@ -264,7 +277,7 @@ enum abi_status store_reserve(struct store *s, struct abi_worker *w, const struc
 	if (o->if_absent && find_live(s, w, key, cell))
 		status = ABI_STATUS_EXISTS;
 	else
-		status = make_locked(s, w, key, o, size, cell);
+		status = store_make_locked(s, w, key, o, size, cell);
 	if (status == ABI_STATUS_OK) {
 		s->reserved_size += store_block_size(s, *cell);
 		store_count(w, ABI_COUNTER_RESERVES, 1);
@@ -281,7 +294,7 @@ enum abi_status store_commit(struct store *s, struct abi_worker *w, uint32_t cel
 
 	pthread_mutex_lock(&s->lock);
 	s->reserved_size -= store_block_size(s, cell);
-	status = publish_locked(s, w, cell, &key, if_absent);
+	status = publish_put_locked(s, w, cell, &key, if_absent);
 	if (status == ABI_STATUS_OK)
 		store_count(w, ABI_COUNTER_COMMITS, 1);
 	pthread_mutex_unlock(&s->lock);
@@ -311,6 +324,7 @@ enum abi_status store_delete(struct store *s, struct abi_worker *w, const struct
 	uint32_t cell;
 
 	pthread_mutex_lock(&s->lock);
+	store_overtake_locked(s, key);
 	slot = find_live(s, w, key, &cell);
 	if (slot) {
 		store_retire_locked(s, slot, cell, STORE_GONE_REMOVED);
@@ -343,6 +357,7 @@ enum abi_status store_touch(struct store *s, const struct index_key *key, uint64
 	if (find_live(s, NULL, key, &cell)) {
 		expire = &s->index.cell[cell].expire_ms;
 		at = expire_at(ttl_ms);
+		store_overtake_locked(s, key);
 		s->n_expiring += (at != 0) - (shared_u64_load(expire) != 0);
 		shared_u64_store(expire, at);
 		policy_hit(store_tier_of(s, cell)->policy, cell);

@@ -54,6 +54,24 @@ struct store_loan {
 	struct store_loan *next, **link;
 };
 
+/*
+ * A value on its way from elsewhere (store-fill.c). While it is on the store's list, whatever puts,
+ * deletes or flushes its key marks it as overtaken, and it is published no more. The caller's memory,
+ * between store_fill_begin() and store_fill_end(); its members are the store's.
+ */
+struct store_delivery;
+struct store_fill {
+	struct store_fill *next, **link;
+	uint64_t hash;
+	uint32_t cell; /* the open record, 0: none */
+	bool is_overtaken;
+	struct store_delivery *delivery; /* of @cell, or NULL */
+	uint16_t key_size;
+	uint8_t key[ABI_KEY_SIZE_MAX];
+};
+
+#define STORE_FILLS 64 /* lists of fills, by hash; power of two */
+
 /* What the store must ask of the sessions. Called without the store's lock. */
 struct store_sessions {
 	/* index_mark_held() for each cell that a client holds. */
@@ -78,6 +96,9 @@ struct store {
 	struct tiering tiering;
 	struct store_move *moves;
 	struct store_loan *loans;
+	struct store_fill *fill[STORE_FILLS];
+	unsigned n_fills;
+	struct store_delivery *deliveries;
 	pthread_cond_t move_wanted;	/* there may be work for the mover; with the lock */
 	_Atomic bool is_mover_stopping;
 	struct store_sessions sessions;
@@ -134,6 +155,7 @@ void store_close(struct store *store, bool unlink);
 
 struct store_put_options {
 	bool if_absent;
+	bool only_free; /* evict nothing for it, move nothing */
 	uint8_t tier; /* enum abi_tier, a hint */
 	uint64_t ttl_ms;
 	struct abi_hints hints;
@@ -192,6 +214,48 @@ unsigned store_hits(struct store *s, struct abi_worker *w, const uint32_t *cells
 enum abi_status store_lend(struct store *s, struct abi_worker *w, const struct index_key *key,
 	struct store_loan *loan);
 void store_loan_end(struct store *s, struct store_loan *loan);
+
+/* --- values from elsewhere: store-fill.c --------------------------------------------------------- */
+
+/*
+ * Begin to watch over @key: before anybody is asked for its value. What is stored under it, deleted or
+ * flushed from here on makes the fill a thing of the past. One thread at a time on one fill; the
+ * store's other functions may run meanwhile on any thread.
+ */
+void store_fill_begin(struct store *s, struct store_fill *fill, const struct index_key *key);
+
+/*
+ * An open record with a block of @size, at *data, for the caller to write to by way of guard.h. With
+ * @only_free nothing is evicted for it. OK, GONE (overtaken: there is no point in going on), NOSPACE,
+ * TOO_BIG, NOMEM. Once a fill, or again after store_fill_drop().
+ */
+enum abi_status store_fill_reserve(struct store *s, struct abi_worker *w, struct store_fill *fill,
+	const struct store_put_options *options, uint64_t size, bool only_free, uint8_t **data);
+
+/* Give the block back, to begin anew: what came from one holder was not to be used. */
+void store_fill_drop(struct store *s, struct store_fill *fill);
+
+/*
+ * Make it the entry of its key. OK; EXISTS: there is one already; GONE: overtaken, and there is none;
+ * NOSPACE: in the index; DAMAGED. The block is the entry's or given back. Not after a delivery.
+ */
+enum abi_status store_fill_publish(struct store *s, struct abi_worker *w, struct store_fill *fill);
+
+/*
+ * Leave the filled record to a session, unpublished, and then to others: each delivery wants its
+ * store_delivery_end(), and outlives the fill. OK, GONE (overtaken), DAMAGED, NOMEM.
+ */
+enum abi_status store_fill_deliver(
+	struct store *s, struct store_fill *fill, uint64_t *reservation, uint64_t *word);
+
+/*
+ * The session has the word in a hold cell, or has no use for it: after the last one the record is
+ * retired, and freed when no hold names it.
+ */
+void store_delivery_end(struct store *s, uint64_t reservation);
+
+/* Watch no more; a block that was neither published nor delivered is given back. */
+void store_fill_end(struct store *s, struct store_fill *fill);
 
 /* --- upkeep -------------------------------------------------------------------------------------- */
 
@@ -327,6 +391,21 @@ void store_yield_locked(struct store *s);
 enum store_gone { STORE_GONE_EVICTED, STORE_GONE_REMOVED };
 void store_retire_locked(
 	struct store *s, struct shared_u64 *slot, uint32_t cell, enum store_gone how);
+
+/* What was stored, deleted or flushed: fills of @key, or of all keys with a prefix, are overtaken. */
+void store_overtake_locked(struct store *s, const struct index_key *key);
+void store_overtake_prefix_locked(struct store *s, const void *prefix, size_t size);
+
+/* An open record with a block of @size; may let go of the lock. */
+enum abi_status store_make_locked(struct store *s, struct abi_worker *w, const struct index_key *key,
+	const struct store_put_options *options, uint64_t size, uint32_t *cell);
+
+/*
+ * Make an open record the entry of its key; counted as a put by the caller. Whatever the answer, the
+ * record is no longer open: published, or freed.
+ */
+enum abi_status store_publish_locked(struct store *s, struct abi_worker *w, uint32_t cell,
+	const struct index_key *key, bool if_absent);
 
 /* The size of the block of @cell, any number, if that is in limbo in @tier; else 0. */
 uint64_t store_limbo_size_locked(struct store *s, unsigned tier, uint32_t cell);
