@@ -39,6 +39,7 @@ static const struct kind {
 	[FRAME_END] = {"end", 0, 0, FRAME_N_STATUSES - 1, 0, DATA},
 	[FRAME_CREDIT] = {"credit", 0, 0, 0, DATA, 0},
 	[FRAME_CANCEL] = {"cancel", 0, 0, 0, DATA, 0},
+	[FRAME_KNOCK] = {"knock", 0, 0, 0, 0, 0},
 };
 
 static const char *const statuses[FRAME_N_STATUSES] = {"ok", "miss", "busy", "cancelled", "failed"};
@@ -92,7 +93,7 @@ const char *frame_check_first(const struct frame *raw, enum frame_type wanted)
 
 	if (wrong)
 		return wrong;
-	if (raw->type == FRAME_REFUSE && wanted != FRAME_HELLO)
+	if (raw->type == FRAME_REFUSE && wanted != FRAME_HELLO && wanted != FRAME_KNOCK)
 		return NULL;
 	return raw->type == wanted ? NULL : "a frame before the hello is over";
 }

@@ -36,9 +36,9 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the wire is little-en
 
 /* Numbers on the wire: never renumbered. */
 enum frame_type {
-	FRAME_GREET = 1,     /* holder: the first frame of a connection */
-	FRAME_HELLO = 2,     /* requester: the second one */
-	FRAME_WELCOME = 3,   /* holder: the third one, or */
+	FRAME_GREET = 1,     /* holder: the second frame of a connection */
+	FRAME_HELLO = 2,     /* requester: the third one */
+	FRAME_WELCOME = 3,   /* holder: the fourth one, or */
 	FRAME_REFUSE = 4,    /* either: the last one; flags: enum frame_refusal, body: a sentence */
 	FRAME_PING = 5,      /* requester; argument: any */
 	FRAME_PONG = 6,      /* holder; argument: the ping's */
@@ -53,6 +53,7 @@ enum frame_type {
 	FRAME_END = 15,      /* holder; flags: enum frame_status, argument: XXH3_64bits of all */
 	FRAME_CREDIT = 16,   /* requester; argument: bytes taken on this lane since it began */
 	FRAME_CANCEL = 17,   /* requester: no more of this fetch */
+	FRAME_KNOCK = 18,    /* requester: the first one; id: magic, argument: version */
 	FRAME_N_TYPES,
 };
 
@@ -164,7 +165,10 @@ enum frame_side {
  */
 const char *frame_check(const struct frame *raw, enum frame_side side, bool is_data);
 
-/* The same for the first frames of a connection: GREET or REFUSE, HELLO, WELCOME or REFUSE. */
+/*
+ * The same for the first frames of a connection: KNOCK, GREET or REFUSE, HELLO, WELCOME or
+ * REFUSE.
+ */
 const char *frame_check_first(const struct frame *raw, enum frame_type wanted);
 
 /*
