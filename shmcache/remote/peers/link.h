@@ -38,6 +38,7 @@ struct link_settings {
 	uint64_t capacity;          /* of our tiers, bytes: told to who connects */
 	enum link_security security;
 	bool data_tls;                      /* data lanes are TLS too, not only bound to it */
+	bool insecure_network;              /* LINK_NONE beyond the loopback, too */
 	const char *ca, *certificate, *key; /* PEM files; for LINK_TLS */
 	const char *congestion;             /* TCP_CONGESTION of our sockets; NULL: the system's */
 	unsigned n_lanes;                   /* data lanes of a link: 1 to LINK_LANES_MAX */
@@ -121,9 +122,9 @@ struct link_events {
 };
 
 /*
- * A link to @name at @address ("host:port", numeric or a name, which is resolved by another thread each
- * time that it connects). It connects at once, and again whenever it breaks, until link_close(). 0, or
- * -ENOMEM, -EINVAL.
+ * A link to @name at @address ("host:port", numeric or a name, which is resolved by another
+ * thread each time that it connects). It connects at once, and again whenever it breaks, until
+ * link_close(). 0, or -ENOMEM, -EINVAL.
  */
 int link_open(struct link **out, struct link_net *net, const char *name, const char *address,
 	const struct link_events *events, void *owner);

@@ -136,7 +136,7 @@ static void test_first(void **state)
 	assert_non_null(frame_check_first(&f, FRAME_HELLO));
 }
 
-/* --- bodies ----------------------------------------------------------------------------------- */
+/* --- bodies ---------------------------------------------------------------------------------- */
 
 static const char *check(enum frame_type type, uint8_t flags, uint64_t n, const void *body,
 	size_t size)
