@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* peers-directory.c: the directory's messages over the links. */
+#include <stdlib.h>
+
+#include "shmcache/remote/peers/peers-impl.h"
+
+/*
+ * Numbers of members go to the directory, names of keys to the wire: all that is done here is to turn
+ * one into the other. What a member can't be told is as if it were lost, which the directory expects.
+ */
+#define SHARD_SIZE (UINT64_C(256) << 20) /* of this broker's part of it, at most */
+#define BATCH_MS 20
+#define WALK_N 1024 /* cells looked at in one go */
+
+static bool post_announce(void *context, uint16_t to, const struct directory_record *records,
+	unsigned n)
+{
+	struct peers *p = context;
+	struct frame_notice notices[DIRECTORY_BATCH];
+	XXH128_canonical_t canonical;
+	unsigned i;
+
+	if (to >= REMOTE_HOLDERS_MAX || !p->peer[to] || !p->peer[to]->is_up)
+		return false;
+	memset(notices, 0, n * sizeof(notices[0]));
+	for (i = 0; i < n; i++) {
+		XXH128_canonicalFromHash(&canonical, records[i].name);
+		memcpy(notices[i].name, &canonical, sizeof(notices[i].name));
+		notices[i].generation = records[i].generation;
+		notices[i].kind = records[i].what;
+	}
+	return !link_announce(p->peer[to]->link, notices, n);
+}
+
+static bool post_ask(void *context, uint16_t to, uint64_t id, const XXH128_hash_t *names, unsigned n)
+{
+	struct peers *p = context;
+	XXH128_canonical_t canonical[DIRECTORY_BATCH];
+	struct link_item items[DIRECTORY_BATCH];
+	unsigned i;
+
+	if (to >= REMOTE_HOLDERS_MAX || !p->peer[to] || !p->peer[to]->is_up)
+		return false;
+	for (i = 0; i < n; i++) {
+		XXH128_canonicalFromHash(&canonical[i], names[i]);
+		items[i] = (struct link_item){&canonical[i], sizeof(canonical[i])};
+	}
+	return link_lookup(p->peer[to]->link, id | ASK_OF_DIRECTORY, FRAME_LOOKUP_NAMES, items, n) ==
+		(int)n;
+}
+
+static bool post_answer(void *context, uint16_t to, uint64_t id, const struct directory_found *found,
+	unsigned n)
+{
+	struct guest *guest = peers_guest_of(context, to);
+	struct frame_holders *holders;
+	unsigned i;
+	int r;
+
+	holders = guest ? calloc(n ? n : 1, sizeof(*holders)) : NULL;
+	if (!holders)
+		return false;
+	for (i = 0; i < n; i++) {
+		holders[i].n = (uint8_t)found[i].n;
+		memcpy(holders[i].id, found[i].holder, found[i].n * sizeof(found[i].holder[0]));
+	}
+	r = link_found(guest->service.link, id, holders, n);
+	free(holders);
+	return !r;
+}
+
+static void walk_entry(void *context, const struct index_key *key)
+{
+	struct peers *p = context;
+
+	directory_held(p->directory, XXH3_128bits(key->data, key->size), p->n_events);
+}
+
+static void post_walk(void *context, uint64_t *cursor, unsigned n)
+{
+	struct peers *p = context;
+
+	p->n_events++;
+	store_walk(p->loop->store, cursor, n, walk_entry, p);
+}
+
+static const struct directory_post post = {
+	.announce = post_announce,
+	.ask = post_ask,
+	.answer = post_answer,
+	.walk = post_walk,
+};
+
+/* By auto: where more are to be asked than two, or nobody knows yet how many there will be. */
+static bool is_wanted(const struct config_remote *c)
+{
+	const char *at = c->members;
+	struct config_member m;
+	unsigned n = 0;
+
+	if (c->locate != CONFIG_LOCATE_AUTO)
+		return c->locate == CONFIG_LOCATE_DIRECTORY;
+	while (config_member_next(&at, &m))
+		n += strcmp(m.name, c->name) != 0;
+	return n >= PEERS_MANY || c->etcd[0];
+}
+
+void peers_directory_stir(struct peers *p)
+{
+	if (p->directory && !p->directory_tick.is_set)
+		remote_loop_at(p->loop, &p->directory_tick, store_now_ms() + BATCH_MS);
+}
+
+static void tick(struct timer *timer)
+{
+	struct peers *p = timer->owner;
+	uint64_t now_ms = store_now_ms();
+	int wait_ms = directory_tick(p->directory, now_ms);
+
+	if (wait_ms >= 0)
+		remote_loop_at(p->loop, timer, now_ms + (unsigned)wait_ms);
+}
+
+int peers_directory_open(struct peers *p)
+{
+	const struct config_remote *c = &p->loop->config->remote;
+	const struct directory_options options = {
+		.members = p->members,
+		.post = &post,
+		.context = p,
+		.size_max = SHARD_SIZE,
+		.batch_ms = BATCH_MS,
+		.walk_n = WALK_N,
+	};
+
+	p->directory_tick.expired = tick;
+	p->directory_tick.owner = p;
+	return is_wanted(c) ? directory_new(&p->directory, &options) : 0;
+}
+
+/* --- answers --------------------------------------------------------------------------------------- */
+
+void peers_directory_found(struct peer *peer, uint64_t id, struct frame_cursor cursor)
+{
+	struct directory_found *found = calloc(DIRECTORY_BATCH, sizeof(*found));
+	struct frame_holders holders;
+	unsigned n = 0, i;
+
+	if (!found)
+		return;
+	for (; n < DIRECTORY_BATCH && frame_next_holders(&cursor, &holders); n++)
+		for (i = 0; i < holders.n && i < DIRECTORY_HOLDERS; i++)
+			found[n].holder[found[n].n++] = holders.id[i];
+	directory_answered(peer->peers->directory, peer->number, id, found, n);
+	free(found);
+}
+
+/* --- questions ------------------------------------------------------------------------------------- */
+
+struct query {
+	struct directory_query query;
+	struct remote_locate *user;
+	unsigned n_undone;
+	XXH128_hash_t names[];
+};
+
+static void query_done(struct directory_query *dq, unsigned i, const uint16_t *holders,
+	unsigned n_holders, bool is_known)
+{
+	struct query *q = (struct query *)(void *)((char *)dq - offsetof(struct query, query));
+	struct remote_locate *user = q->user;
+
+	user->n_done++;
+	user->done(user, i, holders, n_holders, is_known);
+	if (!--q->n_undone)
+		free(q);
+}
+
+void peers_directory_locate(struct peers *p, struct remote_locate *user)
+{
+	struct query *q = calloc(1, sizeof(*q) + user->n * sizeof(q->names[0]));
+	unsigned i, n = user->n;
+
+	if (!q) {
+		for (i = 0; i < n; i++)
+			user->done(user, i, NULL, 0, false);
+		return;
+	}
+	for (i = 0; i < n; i++)
+		q->names[i] = user->keys[i].name;
+	q->user = user;
+	q->n_undone = n;
+	q->query = (struct directory_query){.names = q->names,
+		.n = n,
+		.deadline_ms = user->deadline_ms,
+		.done = query_done};
+	directory_locate(p->directory, &q->query);
+}
+
+/* --- what is here ---------------------------------------------------------------------------------- */
+
+void peers_announce(void *self, const struct remote_event *events, unsigned n)
+{
+	struct peers *p = self;
+	unsigned i;
+
+	if (!p->directory)
+		return;
+	for (i = 0; i < n; i++) {
+		/* Events come in order: their number does for what a record's generation says. */
+		p->n_events++;
+		if (events[i].type == REMOTE_AGAIN)
+			directory_again(p->directory, MEMBER_NONE);
+		else if (events[i].type == REMOTE_STORED)
+			directory_held(p->directory, events[i].key.name, p->n_events);
+		else
+			directory_gone(p->directory, events[i].key.name, p->n_events);
+	}
+	peers_directory_stir(p);
+}

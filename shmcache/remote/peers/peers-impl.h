@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* peers-impl.h: what the files of the kind share. */
+#ifndef SHMCACHE_REMOTE_PEERS_PEERS_IMPL_H
+#define SHMCACHE_REMOTE_PEERS_PEERS_IMPL_H
+
+#include "shmcache/remote/loop.h"
+#include "shmcache/remote/peers/directory.h"
+#include "shmcache/remote/peers/link.h"
+#include "shmcache/remote/peers/membership.h"
+#include "shmcache/remote/peers/peers.h"
+#include "shmcache/remote/peers/service.h"
+
+struct peers;
+struct locate;
+struct erase;
+
+/* A question that one peer has been asked, on its link's control lane. */
+struct ask {
+	uint64_t id;
+	struct locate *locate; /* for @n of its keys from @first on; or */
+	struct erase *erase;
+	unsigned first, n;
+	struct ask *next;
+};
+
+/* So many others are not asked all at once any more, where the operator did not say. */
+#define PEERS_MANY 3
+
+/* Ids of what the directory asks have this bit: they share the links with ours. */
+#define ASK_OF_DIRECTORY (UINT64_C(1) << 63)
+
+/* A member, and our link to it. */
+struct peer {
+	struct peers *peers;
+	uint16_t number;
+	char name[CONFIG_NAME_MAX + 1]; /* the link's */
+	char address[CONFIG_PATH_MAX + 16];
+	struct link *link;
+	bool is_up;
+	uint64_t capacity;
+	struct ask *asks, **asks_end; /* in the order of asking, which is that of answers */
+	struct remote_health health;  /* what is counted here; see peers_health() */
+};
+
+/* Somebody's link to us. */
+struct guest {
+	struct service_guest service;
+	uint16_t number; /* of the member that it is */
+	struct guest *next, **link;
+};
+
+struct peers {
+	struct remote_loop *loop;
+	struct membership *members;
+	struct peer *peer[REMOTE_HOLDERS_MAX]; /* by number; NULL: no member, or one too many */
+	unsigned n_peers;
+	struct directory *directory; /* NULL: everybody is asked */
+	struct link_net *net;
+	struct service *service;
+	struct guest *guests;
+	struct locate *locates;
+	struct erase *erases;
+	struct transfer *transfers;
+	struct timer tick, directory_tick;
+	uint64_t next_id;
+	uint32_t n_events; /* stands for generations in the directory */
+	uint64_t self;	   /* member_hash() of this broker's name */
+	char cluster[FRAME_NAME_SIZE], name[FRAME_NAME_SIZE];
+	bool is_closing;
+};
+
+/* --- asking: peers-locate.c, peers-erase.c ------------------------------------------------------- */
+
+void peers_locate(void *self, struct remote_locate *user);
+void peers_erase(void *self, const struct remote_key *key, uint64_t deadline_ms,
+	void (*done)(void *context, unsigned n_told, unsigned n_failed), void *context);
+/* End all that is open: nobody, incomplete; failed. */
+void peers_locate_close(struct peers *p);
+void peers_erase_close(struct peers *p);
+
+/* A new one at the end of the peer's; NULL: no memory. */
+struct ask *peers_ask_add(struct peer *peer);
+/* The one of that id, taken off the peer's list; NULL: there is none. The caller frees it. */
+struct ask *peers_ask_take(struct peer *peer, uint64_t id);
+/* The peer does not answer any more: all that it was asked ends. */
+void peers_ask_drop_all(struct peer *peer);
+
+/* An answer has come, or (NULL) never will. */
+void peers_locate_answered(struct peer *peer, struct ask *ask, struct frame_cursor *holders);
+void peers_erase_answered(struct peer *peer, struct ask *ask, bool is_told);
+
+/* --- transfers: peers-fetch.c -------------------------------------------------------------------- */
+
+void peers_fetch(void *self, unsigned holder, struct remote_fetch *user);
+void peers_cancel(void *self, struct remote_fetch *user);
+
+/* --- being asked: peers-guests.c ------------------------------------------------------------------ */
+
+extern const struct link_guest_events peers_guest_events;
+/* The latest link of that member to us, or NULL. */
+struct guest *peers_guest_of(struct peers *p, uint16_t number);
+
+/* --- the directory: peers-directory.c ------------------------------------------------------------ */
+
+int peers_directory_open(struct peers *p);
+/* Something was told to it: it is to look up soon. */
+void peers_directory_stir(struct peers *p);
+void peers_directory_found(struct peer *peer, uint64_t id, struct frame_cursor holders);
+void peers_directory_locate(struct peers *p, struct remote_locate *user);
+void peers_announce(void *self, const struct remote_event *events, unsigned n);
+
+#endif

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* peers.c: other brokers as a kind: members, links to them, and what is fetched over those. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "shmcache/remote/peers/peers-impl.h"
+
+/*
+ * This is glue, and has no opinion: which member may have a key is found out in peers-locate.c and the
+ * directory, what a transfer is worth is the flight's business, how bytes travel the link's, what is
+ * sent from here the service's. What is added is that things end: a transfer at its deadline, a question
+ * when its peer is lost, all of it at the close.
+ */
+#define BODIES_MAX 16	      /* on their way to one guest */
+#define BODY_WAIT_MAX 600000  /* ms, whatever a requester says */
+#define GUESTS_PER_MEMBER 2   /* one that is lost may not be known to be, yet */
+
+/* --- links ----------------------------------------------------------------------------------------- */
+
+static void peer_up(void *owner, uint64_t incarnation, uint64_t capacity)
+{
+	struct peer *peer = owner;
+	struct peers *p = peer->peers;
+
+	peer->is_up = true;
+	peer->capacity = capacity;
+	peer->health.n_links++;
+	log_info(p->loop->log, "peer-up", LOG_STR("peer", peer->name), LOG_U64("epoch", incarnation),
+		LOG_U64("capacity", capacity));
+	/* It may be another broker than before, or have been told that we were gone. */
+	if (p->directory)
+		directory_again(p->directory, peer->number);
+}
+
+static void peer_down(void *owner, bool was_up, const char *why)
+{
+	struct peer *peer = owner;
+	struct peers *p = peer->peers;
+
+	peer->is_up = false;
+	if (was_up)
+		log_warning(p->loop->log, "peer-down", LOG_STR("peer", peer->name),
+			LOG_STR("why", why));
+	else
+		log_debug(p->loop->log, "peer-not-reached", LOG_STR("peer", peer->name),
+			LOG_STR("why", why));
+	peers_ask_drop_all(peer);
+	if (p->directory)
+		directory_down(p->directory, peer->number);
+}
+
+static void peer_found(void *owner, uint64_t id, struct frame_cursor holders)
+{
+	struct peer *peer = owner;
+	struct ask *ask;
+
+	if (id & ASK_OF_DIRECTORY) {
+		peers_directory_found(peer, id & ~ASK_OF_DIRECTORY, holders);
+		return;
+	}
+	ask = peers_ask_take(peer, id);
+	if (ask && ask->locate)
+		peers_locate_answered(peer, ask, &holders);
+	else if (ask)
+		peers_erase_answered(peer, ask, false);
+}
+
+static void peer_erased(void *owner, uint64_t id, enum frame_status status)
+{
+	struct peer *peer = owner;
+	struct ask *ask = peers_ask_take(peer, id);
+
+	if (ask && ask->erase)
+		peers_erase_answered(peer, ask, status == FRAME_OK || status == FRAME_MISS);
+	else if (ask)
+		peers_locate_answered(peer, ask, NULL);
+}
+
+static const struct link_events link_events = {
+	.up = peer_up,
+	.down = peer_down,
+	.found = peer_found,
+	.erased = peer_erased,
+};
+
+/* --- members --------------------------------------------------------------------------------------- */
+
+static void peer_close(struct peer *peer)
+{
+	struct peers *p = peer->peers;
+
+	p->peer[peer->number] = NULL;
+	p->n_peers--;
+	link_close(peer->link);
+	peers_ask_drop_all(peer);
+	free(peer);
+}
+
+/* A port alone is one of this host. */
+static void write_address(char *address, size_t size, const char *endpoint)
+{
+	snprintf(address, size, strchr(endpoint, ':') ? "%s" : "127.0.0.1:%s", endpoint);
+}
+
+static void peer_open(struct peers *p, uint16_t number, const struct member *m)
+{
+	struct peer *peer = calloc(1, sizeof(*peer));
+	int r = -ENOMEM;
+
+	if (peer) {
+		peer->peers = p;
+		peer->number = number;
+		peer->asks_end = &peer->asks;
+		peer->health.holder = number;
+		memcpy(peer->name, m->name, sizeof(peer->name));
+		snprintf(peer->health.name, sizeof(peer->health.name), "%.*s",
+			(int)sizeof(peer->health.name) - 1, m->name);
+		write_address(peer->address, sizeof(peer->address), m->endpoint);
+		r = link_open(&peer->link, p->net, peer->name, peer->address, &link_events, peer);
+	}
+	if (r) {
+		log_error(p->loop->log, "peer-not-opened", LOG_STR("peer", m->name),
+			LOG_ERRNO("error", r));
+		free(peer);
+		return;
+	}
+	p->peer[number] = peer;
+	p->n_peers++;
+}
+
+static void member_changed(void *context, struct membership *m, enum membership_event event,
+	uint16_t number)
+{
+	struct peers *p = context;
+
+	if (event != MEMBERSHIP_DONE && number < REMOTE_HOLDERS_MAX) {
+		if (p->peer[number])
+			peer_close(p->peer[number]);
+		if (event != MEMBERSHIP_LEFT)
+			peer_open(p, number, membership_get(m, number));
+	}
+	if (p->directory)
+		directory_changed(p->directory, event, number);
+	if (event == MEMBERSHIP_DONE)
+		link_net_review(p->net);
+}
+
+/* --- the kind -------------------------------------------------------------------------------------- */
+
+static void tick(struct timer *timer)
+{
+	struct peers *p = timer->owner;
+	uint64_t now_ms = store_now_ms();
+
+	link_net_tick(p->net, now_ms);
+	service_tick(p->service, now_ms);
+	peers_directory_stir(p);
+	remote_loop_at(p->loop, timer, now_ms + LINK_TICK_MS);
+}
+
+static uint64_t own_capacity(const struct store *s)
+{
+	return s->tier[ABI_TIER_DRAM].size + s->tier[ABI_TIER_CXL].size;
+}
+
+static uint64_t new_incarnation(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static int open_net(struct peers *p, char *why, size_t why_size)
+{
+	const struct config_remote *c = &p->loop->config->remote;
+	const struct link_settings settings = {
+		.cluster = p->cluster,
+		.name = p->name,
+		.incarnation = new_incarnation(),
+		.capacity = own_capacity(p->loop->store),
+		.security = c->security == CONFIG_SECURITY_NONE ? LINK_NONE : LINK_TLS,
+		.data_tls = c->data_tls,
+		.ca = c->ca,
+		.certificate = c->certificate,
+		.key = c->key,
+		.congestion = c->congestion[0] ? c->congestion : NULL,
+		.n_lanes = c->lanes,
+		.window = c->window_size,
+		.n_guests_max = GUESTS_PER_MEMBER * REMOTE_HOLDERS_MAX,
+	};
+	char sentence[LINK_WHY_SIZE] = "", listen[CONFIG_PATH_MAX + 16];
+	int r;
+
+	r = link_net_new(&p->net, &settings, &peers_guest_events, p, p->loop->epoll, p->loop->log,
+		sentence);
+	if (!r && c->listen[0]) {
+		write_address(listen, sizeof(listen), c->listen);
+		r = link_net_listen(p->net, listen, sentence);
+	}
+	if (r)
+		snprintf(why, why_size, "[remote]: %s", sentence[0] ? sentence : strerror(-r));
+	return r;
+}
+
+static void peers_close(void *self)
+{
+	struct peers *p = self;
+	unsigned i;
+
+	p->is_closing = true;
+	peers_locate_close(p);
+	peers_erase_close(p);
+	for (i = 0; i < REMOTE_HOLDERS_MAX; i++)
+		if (p->peer[i])
+			peer_close(p->peer[i]);
+	remote_loop_not_at(p->loop, &p->tick);
+	remote_loop_not_at(p->loop, &p->directory_tick);
+	link_net_free(p->net);
+	service_free(p->service);
+	if (p->directory)
+		directory_free(p->directory);
+	membership_free(p->members);
+	free(p);
+}
+
+static int peers_open(void **self, struct remote_loop *loop, char *why, size_t why_size)
+{
+	const struct config_remote *c = &loop->config->remote;
+	struct service_options service = {loop->store, loop->worker, BODIES_MAX, BODY_WAIT_MAX};
+	struct peers *p = calloc(1, sizeof(*p));
+	int r = -ENOMEM;
+
+	why[0] = '\0';
+	if (!p)
+		goto fail;
+	p->loop = loop;
+	p->tick.expired = tick;
+	p->tick.owner = p;
+	snprintf(p->cluster, sizeof(p->cluster), "%s", c->cluster);
+	snprintf(p->name, sizeof(p->name), "%s", c->name);
+	p->self = member_hash(p->name);
+	r = membership_new(&p->members, p->name, member_changed, p);
+	if (!r)
+		r = service_new(&p->service, &service);
+	if (!r)
+		r = open_net(p, why, why_size);
+	if (!r)
+		r = peers_directory_open(p);
+	if (r)
+		goto fail;
+	/* The list was checked as it was read. */
+	membership_set_list(p->members, c->members);
+	remote_loop_at(loop, &p->tick, store_now_ms() + LINK_TICK_MS);
+	*self = p;
+	return 0;
+fail:
+	if (!why[0])
+		snprintf(why, why_size, "[remote]: %s", strerror(-r));
+	if (p)
+		peers_close(p);
+	return r;
+}
+
+bool peers_want_events(const void *self)
+{
+	const struct peers *p = self;
+
+	return p->directory != NULL;
+}
+
+static uint64_t peers_capacity(void *self)
+{
+	struct peers *p = self;
+	uint64_t capacity = 0;
+	unsigned i;
+
+	for (i = 0; i < REMOTE_HOLDERS_MAX; i++)
+		if (p->peer[i] && p->peer[i]->is_up)
+			capacity += p->peer[i]->capacity;
+	return capacity;
+}
+
+static unsigned peers_health(void *self, struct remote_health *health, unsigned max)
+{
+	struct peers *p = self;
+	const struct guest *guest;
+	unsigned i, n = 0;
+
+	for (i = 0; i < REMOTE_HOLDERS_MAX && n < max; i++) {
+		if (!p->peer[i])
+			continue;
+		health[n] = p->peer[i]->health;
+		health[n].is_up = p->peer[i]->is_up;
+		for (guest = p->guests; guest; guest = guest->next) {
+			if (guest->number != i)
+				continue;
+			health[n].n_served += guest->service.n_served;
+			health[n].sent_bytes += guest->service.sent_bytes;
+		}
+		n++;
+	}
+	return n;
+}
+
+const struct remote_kind peers_kind = {
+	.name = "peers",
+	.open = peers_open,
+	.close = peers_close,
+	.locate = peers_locate,
+	.fetch = peers_fetch,
+	.cancel = peers_cancel,
+	.announce = peers_announce,
+	.erase = peers_erase,
+	.capacity = peers_capacity,
+	.health = peers_health,
+};

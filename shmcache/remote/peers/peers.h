@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* peers.h: other brokers, as a kind of remote. */
+#ifndef SHMCACHE_REMOTE_PEERS_PEERS_H
+#define SHMCACHE_REMOTE_PEERS_PEERS_H
+
+#include "shmcache/remote/remote.h"
+
+/*
+ * One link to each member of the cluster, and theirs to us. open() reads [remote] of the loop's
+ * configuration, and listens. A holder's number is its member's (membership.h).
+ */
+extern const struct remote_kind peers_kind;
+
+/* Has announce() a use for what it is told? */
+bool peers_want_events(const void *self);
+
+#endif
