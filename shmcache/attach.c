@@ -341,6 +341,8 @@ static void welcome(struct broker *b, struct handshake *h, enum wire_role role)
 	s->uid = h->peer.uid;
 	s->role = role;
 	s->worker = &b->worker[s->id % b->n_workers];
+	s->desk = &b->desk;
+	s->tray = &s->worker->tray;
 	if (!enlist(b, s)) {
 		refuse(b, h, WIRE_REFUSAL_FULL, "the broker has as many sessions as [session] max allows");
 		session_free(s);

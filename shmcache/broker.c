@@ -464,6 +464,7 @@ int broker_start(struct broker *b, struct config *config, const struct settings 
 	sched_getaffinity(0, sizeof(b->cpus), &b->cpus);
 	b->can_spin = sysconf(_SC_NPROCESSORS_ONLN) > 1;
 	pthread_mutex_init(&b->sessions_lock, NULL);
+	desk_init(&b->desk);
 	config_socket_path(config, socket);
 	raise_descriptor_limit();
 	broker_fill_in_sizes(config);
@@ -525,6 +526,7 @@ fail_lock:
 	close_watches(b);
 	/* A plane that we found is not ours to remove. */
 	plane_close(&b->plane, b->plane.shared && !b->plane.is_succession);
+	desk_deinit(&b->desk);
 	pthread_mutex_destroy(&b->sessions_lock);
 	return r;
 }
@@ -585,5 +587,6 @@ void broker_stop(struct broker *b)
 	store_close(&b->store, unlink);
 	close_watches(b);
 	plane_close(&b->plane, unlink);
+	desk_deinit(&b->desk);
 	pthread_mutex_destroy(&b->sessions_lock);
 }

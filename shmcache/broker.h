@@ -46,6 +46,7 @@ struct broker {
 	struct worker worker[ABI_WORKERS_MAX];
 	unsigned n_workers;
 	struct mover mover;
+	struct desk desk; /* closed while no thread talks to other brokers */
 	bool can_spin; /* more than one CPU */
 	bool is_warm;
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shmcache/fetch.h"
 #include "shmcache/request.h"
 
 /*
@@ -20,6 +21,7 @@ struct request {
 	struct session *session;
 	const struct submission *sub;
 	struct completion *completion;
+	bool is_elsewhere; /* a ticket is out, and brings the answer */
 	struct index_key key;
 	uint8_t key_bytes[ABI_KEY_SIZE_MAX];
 };
@@ -181,7 +183,11 @@ static enum abi_fault do_abort(struct request *q)
 	struct session_reservation *slot = find_reservation(q->session, q->sub->argument);
 
 	if (!q->sub->argument || !slot) {
-		q->completion->status = ABI_STATUS_GONE;
+		/* Perhaps it was delivered. */
+		q->completion->status = q->sub->argument &&
+				fetch_give_up(q->store, q->session, q->sub->argument)
+			? ABI_STATUS_OK
+			: ABI_STATUS_GONE;
 		return ABI_FAULT_NONE;
 	}
 	store_abort(q->store, (uint32_t)slot->id);
@@ -195,28 +201,37 @@ static enum abi_fault do_delete(struct request *q)
 {
 	enum abi_fault fault = take_key(q);
 
-	if (!fault)
-		q->completion->status = may_put(q) ? store_delete(q->store, q->w, &q->key)
-						   : ABI_STATUS_DENIED;
-	return fault;
+	if (fault)
+		return fault;
+	q->completion->status =
+		may_put(q) ? store_delete(q->store, q->w, &q->key) : ABI_STATUS_DENIED;
+	/* With nobody to tell, nobody was told, and nobody could not be. */
+	if ((q->sub->flags & SUBMISSION_CLUSTER) && q->completion->status != ABI_STATUS_DENIED)
+		q->is_elsewhere = fetch_send(q->lane, TICKET_ERASE, q->sub, &q->key,
+					  q->completion->status) == ABI_STATUS_OK;
+	return ABI_FAULT_NONE;
 }
 
 /*
- * What is not here may be with another broker; there is none that this one knows of. What is here
- * needs no asking, and is found by the client itself.
+ * What is not here may be with another broker. What is here needs no asking, and is found by the client
+ * itself; but who decides on a batch wants to hear of all of it.
  */
 static enum abi_fault do_fetch(struct request *q)
 {
 	enum abi_fault fault = take_key(q);
+	enum abi_status status;
+	bool is_here;
 
 	if (fault)
 		return fault;
-	if (store_exists(q->store, &q->key)) {
-		q->completion->status = ABI_STATUS_OK;
-		return ABI_FAULT_NONE;
-	}
-	q->completion->status = ABI_STATUS_MISS;
-	q->completion->result[0] = ABI_FETCH_OFF;
+	is_here = store_exists(q->store, &q->key);
+	status = is_here && !q->sub->group
+		? ABI_STATUS_MISS
+		: fetch_send(q->lane, TICKET_FETCH, q->sub, &q->key, ABI_STATUS_OK);
+	q->is_elsewhere = status == ABI_STATUS_OK;
+	q->completion->status = is_here ? ABI_STATUS_OK : status;
+	if (q->completion->status == ABI_STATUS_MISS)
+		q->completion->result[0] = ABI_FETCH_OFF;
 	return ABI_FAULT_NONE;
 }
 
@@ -405,10 +420,13 @@ enum request_outcome request_run(struct store *store, struct abi_worker *w, stru
 	q.session = lane->session;
 	q.sub = sub;
 	q.completion = completion;
+	q.is_elsewhere = false;
 	completion->id = sub->id;
 	completion->result[0] = completion->result[1] = 0;
 	*fault = run[sub->operation](&q);
 	if (*fault)
 		return REQUEST_BROKEN;
+	if (q.is_elsewhere)
+		return REQUEST_ELSEWHERE;
 	return lane->flush ? REQUEST_GOES_ON : REQUEST_DONE;
 }

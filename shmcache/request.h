@@ -9,6 +9,7 @@
 enum request_outcome {
 	REQUEST_DONE,	 /* the completion is filled in */
 	REQUEST_GOES_ON, /* lane->flush runs; the lane takes no more until it is through */
+	REQUEST_ELSEWHERE, /* a ticket is out, see fetch.h; the lane goes on meanwhile */
 	REQUEST_BROKEN,	 /* nonsense: *fault says which, the session is to be cut off */
 };
 

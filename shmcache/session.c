@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shmcache/fetch.h"
 #include "shmcache/holds.h"
 #include "shmcache/session.h"
 
@@ -136,6 +137,8 @@ void session_free(struct session *s)
 	free(s->lane);
 	free(s->reservation);
 	free(s->pin);
+	free(s->delivery);
+	ticket_free(s->leave);
 	free(s);
 }
 
@@ -348,6 +351,7 @@ void session_give_back(struct session *s, struct store *store, struct abi_worker
 {
 	unsigned i;
 
+	fetch_leave(store, s);
 	for (i = 0; i < s->limits.reservations; i++) {
 		if (!s->reservation[i].id)
 			continue;

@@ -12,6 +12,7 @@
 #include "ipc/histogram.h"
 #include "ipc/wire.h"
 #include "shmcache/config/config.h"
+#include "shmcache/remote/desk.h"
 #include "shmcache/store.h"
 #include "shmcache/watch.h"
 
@@ -38,7 +39,7 @@ struct lane {
 	const uint8_t *staging;
 	struct abi_lane_response *response;
 	struct abi_completion *completion;
-	uint64_t consumed;  /* submissions taken; all but a running flush are answered */
+	uint64_t consumed;  /* submissions taken; but for a running flush and tickets, answered */
 	uint64_t completed; /* completions published */
 	uint64_t reaped;    /* as the client last told, checked */
 	uint64_t logged, hits, cxl_hits, misses; /* what was taken of the client's numbers so far */
@@ -59,6 +60,12 @@ struct session_pin {
 	uint64_t pin; /* of the store */
 	uint64_t size;
 	uint64_t deadline_ms;
+};
+
+/* A record that no slot names, on its way into a hold of the client's; see store-fill.c. */
+struct session_delivery {
+	uint64_t id; /* as a reservation's */
+	uint64_t size;
 };
 
 #define SESSION_PINS_MAX 1024
@@ -88,6 +95,8 @@ struct session {
 	struct abi_session *directory;
 	struct session_descriptors kept; /* of the regions: an inspector gets at them through /proc */
 	struct worker *worker;
+	struct desk *desk; /* where it may ask for what others have, NULL: nowhere */
+	struct tray *tray; /* its worker's, for the answers */
 
 	/* The control thread's. */
 	struct watch socket, death; /* the connection; the process's pidfd */
@@ -104,6 +113,11 @@ struct session {
 	struct session_pin *pin;
 	unsigned n_reservations, n_pins, n_pins_max, next_drain;
 	uint64_t reserved_size, pinned_size;
+	struct session_delivery *delivery;
+	unsigned n_deliveries, n_deliveries_max;
+	uint64_t delivered_size;
+	struct ticket *tickets; /* out */
+	struct ticket *leave;	/* to tell that it left; NULL: it never asked */
 
 	struct session *next, **link;	/* of the broker's list, under its sessions lock */
 	struct session *inbox_next;	/* on its way out */
@@ -137,7 +151,7 @@ uint64_t session_n_held(const struct session *s);
 /* Bytes of retired blocks of a tier that its holds keep. As session_scan_holds(). */
 uint64_t session_held_size(const struct session *s, struct store *store, unsigned tier);
 
-/* Reservations and pins go back to the store. By the worker, or after it. */
+/* Reservations, deliveries and pins go back to the store, tickets are nobody's. By the worker, or after it. */
 void session_give_back(struct session *s, struct store *store, struct abi_worker *w);
 
 /* Let pins go whose time is over, with @gone also those whose entry is no more. By the worker. */
@@ -148,6 +162,11 @@ void session_expire_pins(struct session *s, struct store *store, uint64_t now_ms
  * it hangs up. Any broker thread; returns whether it was this call that did it.
  */
 bool session_cut_off(struct session *s, struct abi_worker *w, enum abi_fault fault);
+
+static inline bool session_is_cut_off(const struct session *s)
+{
+	return atomic_load_explicit(&s->fault, memory_order_relaxed) != ABI_FAULT_NONE;
+}
 
 /* Feed access log and counters to the store. By the worker. */
 void session_drain_logs(struct session *s, struct store *store, struct abi_worker *w);

@@ -24,12 +24,6 @@
  * word is in a hold cell (docs/concurrency.md, "A value without an entry"). Only when all have done so is
  * the record retired; from there on it is like one that was deleted.
  */
-struct store_delivery {
-	uint64_t reservation;
-	unsigned n; /* sessions that have not given it up; and the fill, while there is one */
-	struct store_delivery *next;
-};
-
 static struct store_fill **list_of(struct store *s, uint64_t hash)
 {
 	return &s->fill[hash % STORE_FILLS];

@@ -349,9 +349,21 @@ out:
 	return r;
 }
 
+/* Of sessions that a broker which is to come back did not take leave of. */
+static void forget_deliveries(struct store *s)
+{
+	struct store_delivery *delivery;
+
+	while ((delivery = s->deliveries)) {
+		s->deliveries = delivery->next;
+		free(delivery);
+	}
+}
+
 void store_close(struct store *s, bool unlink)
 {
 	close_parts(s, unlink);
+	forget_deliveries(s);
 	pthread_mutex_destroy(&s->lock);
 	pthread_mutex_destroy(&s->reclaim_lock);
 	pthread_cond_destroy(&s->move_wanted);

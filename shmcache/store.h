@@ -54,12 +54,18 @@ struct store_loan {
 	struct store_loan *next, **link;
 };
 
+/* A record that no slot names, for those who asked for its value (store-fill.c). */
+struct store_delivery {
+	uint64_t reservation;
+	unsigned n; /* sessions that have not given it up; and the fill, while there is one */
+	struct store_delivery *next;
+};
+
 /*
  * A value on its way from elsewhere (store-fill.c). While it is on the store's list, whatever puts,
  * deletes or flushes its key marks it as overtaken, and it is published no more. The caller's memory,
  * between store_fill_begin() and store_fill_end(); its members are the store's.
  */
-struct store_delivery;
 struct store_fill {
 	struct store_fill *next, **link;
 	uint64_t hash;

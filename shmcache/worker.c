@@ -32,7 +32,8 @@
  * never believed, a slot counts when it carries the sequence that the cursor expects. `reaped`, the
  * one number that is needed from the client, is loaded when the completion ring looks full, and
  * checked against what was completed. It is back-pressure: without room for the answer, the next
- * submission is not taken.
+ * submission is not taken. What has been sent to other brokers (fetch.h) counts as answered here: the
+ * place for its answer is kept.
  */
 #define UPKEEP_MS 10	     /* while awake */
 #define HOLDS_MS 250	     /* between two looks for hoarders */
@@ -47,7 +48,7 @@
 
 /* --- lanes ----------------------------------------------------------------------------------------- */
 
-static void cut_off(struct worker *worker, struct lane *lane, enum abi_fault fault)
+void worker_cut_off(struct worker *worker, struct lane *lane, enum abi_fault fault)
 {
 	struct session *s = lane->session;
 
@@ -59,29 +60,24 @@ static void cut_off(struct worker *worker, struct lane *lane, enum abi_fault fau
 	broker_poke(worker->broker);
 }
 
-static bool is_cut_off(const struct session *s)
-{
-	return atomic_load_explicit(&s->fault, memory_order_relaxed) != ABI_FAULT_NONE;
-}
-
-/* Is there room for one more answer? */
+/* Is there room for one more answer, with all that are to come? */
 static bool has_room(struct worker *worker, struct lane *lane)
 {
 	uint64_t n_queue = lane->session->geometry.n_queue, raw_reaped;
 
-	if (lane->completed - lane->reaped < n_queue)
+	if (lane->consumed - lane->reaped < n_queue)
 		return true;
 	/* partner: the client's release after it has copied the completions */
 	raw_reaped = shared_u64_load_acquire(&lane->request->reaped);
 	if (lane->completed - raw_reaped > n_queue) {
-		cut_off(worker, lane, ABI_FAULT_POSITION);
+		worker_cut_off(worker, lane, ABI_FAULT_POSITION);
 		return false;
 	}
 	lane->reaped = raw_reaped;
-	return lane->completed - lane->reaped < n_queue;
+	return lane->consumed - lane->reaped < n_queue;
 }
 
-static void answer(struct lane *lane, const struct completion *completion)
+void worker_answer(struct lane *lane, const struct completion *completion)
 {
 	uint64_t at = lane->completed & (lane->session->geometry.n_queue - 1);
 
@@ -89,8 +85,7 @@ static void answer(struct lane *lane, const struct completion *completion)
 	lane->completed++;
 }
 
-/* After the last answer of a round: wake the client's thread if it sleeps. */
-static void answered(struct worker *worker, struct lane *lane)
+void worker_answered(struct worker *worker, struct lane *lane)
 {
 	shared_u64_store(&lane->response->consumed, lane->consumed);
 	/* Keeps the completions' stores before the load of need_wakeup. */
@@ -199,15 +194,19 @@ static bool serve_one(struct worker *worker, struct lane *lane, unsigned *n_answ
 			outcome = run(worker, lane, &sub, &completion, &fault);
 		worker->awaits_commit = sub.operation == ABI_OP_RESERVE;
 		if (outcome == REQUEST_BROKEN) {
-			cut_off(worker, lane, fault);
+			worker_cut_off(worker, lane, fault);
 			return false;
 		}
 	}
 	if (outcome == REQUEST_GOES_ON)
 		return false;
+	if (outcome == REQUEST_ELSEWHERE) {
+		worker->n_sent++;
+		return true;
+	}
 	if (completion.status == ABI_STATUS_DAMAGED)
 		broker_mend(worker->broker, worker->shared);
-	answer(lane, &completion);
+	worker_answer(lane, &completion);
 	++*n_answers;
 	return true;
 }
@@ -215,17 +214,17 @@ static bool serve_one(struct worker *worker, struct lane *lane, unsigned *n_answ
 static unsigned serve(struct worker *worker, struct lane *lane)
 {
 	unsigned n = atomic_load_explicit(&worker->broker->tuning.round, memory_order_relaxed);
-	unsigned n_answers = 0;
+	unsigned n_answers = 0, n_sent = worker->n_sent;
 	bool flushes;
 
-	if (is_cut_off(lane->session))
+	if (session_is_cut_off(lane->session))
 		return 0;
 	while (n-- && serve_one(worker, lane, &n_answers))
 		;
 	flushes = lane->flush != NULL;
-	if (n_answers)
-		answered(worker, lane);
-	return n_answers + flushes;
+	if (n_answers || worker->n_sent != n_sent)
+		worker_answered(worker, lane);
+	return n_answers + (worker->n_sent - n_sent) + flushes;
 }
 
 static unsigned serve_all(struct worker *worker)
@@ -235,124 +234,6 @@ static unsigned serve_all(struct worker *worker)
 	for (i = 0; i < worker->n_lanes; i++)
 		n += serve(worker, worker->lane[i]);
 	return n;
-}
-
-/* --- mail from the control thread ------------------------------------------------------------------ */
-
-/* One doorbell's event: empty it; one that hangs up leaves the set, its session will follow. */
-static void doorbell_ready(struct worker *worker, struct lane *lane)
-{
-	if (!wire_ring_drain(lane->doorbell))
-		epoll_ctl(worker->epoll, EPOLL_CTL_DEL, lane->doorbell, NULL);
-}
-
-static void adopt(struct worker *worker, struct lane *lane)
-{
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = lane};
-	unsigned n = worker->n_lanes_max ? worker->n_lanes_max * 2 : 16;
-	struct lane **more;
-
-	if (worker->n_lanes == worker->n_lanes_max) {
-		more = realloc(worker->lane, n * sizeof(*more));
-		if (!more) {
-			cut_off(worker, lane, ABI_FAULT_RESOURCES);
-			return;
-		}
-		worker->lane = more;
-		worker->n_lanes_max = n;
-	}
-	worker->lane[worker->n_lanes++] = lane;
-	if (epoll_ctl(worker->epoll, EPOLL_CTL_ADD, lane->doorbell, &event) < 0)
-		cut_off(worker, lane, ABI_FAULT_RESOURCES);
-}
-
-static void take_leave(struct worker *worker, struct session *s)
-{
-	struct broker *b = worker->broker;
-	unsigned i, n = 0;
-
-	for (i = 0; i < worker->n_lanes; i++) {
-		if (worker->lane[i]->session != s)
-			worker->lane[n++] = worker->lane[i];
-		else
-			epoll_ctl(worker->epoll, EPOLL_CTL_DEL, worker->lane[i]->doorbell, NULL);
-	}
-	worker->n_lanes = n;
-	session_drain_logs(s, &b->store, worker->shared);
-	session_drain_waits(s, worker->shared);
-	session_give_back(s, &b->store, worker->shared);
-	if (s->role == WIRE_ROLE_WRITER)
-		broker_mend(b, worker->shared);
-
-	/* It hung up or died, so nobody reads by its holds; off this list no scan looks at them. */
-	pthread_mutex_lock(&b->sessions_lock);
-	*s->link = s->next;
-	if (s->next)
-		s->next->link = s->link;
-	broker_count_sessions(b, -1);
-	shared_u64_store_release(&s->directory->id, 0);
-	pthread_mutex_unlock(&b->sessions_lock);
-	session_free(s);
-	store_gauges(&b->store, b->plane.shared);
-}
-
-static void read_mail(struct worker *worker)
-{
-	struct session *leaving, *next_session;
-	struct lane *lanes, *next_lane;
-
-	pthread_mutex_lock(&worker->inbox_lock);
-	atomic_store_explicit(&worker->has_mail, false, memory_order_relaxed);
-	lanes = worker->new_lanes;
-	leaving = worker->leaving;
-	worker->new_lanes = NULL;
-	worker->leaving = NULL;
-	pthread_mutex_unlock(&worker->inbox_lock);
-
-	/* Lanes first: one of them may belong to a session that leaves. */
-	for (; lanes; lanes = next_lane) {
-		next_lane = lanes->inbox_next;
-		adopt(worker, lanes);
-	}
-	for (; leaving; leaving = next_session) {
-		next_session = leaving->inbox_next;
-		take_leave(worker, leaving);
-	}
-}
-
-static void post(struct worker *worker)
-{
-	/* partner: the acquire in has_mail(); the lists are read under the lock anyway */
-	atomic_store_explicit(&worker->has_mail, true, memory_order_release);
-	pthread_mutex_unlock(&worker->inbox_lock);
-	worker_ring(worker);
-}
-
-void worker_add_lane(struct worker *worker, struct lane *lane)
-{
-	pthread_mutex_lock(&worker->inbox_lock);
-	lane->inbox_next = worker->new_lanes;
-	worker->new_lanes = lane;
-	post(worker);
-}
-
-void worker_leave(struct worker *worker, struct session *session)
-{
-	pthread_mutex_lock(&worker->inbox_lock);
-	session->inbox_next = worker->leaving;
-	worker->leaving = session;
-	post(worker);
-}
-
-void worker_ring(struct worker *worker)
-{
-	/* A full counter has rung already. */
-	(void)!write(worker->bell.fd, &(uint64_t){1}, 8);
-}
-
-static bool has_mail(struct worker *worker)
-{
-	return atomic_load_explicit(&worker->has_mail, memory_order_acquire);
 }
 
 /* --- upkeep ---------------------------------------------------------------------------------------- */
@@ -366,7 +247,7 @@ static void drain_and_expire(struct worker *worker, uint64_t now_ms)
 	/* Lanes of one session mostly stand together; looking twice does no harm. */
 	for (i = 0; i < worker->n_lanes; i++) {
 		if (worker->lane[i]->owes_ring)
-			answered(worker, worker->lane[i]);
+			worker_answered(worker, worker->lane[i]);
 		worker->owes_upkeep |= worker->lane[i]->owes_ring;
 		if (worker->lane[i]->session == last)
 			continue;
@@ -447,7 +328,7 @@ static void sleep_once(struct worker *worker)
 	shared_u32_store(&worker->shared->need_wakeup, 1);
 	/* Keeps the store of need_wakeup before the loads of the rings. */
 	shared_fence();
-	if (serve_all(worker) || has_mail(worker)) {
+	if (serve_all(worker) || worker_has_mail(worker)) {
 		shared_u32_store(&worker->shared->need_wakeup, 0);
 		return;
 	}
@@ -458,7 +339,7 @@ static void sleep_once(struct worker *worker)
 		if (event[i].data.ptr == &worker->bell)
 			(void)!read(worker->bell.fd, &(uint64_t){0}, 8);
 		else
-			doorbell_ready(worker, event[i].data.ptr);
+			worker_doorbell_ready(worker, event[i].data.ptr);
 	}
 	worker->has_slept = true;
 	if (n > 0)
@@ -505,7 +386,9 @@ static bool is_stopping(const struct worker *worker)
 }
 
 /*
- * The end: carry out what is there, but not for ever, since a client may always have one more; what
+ * The end. Who talks to other brokers has ended before, and has answered all that was out; what is asked
+ * from here on finds nobody. Carry out what is there, but not for ever, since a client may always have
+ * one more; what
  * comes after is answered with STOPPING, for as long again, and the rest sees the hang-up.
  */
 static void finish(struct worker *worker)
@@ -513,8 +396,8 @@ static void finish(struct worker *worker)
 	uint64_t until_ns = store_now_ns() + FINISH_NS;
 
 	/* A lane may have been opened, and used, since we looked. */
-	if (has_mail(worker))
-		read_mail(worker);
+	if (worker_has_mail(worker))
+		worker_read_mail(worker);
 	while (serve_all(worker) && store_now_ns() < until_ns)
 		;
 	worker->is_refusing = true;
@@ -531,8 +414,8 @@ static void *worker_main(void *argument)
 	rcu_register_thread();
 	while (!is_stopping(worker)) {
 		found = serve_all(worker);
-		if (has_mail(worker))
-			read_mail(worker);
+		if (worker_has_mail(worker))
+			worker_read_mail(worker);
 		if (found) {
 			worker->spin_until_ns = 0;
 			worker->owes_upkeep = worker->owes_gauges = true;
@@ -562,12 +445,14 @@ int worker_start(struct worker *worker, struct broker *broker, unsigned idx)
 	atomic_store_explicit(&worker->beat_ms, store_now_ms(), memory_order_relaxed);
 	worker->shared = &broker->plane.shared->worker[idx];
 	pthread_mutex_init(&worker->inbox_lock, NULL);
+	tray_init(&worker->tray);
 	worker->bell.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	worker->epoll = epoll_create1(EPOLL_CLOEXEC);
 	r = -errno;
 	if (worker->bell.fd < 0 || worker->epoll < 0 ||
 		epoll_ctl(worker->epoll, EPOLL_CTL_ADD, worker->bell.fd, &event) < 0)
 		goto fail;
+	tray_open(&worker->tray, worker->bell.fd);
 	pthread_attr_init(&attr);
 	if (CPU_COUNT(&broker->config->broker.cpus))
 		pthread_attr_setaffinity_np(&attr, sizeof(cpu_set_t), &broker->config->broker.cpus);
@@ -583,6 +468,7 @@ fail:
 		close(worker->bell.fd);
 	if (worker->epoll >= 0)
 		close(worker->epoll);
+	tray_deinit(&worker->tray);
 	pthread_mutex_destroy(&worker->inbox_lock);
 	return r;
 }
@@ -590,8 +476,10 @@ fail:
 void worker_join(struct worker *worker)
 {
 	pthread_join(worker->thread, NULL);
+	worker_drop_tickets(worker);
 	close(worker->bell.fd);
 	close(worker->epoll);
 	free(worker->lane);
+	tray_deinit(&worker->tray);
 	pthread_mutex_destroy(&worker->inbox_lock);
 }

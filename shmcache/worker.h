@@ -8,6 +8,8 @@
 #include <stdint.h>
 
 #include "ipc/abi.h"
+#include "ipc/submission.h"
+#include "shmcache/remote/desk.h"
 #include "shmcache/watch.h"
 
 struct broker;
@@ -27,6 +29,7 @@ struct worker {
 	struct lane *new_lanes;
 	struct session *leaving;
 	atomic_bool has_mail;
+	struct tray tray; /* and the remote thread, on its own account */
 
 	/* The worker's own. */
 	struct lane **lane;
@@ -34,6 +37,7 @@ struct worker {
 	uint64_t spin_until_ns;
 	uint64_t upkeep_ms, holds_ms, waits_ms; /* when each was last done */
 	unsigned n_rounds, n_spins, n_untimed;
+	unsigned n_sent; /* requests that went to other brokers, ever */
 	/* When it last did upkeep or woke, which it does every 10 ms while it is not stuck. */
 	_Atomic uint64_t beat_ms;
 	bool awaits_commit; /* the last request reserved a block */
@@ -54,5 +58,24 @@ void worker_leave(struct worker *worker, struct session *session);
 
 /* Have it look up from its sleep. Any thread. */
 void worker_ring(struct worker *worker);
+
+/* --- between the worker's own files, by its thread ------------------------------------------------- */
+
+/* Publish an answer; the room for it is kept. Then, after the last of several: wake the client. */
+void worker_answer(struct lane *lane, const struct completion *completion);
+void worker_answered(struct worker *worker, struct lane *lane);
+
+/* What a client did here ends its session. */
+void worker_cut_off(struct worker *worker, struct lane *lane, enum abi_fault fault);
+
+/* One doorbell's event. */
+void worker_doorbell_ready(struct worker *worker, struct lane *lane);
+
+/* Has anything been handed over? Any thread. Then take it. */
+bool worker_has_mail(struct worker *worker);
+void worker_read_mail(struct worker *worker);
+
+/* Tickets that come when the thread has ended. */
+void worker_drop_tickets(struct worker *worker);
 
 #endif

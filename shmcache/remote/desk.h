@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* desk.h: where workers leave what they want of other brokers, and how the answers come back. */
+#ifndef SHMCACHE_REMOTE_DESK_H
+#define SHMCACHE_REMOTE_DESK_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ipc/abi.h"
+#include "ipc/submission.h"
+
+/*
+ * A worker makes a ticket and submits it; from then on it is the remote thread's, until that answers it,
+ * once, whatever happens; then it is its worker's again, which frees it. Neither waits for the other.
+ */
+enum ticket_kind {
+	TICKET_FETCH, /* bring the value of the key */
+	TICKET_ERASE, /* tell all other brokers to delete the key */
+	TICKET_LEFT,  /* @session left: none of its tickets is of use; they are answered all the same */
+};
+
+struct lane;
+struct tray;
+
+struct ticket {
+	/* What is wanted; constant. */
+	enum ticket_kind kind;
+	bool is_prefetch;	/* no delivery: published, or a miss */
+	uint8_t write_back;	/* enum abi_write_back + 1, 0: as configured */
+	uint16_t key_size;
+	uint32_t position, n_batch; /* in the batch, and how many submissions it has in all */
+	uint64_t batch;		/* 0: none; else unique in the lane */
+	uint64_t lane_id;	/* no other lane has it while the broker runs */
+	uint64_t session;
+	uint64_t deadline_ms;	/* store_now_ms(); 0: as configured, from now on */
+
+	struct ticket *next; /* of whichever list it is on */
+
+	/*
+	 * The answer. FETCH: as in its completion, see submission_is_delivered(). ERASE: how many brokers
+	 * were told and how many could not be, in @result; @status is what the delete here came to, and
+	 * stays. LEFT: none.
+	 */
+	enum abi_status status;
+	uint64_t result[2];
+	uint64_t size; /* delivered: of the value */
+
+	/* The worker's. */
+	struct tray *home;
+	struct lane *lane; /* NULL: its session left */
+	struct ticket *out_next, **out_link;
+	uint64_t begin_ns;
+	uint32_t id;
+
+	uint8_t key[];
+};
+
+/* NULL: no memory. The key is copied. All else is 0. */
+struct ticket *ticket_new(enum ticket_kind kind, const void *key, uint16_t key_size);
+void ticket_free(struct ticket *ticket);
+
+/* Where tickets are put for another thread, which has an eventfd to hear of it. Any thread puts. */
+struct tray {
+	pthread_mutex_t lock;
+	struct ticket *first, **last;
+	int bell; /* the owner's; rung when the first ticket comes */
+	bool is_open;
+	atomic_bool has_any; /* a hint that needs no lock */
+};
+
+void tray_init(struct tray *tray);
+/* From here on tickets are taken; @bell stays the caller's. */
+void tray_open(struct tray *tray, int bell);
+/* All that is there, in order, linked by @next; none after that. */
+struct ticket *tray_close(struct tray *tray);
+/* False: the tray is closed, the ticket still the caller's. */
+bool tray_put(struct tray *tray, struct ticket *ticket);
+/* All that is there, in order, linked by @next; NULL: nothing. */
+struct ticket *tray_take(struct tray *tray);
+void tray_deinit(struct tray *tray);
+
+static inline bool tray_has_any(const struct tray *tray)
+{
+	/* Acquire; partner: the release in tray_put(). The list is read under the lock anyway. */
+	return atomic_load_explicit(&tray->has_any, memory_order_acquire);
+}
+
+/*
+ * The desk of a broker: closed while there is no remote thread. That opens it when it begins, and at
+ * its end closes it and answers what it has.
+ */
+struct desk {
+	struct tray in;
+	int bell;
+};
+
+/* Closed. */
+void desk_init(struct desk *desk);
+/* By the remote thread. 0 or -errno. */
+int desk_open(struct desk *desk);
+struct ticket *desk_close(struct desk *desk);
+void desk_deinit(struct desk *desk);
+
+/* By a worker. False: there is nobody to ask, the ticket is still the caller's. */
+static inline bool desk_submit(struct desk *desk, struct ticket *ticket)
+{
+	return tray_put(&desk->in, ticket);
+}
+
+/* By the remote thread: what came, in order; an eventfd that is readable when there is something. */
+struct ticket *desk_take(struct desk *desk);
+static inline int desk_fd(const struct desk *desk)
+{
+	return desk->bell;
+}
+
+/*
+ * By the remote thread: give the ticket back, with its answer in it. Of a value that was delivered to
+ * it the worker takes care, also where nobody waits for it any more.
+ */
+void desk_answer(struct ticket *ticket);
+
+/* The same, for what brings nothing. */
+void desk_answer_miss(struct ticket *ticket, enum abi_fetch_miss why);
+
+#endif
