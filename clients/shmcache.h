@@ -248,6 +248,62 @@ typedef int shmc_visit_fn(void *context, const struct shmc_entry *entry);
 SHMC_PUBLIC int shmc_scan(struct shmc *cache, uint64_t *cursor, const void *prefix,
 	size_t prefix_size, size_t budget, shmc_visit_fn *visit, void *context);
 
+/* --- events ------------------------------------------------------------------------------------ */
+
+/*
+ * What happens to the entries of a cache, for those who keep book of it elsewhere: told in the order in
+ * which it happened. The broker writes events to a ring in shared memory, does not know who reads them, and
+ * never waits: who is slower than it for longer than the ring lasts (some 30,000 events with keys of 100
+ * bytes) loses events, and is told how many. A subscription takes one of the broker's sessions, depends in
+ * nothing else on the handle, and may outlive it. One thread at a time uses it; not in a fork's child.
+ */
+enum shmc_event_kind {
+	SHMC_EVENT_STORED = 0,	 /* a value was published */
+	SHMC_EVENT_ACCESSED = 1, /* it was read: a sample, as the broker gets to know of reads, and late */
+	SHMC_EVENT_EVICTED = 2,	 /* given up for room */
+	SHMC_EVENT_DELETED = 3,	 /* by request, or because its time was over */
+	SHMC_EVENT_LOST = 100,	 /* events were lost here, of whatever kind: n_lost */
+};
+
+#define SHMC_EVENTS_ALL 0xfU /* 1 << kind, for each of the first four */
+
+#define SHMC_EVENT_REPLACED (1U << 0) /* of STORED: instead of another value, which is gone */
+#define SHMC_EVENT_EXPIRED (1U << 1)  /* of DELETED: its time was over */
+
+struct shmc_event {
+	enum shmc_event_kind kind;
+	uint32_t flags;
+	enum shmc_tier tier; /* where the value is, or was */
+	const void *key;     /* until the next call for this subscription */
+	size_t key_size;
+	uint64_t value_size;
+	uint64_t time_ms; /* of the day: since 1970 */
+	uint64_t number;  /* of this run of the broker: one more at each event of any kind */
+	uint64_t n_lost;  /* of LOST */
+};
+
+struct shmc_events;
+
+/*
+ * Hear of what happens from now on: @kinds are 1 << kind of those that are wanted, 0: all. What nobody
+ * wants is not written, and hits are many: who has no use for ACCESSED better leaves it out. 0, -EINVAL,
+ * -ENOMEM, -ETIMEDOUT, -ECHILD, and the errors of shmc_attach().
+ */
+SHMC_PUBLIC int shmc_events_open(
+	struct shmc *cache, unsigned kinds, int timeout_ms, struct shmc_events **events);
+
+/*
+ * The next event. Waits up to @timeout_ms (SHMC_TIMEOUT_NEVER: for ever) by looking again every 1 to 20 ms:
+ * there is no descriptor to poll, since to signal it would cost the broker a system call. 0, SHMC_MISS:
+ * none came; -ENOTCONN: the broker is gone, and all that it wrote was read; open another subscription.
+ * -EINVAL, -ECHILD.
+ */
+SHMC_PUBLIC int shmc_events_next(
+	struct shmc_events *events, struct shmc_event *event, int timeout_ms);
+
+/* NULL is fine. */
+SHMC_PUBLIC void shmc_events_close(struct shmc_events *events);
+
 /* --- write: by the broker, blocks up to the timeout -------------------------------------------- */
 
 /*

@@ -60,7 +60,7 @@ uint64_t abi_fingerprint(void)
 		SHAPE(abi_geometry, response_stride),
 		SHAPE(events_head, written),
 		EVENTS_RECORD_WORDS,
-		EVENT_KINDS,
+		EVENTS_N_KINDS,
 		ABI_N_OPERATIONS,
 		ABI_N_STATUSES,
 		ABI_N_FAULTS,

@@ -177,12 +177,12 @@ enum events_result events_read(
 
 const char *event_kind_name(unsigned kind)
 {
-	static const char *const names[EVENT_KINDS] = {
+	static const char *const names[EVENTS_N_KINDS] = {
 		[EVENT_STORED] = "stored",
 		[EVENT_ACCESSED] = "accessed",
 		[EVENT_EVICTED] = "evicted",
 		[EVENT_DELETED] = "deleted",
 	};
 
-	return kind < EVENT_KINDS ? names[kind] : "?";
+	return kind < EVENTS_N_KINDS ? names[kind] : "?";
 }

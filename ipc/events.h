@@ -48,10 +48,10 @@ enum event_kind {
 	EVENT_ACCESSED = 1, /* a hit reached the policy: a sample of all hits, see ABI_COUNTER_LOG_LOST */
 	EVENT_EVICTED = 2,  /* given up for room */
 	EVENT_DELETED = 3,  /* by request, by its time, or with a damaged tier */
-	EVENT_KINDS = 4,
+	EVENTS_N_KINDS = 4,
 };
 
-#define EVENTS_ALL ((1U << EVENT_KINDS) - 1)
+#define EVENTS_ALL ((1U << EVENTS_N_KINDS) - 1)
 
 #define EVENT_REPLACED (1U << 0) /* of STORED: there was a value before, which is gone */
 #define EVENT_EXPIRED (1U << 1)	 /* of DELETED: its time was over */

@@ -32,6 +32,10 @@ static size_t wire_type_size(uint32_t type)
 		return sizeof(struct wire_told);
 	case WIRE_HAND_OVER:
 		return sizeof(struct wire_hand_over);
+	case WIRE_SUBSCRIBE:
+		return sizeof(struct wire_subscribe);
+	case WIRE_EVENTS:
+		return sizeof(struct wire_events);
 	default:
 		return 0;
 	}

@@ -19,6 +19,8 @@
  *	           <- LANE      descriptor: the lane's doorbell, or none and a status
  *	HAND_OVER  ->           descriptor: the request region of a session at a former broker,
  *	                        which this one could not find by itself; no answer
+ *	SUBSCRIBE  ->           which kinds of events it wants to hear of, from now on
+ *	           <- EVENTS    descriptor: the region of events (events.h), or none and a status
  *
  * or, of the broker's own user or root, instead of HELLO:
  *
@@ -41,6 +43,8 @@ enum wire_type {
 	WIRE_CONTROL = 6,
 	WIRE_TOLD = 7,
 	WIRE_HAND_OVER = 8,
+	WIRE_SUBSCRIBE = 9,
+	WIRE_EVENTS = 10,
 };
 
 /* What a CONTROL asks for. */
@@ -144,6 +148,19 @@ struct wire_hand_over {
 	uint64_t session; /* at the former broker */
 };
 
+struct wire_subscribe {
+	struct wire_head head;
+	uint32_t kinds; /* 1 << enum event_kind; 0: none any more */
+	uint32_t zero;
+};
+
+struct wire_events {
+	struct wire_head head;
+	uint32_t status; /* enum abi_status: OK or NOMEM */
+	uint32_t zero;
+	uint64_t size; /* of the region; 0: there is none, and no descriptor */
+};
+
 union wire_message {
 	struct wire_head head;
 	struct wire_hello hello;
@@ -154,6 +171,8 @@ union wire_message {
 	struct wire_control control;
 	struct wire_told told;
 	struct wire_hand_over hand_over;
+	struct wire_subscribe subscribe;
+	struct wire_events events;
 };
 
 #define WIRE_DESCRIPTORS_MAX 5

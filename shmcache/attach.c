@@ -16,6 +16,7 @@
 #include "ipc/wire.h"
 #include "shmcache/broker.h"
 #include "shmcache/process.h"
+#include "shmcache/subscribe.h"
 
 /*
  * Anybody can connect; who that is, the kernel tells (SO_PEERCRED), and what he may do, the
@@ -153,7 +154,10 @@ static void session_ready(struct watch *watch, uint32_t events)
 	if (!r && message.head.type == WIRE_HAND_OVER && !s->is_shut)
 		r = hand_over(b, s, &message.hand_over, descriptors, n);
 	else if (!r && !s->is_shut)
-		r = message.head.type == WIRE_LANE_OPEN ? lane_answer(s) : -EBADMSG;
+		r = message.head.type == WIRE_LANE_OPEN ? lane_answer(s)
+			: message.head.type == WIRE_SUBSCRIBE
+			? subscribe_answer(s, &b->store, &message.subscribe)
+			: -EBADMSG;
 	while (n)
 		close(descriptors[--n]);
 	/* Of one that was cut off, nothing but the hang-up is heard. */

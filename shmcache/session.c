@@ -12,6 +12,7 @@
 #include "shmcache/fetch.h"
 #include "shmcache/holds.h"
 #include "shmcache/session.h"
+#include "shmcache/subscribe.h"
 
 /*
  * Two regions, so that no mapping holds words of both sides. Both are sealed against shrinking and
@@ -361,6 +362,7 @@ void session_give_back(struct session *s, struct store *store, struct abi_worker
 	}
 	for (i = 0; i < s->n_pins; i++)
 		store_unpin(store, s->pin[i].pin);
+	subscribe_end(s, store);
 	s->n_reservations = s->n_pins = 0;
 	s->reserved_size = s->pinned_size = 0;
 }

@@ -101,6 +101,7 @@ struct session {
 	/* The control thread's. */
 	struct watch socket, death; /* the connection; the process's pidfd */
 	bool is_leaving, is_shut;
+	unsigned event_kinds;  /* that it subscribed to; the control thread, then who gives back */
 	unsigned n_hand_overs; /* how many it may still send */
 	unsigned n_unawaited;  /* how many it has sent besides */
 

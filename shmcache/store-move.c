@@ -245,7 +245,7 @@ static uint64_t drop_expired(struct store *s, struct abi_worker *w, uint32_t cel
 {
 	uint64_t size = store_block_size(s, cell);
 
-	store_retire_locked(s, index_slot_of(&s->index, cell), cell, STORE_GONE_REMOVED);
+	store_retire_locked(s, index_slot_of(&s->index, cell), cell, STORE_GONE_EXPIRED);
 	store_count(w, ABI_COUNTER_EXPIRED, 1);
 	return size;
 }

@@ -317,6 +317,7 @@ int store_open(struct store *s, const struct store_options *o, struct store_open
 	memset(s->fill, 0, sizeof(s->fill));
 	s->n_fills = 0;
 	s->deliveries = NULL;
+	store_events_init(&s->events);
 	atomic_init(&s->is_mover_stopping, false);
 	s->batch = o->batch ? o->batch : 1;
 	s->has_membarrier = store_can_membarrier();
@@ -364,6 +365,7 @@ void store_close(struct store *s, bool unlink)
 {
 	close_parts(s, unlink);
 	forget_deliveries(s);
+	store_events_deinit(&s->events);
 	pthread_mutex_destroy(&s->lock);
 	pthread_mutex_destroy(&s->reclaim_lock);
 	pthread_cond_destroy(&s->move_wanted);

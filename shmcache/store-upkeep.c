@@ -136,7 +136,7 @@ void store_sweep(struct store *s, struct abi_worker *w, unsigned n)
 			!store_is_expired(s, (uint32_t)cell))
 			continue;
 		slot = index_slot_of(&s->index, (uint32_t)cell);
-		store_retire_locked(s, slot, (uint32_t)cell, STORE_GONE_REMOVED);
+		store_retire_locked(s, slot, (uint32_t)cell, STORE_GONE_EXPIRED);
 		store_count(w, ABI_COUNTER_EXPIRED, 1);
 	}
 	pthread_mutex_unlock(&s->lock);

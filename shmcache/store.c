@@ -70,6 +70,8 @@ void store_retire_locked(
 	struct policy *policy = store_tier_of(s, cell)->policy;
 
 	index_remove(&s->index, slot);
+	store_event_locked(s, how == STORE_GONE_EVICTED ? EVENT_EVICTED : EVENT_DELETED,
+		how == STORE_GONE_EXPIRED ? EVENT_EXPIRED : 0, cell);
 	if (how == STORE_GONE_EVICTED)
 		policy_evict(policy, cell);
 	else
@@ -115,7 +117,7 @@ static struct shared_u64 *find_live(
 	if (!slot || !store_is_expired(s, *cell))
 		return slot;
 	if (w) {
-		store_retire_locked(s, slot, *cell, STORE_GONE_REMOVED);
+		store_retire_locked(s, slot, *cell, STORE_GONE_EXPIRED);
 		store_count(w, ABI_COUNTER_EXPIRED, 1);
 	}
 	return NULL;
@@ -208,6 +210,7 @@ enum abi_status store_publish_locked(struct store *s, struct abi_worker *w, uint
 		s->n_expiring++;
 	store_tier_of(s, cell)->n_entries++;
 	store_admit_locked(s, cell, key->hash);
+	store_event_locked(s, EVENT_STORED, slot ? EVENT_REPLACED : 0, cell);
 	return ABI_STATUS_OK;
 }
 
@@ -448,6 +451,7 @@ static void hit_locked(struct store *s, struct abi_worker *w, uint32_t cell)
 	bool is_refused;
 
 	policy_hit(s->tier[r->tier].policy, cell);
+	store_event_locked(s, EVENT_ACCESSED, 0, cell);
 	if (r->tier != ABI_TIER_CXL)
 		return;
 	if (tiering_hit(&s->tiering, cell, r->generation, &is_refused))

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "ipc/histogram.h"
+#include "shmcache/events.h"
 #include "shmcache/index.h"
 #include "shmcache/tier.h"
 
@@ -116,6 +117,8 @@ struct store {
 	uint64_t n_expiring; /* published records with a time to live, about */
 	_Atomic uint64_t policy_books; /* bytes, as of the last slow look */
 	uint64_t sweep_cell; /* where the sweep for expired entries goes on */
+
+	struct store_events events;
 
 	enum store_keep keep;
 	uint32_t former_generation; /* of the last record that a former broker made */
@@ -394,7 +397,7 @@ void store_yield_locked(struct store *s);
 #define STORE_HOLD_MAX 1024
 
 /* Take a published entry out of index and policy, into limbo. */
-enum store_gone { STORE_GONE_EVICTED, STORE_GONE_REMOVED };
+enum store_gone { STORE_GONE_EVICTED, STORE_GONE_REMOVED, STORE_GONE_EXPIRED };
 void store_retire_locked(
 	struct store *s, struct shared_u64 *slot, uint32_t cell, enum store_gone how);
 
@@ -440,6 +443,14 @@ static inline bool store_is_expired(const struct store *s, uint32_t cell)
 	uint64_t expire_ms = abi_record_expire_ms(&s->index.cell[cell]);
 
 	return expire_ms && expire_ms <= store_now_ms();
+}
+
+/* Whoever wants to hear of it is told what happened to a record; see events.h. */
+static inline void store_event_locked(
+	struct store *s, enum event_kind kind, unsigned flags, uint32_t cell)
+{
+	if (__builtin_expect((s->events.kinds >> kind) & 1, 0))
+		store_tell_locked(s, kind, flags, cell);
 }
 
 static inline void store_count(struct abi_worker *w, enum abi_counter counter, uint64_t n)

@@ -16,6 +16,7 @@ import textwrap
 PAGES = {
     "attach": ("shmc_attach", "attach to a shared-memory cache"),
     "read": ("shmc_get", "read from a shared-memory cache, without blocking"),
+    "events": ("shmc_events_open", "hear what happens in a shared-memory cache"),
     "write": ("shmc_put", "change a shared-memory cache"),
     "batches and asynchronous requests": ("shmc_execute", "batches and asynchronous requests"),
     "numbers": ("shmc_stats", "numbers of a shared-memory cache"),

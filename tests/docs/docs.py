@@ -57,7 +57,7 @@ def run_c(body):
     with tempfile.TemporaryDirectory() as d:
         source, program = os.path.join(d, "t.c"), os.path.join(d, "t")
         with open(source, "w", encoding="utf-8") as f:
-            f.write('#include <stdio.h>\n#include "ipc/abi.h"\n#include "ipc/wire.h"\n'
+            f.write('#include <stdio.h>\n#include "ipc/abi.h"\n#include "ipc/wire.h"\n#include "ipc/events.h"\n'
                     '#include "ipc/submission.h"\nint main(void)\n{\n%s\treturn 0;\n}\n' % body)
         r = subprocess.run(compiler + ["-std=c11", "-D_GNU_SOURCE", "-I", SOURCE, "-o", program,
                                        source], capture_output=True, text=True)
@@ -74,7 +74,7 @@ def run_c(body):
 STRUCTS = ("abi_plane abi_worker abi_histogram abi_session abi_index abi_bucket abi_record abi_tail "
            "abi_hints abi_submission abi_completion abi_lane_request abi_lane_response wire_head wire_hello "
            "wire_welcome wire_refused wire_lane_open wire_lane wire_control wire_told "
-           "wire_hand_over").split()
+           "wire_hand_over wire_subscribe wire_events events_head").split()
 
 
 def check_structs(page):
@@ -119,6 +119,7 @@ ENUMS = {  # head of the table: prefix, header
     "miss": ("ABI_MISS_", "abi.h"),
     "fetch miss": ("ABI_FETCH_", "abi.h"),
     "write-back": ("ABI_WRITE_BACK_", "abi.h"),
+    "event": ("EVENT_", "events.h"),
     "message": ("WIRE_", "wire.h"),
     "refusal": ("WIRE_REFUSAL_", "wire.h"),
     "role": ("WIRE_ROLE_", "wire.h"),

@@ -36,7 +36,7 @@ static struct ring *ring_new(void)
 /* Every field follows from the number, and the key's bytes too. */
 static void write_event(struct ring *ring, uint64_t number)
 {
-	struct event e = {.kind = number % EVENT_KINDS, .tier = number % 3,
+	struct event e = {.kind = number % EVENTS_N_KINDS, .tier = number % 3,
 		.flags = (uint8_t)number, .key_size = (uint16_t)(1 + number % ABI_KEY_SIZE_MAX),
 		.value_size = (uint32_t)(number * 7), .generation = (uint32_t)(number * 3),
 		.time_ms = number * 11};
@@ -53,7 +53,7 @@ static bool is_event(const struct event *e, const uint8_t *key)
 	uint64_t number = e->number;
 	unsigned i;
 
-	if (e->kind != number % EVENT_KINDS || e->tier != number % 3 ||
+	if (e->kind != number % EVENTS_N_KINDS || e->tier != number % 3 ||
 		e->flags != (uint8_t)number || e->key_size != 1 + number % ABI_KEY_SIZE_MAX ||
 		e->value_size != (uint32_t)(number * 7) ||
 		e->generation != (uint32_t)(number * 3) || e->time_ms != number * 11)

@@ -123,9 +123,11 @@ static size_t size_of(uint32_t type)
 		[WIRE_LANE] = sizeof(struct wire_lane),
 		[WIRE_CONTROL] = sizeof(struct wire_control),
 		[WIRE_TOLD] = sizeof(struct wire_told),
-		[WIRE_HAND_OVER] = sizeof(struct wire_hand_over)};
+		[WIRE_HAND_OVER] = sizeof(struct wire_hand_over),
+		[WIRE_SUBSCRIBE] = sizeof(struct wire_subscribe),
+		[WIRE_EVENTS] = sizeof(struct wire_events)};
 
-	return type <= WIRE_HAND_OVER ? sizes[type] : 0;
+	return type <= WIRE_EVENTS ? sizes[type] : 0;
 }
 
 /* Every type at every size: short of its own, its own, longer, longer than anything. */

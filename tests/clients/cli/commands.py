@@ -14,7 +14,7 @@ from harness import ATTACH, ERROR, MISS, OK, REFUSED, USAGE, Broker, run, wait_f
 
 MiB = 1 << 20
 COMMANDS = ("put", "get", "del", "exists", "stat", "keys", "touch", "pin", "flush", "usage", "stats",
-            "ping", "bench", "reload", "drain")
+            "events", "ping", "bench", "reload", "drain")
 
 
 class Case(unittest.TestCase):
@@ -507,6 +507,53 @@ class Manners(unittest.TestCase):
         for args in (("-n", name, "get", "k"), ("get", "-n", name, "k"), ("get", "k", "-n", name),
                      ("-n", "other", "get", "k", f"--name={name}")):
             self.check(args, ATTACH, f"'{name}'")
+
+
+class Events(Case):
+    def listen(self, *args):
+        """The command, once it hears: what is put before may go by unheard."""
+        listener = self.broker.start_cli("events", *args, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(listener.stdout.close)
+        self.addCleanup(listener.wait)
+        self.addCleanup(listener.kill)
+        os.set_blocking(listener.stdout.fileno(), False)
+        first = ""
+
+        def hears():
+            nonlocal first
+            self.put("m/first")
+            first = listener.stdout.readline()
+            return first
+        wait_for("an event", hears)
+        os.set_blocking(listener.stdout.fileno(), True)
+        return listener
+
+    def test_json(self):
+        listener = self.listen("--json", "--prefix", "m/", "--kinds", "stored,deleted")
+        self.put("n/other", "m/a", size=7)
+        self.check(self.broker.run("del", "m/a"), OK)
+        told = []
+        while not told or told[-1]["event"] != "deleted":
+            told.append(json.loads(listener.stdout.readline()))
+        told = [event for event in told if event["key"] != "m/first"]
+        self.assertEqual([(e["event"], e["key"], e["value_size"], e["tier"]) for e in told],
+                         [("stored", "m/a", 7, "dram"), ("deleted", "m/a", 7, "dram")])
+        self.assertEqual([told[0]["replaced"], told[1]["expired"]], [False, False])
+        self.assertLess(abs(told[0]["time_ms"] / 1000 - time.time()), 600)
+
+    def test_text_and_count(self):
+        listener = self.broker.start_cli("events", "--count", "2", "--kinds=stored",
+                                         stdout=subprocess.PIPE, text=True)
+        while listener.poll() is None:
+            self.put("m/a\tb")
+        lines = listener.stdout.read().splitlines()
+        listener.stdout.close()
+        self.assertEqual((listener.returncode, len(lines)), (OK, 2))
+        self.assertRegex(lines[0], r"^\d\d:\d\d:\d\d\.\d{3}  stored  +1 B +dram  m/a\\tb$")
+
+    def test_usage(self):
+        self.check(self.broker.run("events", "--kinds", "stored,found"), USAGE)
+        self.check(self.broker.run("events", "key"), USAGE)
 
 
 if __name__ == "__main__":
