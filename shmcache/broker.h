@@ -120,6 +120,10 @@ static inline bool broker_has_sessions(const struct broker *b)
 	return atomic_load_explicit(&b->n_sessions, memory_order_relaxed) != 0;
 }
 
+/* As struct store_sessions has them; @context is the broker. */
+void broker_scan_holds(void *context, struct index *ix, uint8_t round);
+void broker_drain_logs(void *context, struct abi_worker *w);
+
 /* Cut off who keeps more of the tier from being reused than its share. By the first worker. */
 void broker_check_holds(struct broker *b, struct abi_worker *w);
 
