@@ -6,8 +6,8 @@
  * there, and no older than it must be, is judged by the ledger. Loose keys stand beside it: many put,
  * delete and flush them at once, and only their bytes are checked.
  *
- * Where brokers are killed, clients don't fill blocks in place: a writer that goes on filling after a
- * restart writes into what may be another's by then (docs/concurrency.md).
+ * A block that is filled in place is its writer's until he commits, whatever becomes of brokers in the
+ * meantime: some take long enough to outlive one or two, and then look whether it is as they left it.
  */
 #include "tests/soak/kill-client.h"
 
@@ -172,6 +172,25 @@ static void copy_out(struct kill_hand *h)
 
 /* --- changes --------------------------------------------------------------------------------------- */
 
+/*
+ * Long enough for others to be given the block, if it were to be had; by what they do, since how long
+ * that takes is the machine's business. Then nobody has written here, and what we write is nobody else's.
+ */
+static void linger(struct kill_hand *h, const struct shmc_reservation *block, unsigned number,
+	uint64_t version)
+{
+	uint64_t enough = atomic_load(&h->ledger->n_acked) + kill_any(h, KILL_LINGER), found = 0;
+	unsigned n_ms;
+
+	for (n_ms = 0; n_ms < 3000 && atomic_load(&h->ledger->n_acked) < enough; n_ms++)
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	if (!value_is(block->data, block->size, number, &found) || found != version)
+		ledger_wrong(h->ledger, "life %u: a block of key %u changed while it was filled",
+			h->slot->life, number);
+	value_make(block->data, block->size, number, version);
+	atomic_fetch_add(&h->ledger->n_lingered, 1);
+}
+
 static int fill_in_place(
 	struct kill_hand *h, unsigned number, const char *key, size_t key_size, uint64_t version)
 {
@@ -182,6 +201,8 @@ static int fill_in_place(
 	if (r)
 		return r;
 	value_make(block.data, block.size, number, version);
+	if (h->ledger->loses_brokers && kill_any(h, 12) == 0)
+		linger(h, &block, number, version);
 	if (kill_any(h, 5))
 		return shmc_commit(h->cache, &block, KILL_TIMEOUT_MS);
 	r = shmc_abort(h->cache, &block, KILL_TIMEOUT_MS);
@@ -351,7 +372,7 @@ static void *work(void *context)
 static struct shmc *attach(struct ledger *l, struct ledger_slot *slot)
 {
 	struct shmc_attach_options options = {.timeout_ms = KILL_TIMEOUT_MS,
-		.role = l->loses_brokers ? SHMC_ROLE_STAGER : SHMC_ROLE_WRITER};
+		.role = SHMC_ROLE_WRITER};
 	uint64_t deadline = ledger_now_ms() + KILL_TIMEOUT_MS;
 	struct shmc *cache;
 	int r;

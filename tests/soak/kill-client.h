@@ -9,6 +9,7 @@
 
 #define KILL_TIMEOUT_MS 60000
 #define KILL_HELD 6
+#define KILL_LINGER 1000 /* changes that others make meanwhile, at most: several brokers' */
 
 struct kill_held {
 	struct shmc_view view;

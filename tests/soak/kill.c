@@ -202,15 +202,15 @@ static void run(struct supervisor *s, uint64_t n_kills)
 	}
 	printf("kill: %llu clients and %llu brokers killed (%llu of these as they started) in %.0f s; "
 	       "%llu changes settled, %llu left unsettled; %llu reads judged, %llu of them misses; "
-	       "%llu held views, %llu of them gone; in the end %llu entries there, %llu missing, "
+	       "%llu held views, %llu of them gone; %llu blocks filled at leisure; in the end %llu entries there, %llu missing, "
 	       "%llu evicted or dropped by the counters\n",
 		(unsigned long long)s->n_client_kills, (unsigned long long)s->n_broker_kills,
 		(unsigned long long)s->n_early_kills,
 		(double)(ledger_now_ms() - begin_ms) / 1000, (unsigned long long)l->n_acked,
 		(unsigned long long)l->n_unsettled, (unsigned long long)l->n_judged,
 		(unsigned long long)l->n_misses, (unsigned long long)l->n_held,
-		(unsigned long long)l->n_gone_views, (unsigned long long)n_present,
-		(unsigned long long)n_absent, (unsigned long long)watch_lost(&s->watch));
+		(unsigned long long)l->n_gone_views, (unsigned long long)l->n_lingered,
+		(unsigned long long)n_present, (unsigned long long)n_absent, (unsigned long long)watch_lost(&s->watch));
 }
 
 static uint64_t option(int argc, char **argv, const char *name, uint64_t otherwise)
