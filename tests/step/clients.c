@@ -183,10 +183,12 @@ static int client_main(void *context)
 
 	c.key_size = value_key('s', KEY, c.key);
 	value_make(c.value, c.size, KEY, NEW);
-	if (s->run != attach && attach(&c))
+	if (s->run != attach)
+		told->result = attach(&c);
+	if (!told->result && s->enter)
+		told->result = s->enter(&c);
+	if (told->result)
 		return 1;
-	if (s->enter && s->enter(&c))
-		return 2;
 	/* Nobody is going to answer: ask, and don't wait. */
 	if (play->is_frozen)
 		c.timeout_ms = 0;
@@ -241,7 +243,8 @@ static void begin(const struct play *play, struct tracer *t)
 	prepare(play->stretch);
 	memset(told, 0, sizeof(*told));
 	if (tracer_start(t, client_main, (void *)play))
-		fail_msg("%s: the client did not get there: %d", play->stretch->name, t->status);
+		fail_msg("%s: the client did not get there, status 0x%x: %s", play->stretch->name,
+			(unsigned)t->status, shmc_strerror(told->result));
 	if (play->is_frozen)
 		host_freeze(true);
 	else
