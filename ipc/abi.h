@@ -207,7 +207,23 @@ enum abi_state {
 	X(PROMOTED_BYTES, "shmcache_promoted_bytes_total", "bytes of values moved so")             \
 	X(PROMOTIONS_REFUSED, "shmcache_promotions_refused_total",                                 \
 		"promotions that the rate or what is in DRAM forbade")                             \
-	X(MOVES_LOST, "shmcache_moves_lost_total", "moves given up, the entry had changed")
+	X(MOVES_LOST, "shmcache_moves_lost_total", "moves given up, the entry had changed")        \
+	X(FETCHES, "shmcache_fetches_total", "requests for values of other brokers")               \
+	X(FETCHES_JOINED, "shmcache_fetches_joined_total", "of these, for one on its way already") \
+	X(FETCHES_ABSENT, "shmcache_fetches_absent_total",                                         \
+		"of these, answered from what is known to be nowhere")                             \
+	X(LOCATES, "shmcache_locates_total", "keys of which was asked who has them")               \
+	X(TRANSFERS, "shmcache_transfers_total", "transfers begun, one holder each")               \
+	X(TRANSFERS_DONE, "shmcache_transfers_done_total", "transfers that brought a value")       \
+	X(TRANSFERRED_BYTES, "shmcache_transferred_bytes_total", "bytes of these values")          \
+	X(TRANSFERS_FAILED, "shmcache_transfers_failed_total", "transfers that failed")            \
+	X(FILLS_PUBLISHED, "shmcache_fills_published_total", "fetched values that were cached")    \
+	X(FILLS_OVERTAKEN, "shmcache_fills_overtaken_total",                                       \
+		"fetched values that came too late to be cached")                                  \
+	X(FILLS_DECLINED, "shmcache_fills_declined_total",                                         \
+		"fetched values that the policy did not cache")                                    \
+	X(DELIVERIES, "shmcache_deliveries_total", "answers with a value that is not cached")      \
+	X(BREAKERS_OPENED, "shmcache_breakers_opened_total", "times that a peer was left alone")
 
 enum abi_counter {
 #define X(name, text, help) ABI_COUNTER_##name,

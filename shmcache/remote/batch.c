@@ -211,6 +211,20 @@ void batch_found(struct batch_seat *seat)
 	evaluate(b);
 }
 
+void batch_found_elsewhere(struct batch_seat *seat)
+{
+	struct batch *b = seat->batch;
+
+	if (!b)
+		return;
+	if (b->entry[seat->idx].state != FOUND)
+		b->n_found++;
+	b->entry[seat->idx] = (struct batch_entry){NULL, FOUND};
+	b->n_open--;
+	seat->batch = NULL;
+	evaluate(b);
+}
+
 void batch_missed(struct batch_seat *seat)
 {
 	struct batch *b = seat->batch;

@@ -63,6 +63,9 @@ void batch_join(struct batches *batches, struct batch_seat *seat, struct batch_n
 void batch_found(struct batch_seat *seat);
 void batch_missed(struct batch_seat *seat);
 
+/* It was found, and is answered for: the seat is left, and not judged. No-op for one that is judged. */
+void batch_found_elsewhere(struct batch_seat *seat);
+
 /* Judge the oldest batch that there is a seat of, so that its values don't wait any more. */
 bool batches_give_up_one(struct batches *batches);
 

@@ -120,6 +120,14 @@ static void note_time(struct remote_loop *loop)
 	atomic_store_explicit(&loop->beat_ms, loop->now_ms, memory_order_relaxed);
 }
 
+void remote_loop_due(struct remote_loop *loop, uint64_t now_ms)
+{
+	loop->now_ms = now_ms;
+	run_later(loop);
+	timers_run(&loop->timers, now_ms);
+	run_later(loop);
+}
+
 void remote_loop_turn(struct remote_loop *loop, int timeout_ms)
 {
 	struct epoll_event event;
@@ -137,10 +145,8 @@ void remote_loop_turn(struct remote_loop *loop, int timeout_ms)
 	if (n > 0) {
 		watch = event.data.ptr;
 		watch->ready(watch, event.events);
-		run_later(loop);
 	}
-	timers_run(&loop->timers, loop->now_ms);
-	run_later(loop);
+	remote_loop_due(loop, loop->now_ms);
 }
 
 void remote_loop_run(struct remote_loop *loop)

@@ -59,6 +59,9 @@ void remote_loop_run(struct remote_loop *loop);
 /* One turn: wait up to @timeout_ms (-1: until something happens), and call who is due. */
 void remote_loop_turn(struct remote_loop *loop, int timeout_ms);
 
+/* The part of a turn that comes after an event: what was put off, and times up to @now_ms. */
+void remote_loop_due(struct remote_loop *loop, uint64_t now_ms);
+
 /* Any thread. */
 void remote_loop_stop(struct remote_loop *loop);
 

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* flight-impl.h: what the sources of flights share. */
+#ifndef SHMCACHE_REMOTE_FLIGHT_IMPL_H
+#define SHMCACHE_REMOTE_FLIGHT_IMPL_H
+
+#include "shmcache/remote/flight.h"
+
+#include "shmcache/remote/batch.h"
+#include "shmcache/remote/recall.h"
+#include "shmcache/remote/writeback.h"
+
+/*
+ *	           located: holders        a place is free          all bytes are here
+ *	LOCATING ------------------> QUEUED ---------------> FETCHING -----------------> HELD
+ *	   ^  |                        ^                        |  |                      |
+ *	   |  | nobody                 +------------------------+  | no holder is left    |
+ *	   |  v                          failed: the next holder   v                      v
+ *	   +- the next source, or (none) it is a miss <------------+      published, or delivered
+ *
+ * A flight that nobody waits for any more ends at once, where it is LOCATING or QUEUED; FETCHING, when
+ * the kind has let go of it.
+ */
+enum flight_state {
+	FLIGHT_LOCATING,
+	FLIGHT_QUEUED,
+	FLIGHT_FETCHING,
+	FLIGHT_HELD,
+};
+
+/* One ticket. It owns it until it is answered. */
+struct waiter {
+	struct ticket *ticket;
+	struct flight *flight;
+	struct waiter *next, **link; /* of the flight's */
+	struct timer deadline;
+	struct batch_seat seat;
+	enum verdict verdict;
+};
+
+/* Why a fetch was called off. */
+enum flight_stop {
+	FLIGHT_STOP_NOT,
+	FLIGHT_STOP_ROOM,     /* no room for its bytes now: it queues again */
+	FLIGHT_STOP_NOSPACE,  /* no block for it */
+	FLIGHT_STOP_OVERTAKEN,
+	FLIGHT_STOP_SLOW,     /* the next holder, please */
+	FLIGHT_STOP_UNWANTED, /* nobody waits */
+};
+
+struct flight {
+	struct flights *all;
+	struct flight *hash_next, **hash_link; /* of those with like names; link NULL: none can join */
+	struct flight *next, **link;	       /* of all flights */
+	struct flight *queue_next, **queue_link; /* of those to be located, or that queue */
+	enum flight_state state;
+	struct remote_key key; /* its bytes are the fill's */
+	struct store_fill fill;
+	struct waiter *waiters, **waiters_end;
+	uint64_t end_ms; /* the last waiter's deadline */
+	bool keeps_on;	 /* some waiter's value was to be kept: its bytes are wanted although he left */
+
+	/* Who is asked. */
+	unsigned source;
+	struct locating *locating; /* the question that it is part of */
+	uint16_t holder[REMOTE_TRIED_MAX];
+	unsigned n_holders, n_tried;
+	bool is_all_missed; /* whoever could have it has said that he does not */
+	enum abi_fetch_miss why;
+
+	/* The transfer. */
+	struct remote_fetch fetch;
+	bool is_out;	     /* the kind has it */
+	bool is_landed;	     /* there is a block for it */
+	bool is_free;	     /* for which nothing was evicted */
+	enum flight_stop stop;
+	uint64_t size;	     /* counted in all->n_bytes */
+	uint64_t wanted_size; /* what there was no room for */
+	uint64_t seen_bytes; /* when patience began */
+	struct timer patience;
+
+	struct remote_later settle;
+	bool is_over; /* to be freed by whoever still has it */
+};
+
+#define FLIGHT_BUCKETS 1024
+
+struct flight_queue {
+	struct flight *first, **end;
+};
+
+struct flights {
+	struct flights_options options;
+	struct remote_loop *loop;
+	struct store *store;
+	struct abi_worker *worker;
+	struct flight_source source[FLIGHT_SOURCES_MAX];
+	struct breaker breaker[FLIGHT_SOURCES_MAX][REMOTE_HOLDERS_MAX];
+	unsigned n_sources;
+
+	struct flight *bucket[FLIGHT_BUCKETS];
+	struct flight *all;
+	unsigned n;
+	struct flight_queue to_locate, queued;
+	struct remote_later locate, start;
+
+	unsigned n_fetching;
+	uint64_t n_bytes, n_bytes_max; /* on their way or held */
+	uint64_t usual_size;	       /* of values that came of late */
+
+	struct recall absent;
+	struct writeback writeback;
+	struct batches batches;
+	bool is_closing;
+};
+
+/* --- flight.c: the life of a flight --------------------------------------------------------------- */
+
+/* Answer it, and it is no more. For a miss its seat in a batch is one, too. */
+void waiter_answer(struct flights *all, struct waiter *waiter, enum abi_status status,
+	uint64_t result0, uint64_t result1);
+void waiter_miss(struct flights *all, struct waiter *waiter, enum abi_fetch_miss why);
+
+/* All waiters miss, and the flight is over. */
+void flight_miss(struct flight *f, enum abi_fetch_miss why);
+
+/* It has no waiters. Takes it apart, now or when nobody has it any more. */
+void flight_end(struct flight *f);
+
+/* Nobody can join any more. */
+void flight_hide(struct flight *f);
+
+void flight_queue_put(struct flight_queue *queue, struct flight *f);
+void flight_queue_take(struct flight_queue *queue, struct flight *f);
+
+/* --- flight-ask.c: who has it ---------------------------------------------------------------------- */
+
+void flights_locate(struct remote_later *later); /* the questions that have gathered */
+void flights_start(struct remote_later *later);	 /* transfers for which there is a place */
+
+/* Ask the source that it is at; or, after the last, miss. */
+void flight_locate(struct flight *f);
+
+/* The kind answers no more. */
+void flight_forget_locating(struct flight *f);
+
+/* Call its transfer off; done() follows. */
+void flight_stop(struct flight *f, enum flight_stop why);
+
+/* --- flight-land.c: where it goes ------------------------------------------------------------------ */
+
+uint8_t *flight_land(struct remote_fetch *fetch, const struct remote_head *head);
+
+/* Its block is given back, if there is one. */
+void flight_unland(struct flight *f);
+
+/* All bytes are here. */
+void flight_arrive(struct flight *f);
+
+/* Now that it is known whether anything was evicted for it. */
+void flight_judge_free(const struct flight *f, struct waiter *waiter);
+
+/* Publish it, or deliver it, if it is known which; else it stays as it is. */
+void flight_settle(struct remote_later *later);
+
+static inline void flights_count(struct flights *all, enum abi_counter counter, uint64_t n)
+{
+	store_count(all->worker, counter, n);
+}
+
+#endif
