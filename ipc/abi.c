@@ -44,6 +44,7 @@ uint64_t abi_fingerprint(void)
 		offsetof(struct abi_session, state),
 		offsetof(struct abi_session, epoch),
 		offsetof(struct abi_session, pid_ns),
+		offsetof(struct abi_session, held_since_ms),
 		SHAPE(abi_plane, epoch),
 		offsetof(struct abi_plane, socket_path),
 		offsetof(struct abi_plane, gauge),

@@ -381,7 +381,12 @@ struct abi_session {
 	struct shared_u32 state; /* enum abi_session_state; release */
 	struct shared_u64 epoch;  /* of the broker that it attached to */
 	struct shared_u64 pid_ns; /* inode of that broker's PID namespace: where @pid means something */
-	uint8_t pad[ABI_APART - 112];
+	/*
+	 * CLOCK_MONOTONIC: since then each of the broker's looks, one a second, has seen the same word
+	 * in some hold cell of the session; 0: all cells were empty.
+	 */
+	struct shared_u64 held_since_ms;
+	uint8_t pad[ABI_APART - 120];
 };
 
 struct abi_plane {

@@ -219,6 +219,7 @@ static void directory_fill(struct session *s, uint64_t epoch, uint64_t start_tim
 	shared_u64_store(&d->attached_ms, (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000);
 	shared_u64_store(&d->pid_start_time, start_time);
 	shared_u64_store(&d->pid_ns, process_pid_namespace());
+	shared_u64_store(&d->held_since_ms, 0);
 	shared_u32_store(&d->state, ABI_SESSION_ATTACHED);
 	shared_u64_store(&d->epoch, epoch);
 	session_tell_regions(s);

@@ -59,6 +59,7 @@ struct former {
 	_Atomic bool is_hoarder; /* its holds are not looked at any more */
 	struct abi_geometry geometry;
 	struct holds holds; /* .request NULL: not seen yet */
+	struct holds_seen seen;
 	size_t size;
 	struct former *next;
 };
@@ -96,6 +97,7 @@ static void free_former(struct former *p)
 	watch_close(p->all->epoll, &p->death);
 	if (p->holds.request)
 		munmap((void *)p->holds.request, p->size);
+	holds_seen_free(&p->seen);
 	free(p);
 }
 
@@ -398,14 +400,17 @@ bool formers_take(struct formers *f, pid_t pid, uid_t uid, uint64_t session, int
 	return true;
 }
 
-uint64_t formers_n_held(const struct formers *f)
+uint64_t formers_look_at_holds(struct formers *f, uint64_t now_ms)
 {
-	const struct former *p;
-	uint64_t n = 0;
+	uint64_t n = 0, since_ms;
+	struct former *p;
 
-	for (p = f->first; p; p = p->next)
-		if (p->holds.request && !p->is_hoarder)
-			n += holds_count(&p->holds);
+	for (p = f->first; p; p = p->next) {
+		if (!p->holds.request || p->is_hoarder)
+			continue;
+		n += holds_look(&p->holds, &p->seen, now_ms, &since_ms);
+		shared_u64_store(&p->line->held_since_ms, since_ms);
+	}
 	return n;
 }
 

@@ -58,8 +58,8 @@ bool formers_take(struct formers *f, pid_t pid, uid_t uid, uint64_t session, int
 /* The directory is full: give up the one that has been attached first, writers last. */
 void formers_make_way(struct formers *f);
 
-/* How many hold cells of theirs are set. Under the lock. */
-uint64_t formers_n_held(const struct formers *f);
+/* How many hold cells of theirs are set; their lines tell since when. Under the lock. */
+uint64_t formers_look_at_holds(struct formers *f, uint64_t now_ms);
 
 /* For a reclaim round, under the lock. */
 void formers_scan(const struct formers *f, struct index *ix, uint8_t round);

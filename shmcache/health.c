@@ -26,18 +26,18 @@ int broker_stuck_worker(const struct broker *b)
 
 /*
  * Readers take and drop holds without a word to us, and the next reclaim round, which looks at all of
- * them, may be far: so they are counted for the gauge alone. Once a second, as far as each lane says
- * that it has used its cells.
+ * them, may be far: so they are counted for the gauge, and seen to stand, by this alone. Once a second,
+ * as far as each lane says that it has used its cells.
  */
 void broker_measure(struct broker *b)
 {
-	const struct session *s;
-	uint64_t n;
+	uint64_t now_ms = store_now_ms(), n;
+	struct session *s;
 
 	pthread_mutex_lock(&b->sessions_lock);
-	n = formers_n_held(&b->formers);
+	n = formers_look_at_holds(&b->formers, now_ms);
 	for (s = b->sessions; s; s = s->next)
-		n += session_n_held(s);
+		n += session_look_at_holds(s, now_ms);
 	pthread_mutex_unlock(&b->sessions_lock);
 	shared_u64_store(&b->plane.shared->gauge[ABI_GAUGE_HOLDS], n);
 	store_measure_books(&b->store);

@@ -75,6 +75,74 @@ bool holds_are_none(const struct holds *h)
 	return true;
 }
 
+/* --- since when ---------------------------------------------------------------------------- */
+
+/*
+ * A hit stores one word and looks at no clock, so a hold can't say when it was taken. Who looks
+ * again and again sees which are still there. One that was dropped and taken again in between, on
+ * the same entry and in the same cell, looks the same; on an entry that is retired none can be
+ * taken.
+ */
+struct holds_seen_cell {
+	uint64_t place; /* lane and number; they stand in this order */
+	uint64_t word, since_ms;
+};
+
+/* Note a cell that is set, and take over from the look before since when it has been. */
+static uint64_t note(struct holds_seen *seen, uint64_t place, uint64_t raw_word, uint64_t now_ms,
+	const struct holds_seen *before, unsigned *old)
+{
+	const struct holds_seen_cell *was = before->cell;
+	uint64_t since_ms = now_ms;
+
+	while (*old < before->n && was[*old].place < place)
+		++*old;
+	if (*old < before->n && was[*old].place == place && was[*old].word == raw_word)
+		since_ms = was[*old].since_ms;
+	seen->cell[seen->n++] = (struct holds_seen_cell){place, raw_word, since_ms};
+	return since_ms;
+}
+
+uint64_t holds_look(const struct holds *h, struct holds_seen *seen, uint64_t now_ms,
+	uint64_t *since_ms)
+{
+	uint64_t n_max = holds_count(h), n = 0, n_cells, raw_word, since, j;
+	struct holds_seen before = *seen;
+	unsigned i, old = 0;
+
+	if (n_max > HOLDS_SEEN_MAX)
+		n_max = HOLDS_SEEN_MAX;
+	*seen = (struct holds_seen){.cell = n_max ? malloc(n_max * sizeof(*seen->cell)) : NULL};
+	*since_ms = 0;
+	for (i = 0; i < h->n_lanes; i++) {
+		n_cells = n_used(h, i);
+		for (j = 0; j < n_cells; j++) {
+			/* Acquire; as above. */
+			raw_word = shared_u64_load_acquire(&cells_of(h, i)[j]);
+			if (!raw_word)
+				continue;
+			n++;
+			/* Beyond what is noted, or without memory, it has stood since now. */
+			since = now_ms;
+			if (seen->cell && seen->n < n_max)
+				since = note(seen, (uint64_t)i << 32 | j, raw_word, now_ms, &before,
+					&old);
+			if (!*since_ms || since < *since_ms)
+				*since_ms = since;
+		}
+	}
+	free(before.cell);
+	return n;
+}
+
+void holds_seen_free(struct holds_seen *seen)
+{
+	free(seen->cell);
+	*seen = (struct holds_seen){0};
+}
+
+/* --- how much ------------------------------------------------------------------------------ */
+
 static int by_cell(const void *a, const void *b)
 {
 	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;

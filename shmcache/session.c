@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "shmcache/fetch.h"
-#include "shmcache/holds.h"
 #include "shmcache/session.h"
 #include "shmcache/subscribe.h"
 
@@ -135,6 +134,7 @@ void session_free(struct session *s)
 		close(s->socket.fd);
 	if (s->death.fd >= 0)
 		close(s->death.fd);
+	holds_seen_free(&s->held);
 	free(s->lane);
 	free(s->reservation);
 	free(s->pin);
@@ -214,6 +214,15 @@ uint64_t session_n_held(const struct session *s)
 	struct holds h = holds_of(s);
 
 	return holds_count(&h);
+}
+
+uint64_t session_look_at_holds(struct session *s, uint64_t now_ms)
+{
+	struct holds h = holds_of(s);
+	uint64_t since_ms, n = holds_look(&h, &s->held, now_ms, &since_ms);
+
+	shared_u64_store(&s->directory->held_since_ms, since_ms);
+	return n;
 }
 
 void session_scan_holds(const struct session *s, struct index *ix, uint8_t round)

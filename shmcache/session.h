@@ -12,6 +12,7 @@
 #include "ipc/histogram.h"
 #include "ipc/wire.h"
 #include "shmcache/config/config.h"
+#include "shmcache/holds.h"
 #include "shmcache/remote/desk.h"
 #include "shmcache/store.h"
 #include "shmcache/watch.h"
@@ -104,6 +105,7 @@ struct session {
 	unsigned event_kinds;  /* that it subscribed to; the control thread, then who gives back */
 	unsigned n_hand_overs; /* how many it may still send */
 	unsigned n_unawaited;  /* how many it has sent besides */
+	struct holds_seen held; /* at the last look */
 
 	/* How many lanes the client has got; release, then never less. */
 	_Atomic unsigned n_lanes;
@@ -148,6 +150,12 @@ void session_scan_holds(const struct session *s, struct index *ix, uint8_t round
 
 /* How many hold cells are set. As session_scan_holds(). */
 uint64_t session_n_held(const struct session *s);
+
+/*
+ * The same, and its line of the directory tells since when they have stood. By the control thread,
+ * now and then; the session must not go meanwhile.
+ */
+uint64_t session_look_at_holds(struct session *s, uint64_t now_ms);
 
 /* Bytes of retired blocks of a tier that its holds keep. As session_scan_holds(). */
 uint64_t session_held_size(const struct session *s, struct store *store, unsigned tier);

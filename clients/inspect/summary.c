@@ -56,6 +56,8 @@ static void session_sum(const struct image *image, struct session_sum *sum)
 	sum->n_lanes = shared_u32_load(&line->n_lanes);
 	sum->broken = shared_u32_load(&line->broken);
 	sum->state = shared_u32_load(&line->state);
+	if (sum->held.n_holds)
+		sum->held_since_ms = shared_u64_load(&line->held_since_ms);
 	for (i = 0; i < n; i++) {
 		lane_look(image, s, i, &lane);
 		sum->n_published += lane.published;
@@ -66,6 +68,17 @@ static void session_sum(const struct image *image, struct session_sum *sum)
 		if (lane.oldest_ms && (!sum->oldest_ms || lane.oldest_ms < sum->oldest_ms))
 			sum->oldest_ms = lane.oldest_ms;
 	}
+}
+
+static void holds_sum(struct summary *s, const struct session_sum *sum)
+{
+	s->n_holds += sum->held.n_holds;
+	s->held_size += sum->held.held_size;
+	s->kept_size += sum->held.kept_size;
+	if (!sum->held_since_ms || (s->held_since_ms && s->held_since_ms <= sum->held_since_ms))
+		return;
+	s->held_since_ms = sum->held_since_ms;
+	s->oldest_holder = sum->id;
 }
 
 /* --- alerts ----------------------------------------------------------------------------------- */
@@ -152,6 +165,7 @@ int summary_make(const struct image *image, struct summary *s)
 		s->session[i].session = &image->session[i];
 		s->session[i].held = holders[i];
 		session_sum(image, &s->session[i]);
+		holds_sum(s, &s->session[i]);
 		alert_session(image, s, &s->session[i]);
 	}
 	free(holders);

@@ -23,6 +23,7 @@ struct session_sum {
 	uint64_t n_published, n_waiting, n_unreaped, oldest_ms;
 	uint64_t hits, misses;
 	struct holder held;
+	uint64_t held_since_ms; /* of the oldest hold, as the broker has seen it; 0: not yet, or none */
 	/* What was seen at more than one look: see hold-age.h. 0 after one look. */
 	uint64_t n_standing, standing_ms;
 };
@@ -36,6 +37,8 @@ struct summary {
 	struct tier_sum tier[ABI_TIERS]; /* size 0: there is none */
 	uint64_t n_entries, n_buckets, index_size, books_size;
 	uint64_t pinned_size, reserved_size, limbo_size;
+	/* Of all sessions; the bytes as each of them holds them. */
+	uint64_t n_holds, held_size, kept_size, held_since_ms, oldest_holder;
 	struct session_sum *session; /* as many as the image has */
 	unsigned n_sessions;
 

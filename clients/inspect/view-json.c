@@ -117,6 +117,7 @@ static struct json_object *session_json(const struct image *image, const struct 
 	json_add_uint(o, "n_unreaped", sum->n_unreaped);
 	json_add_uint(o, "oldest_age_ms", image_age_ms(image, sum->oldest_ms));
 	json_add_object(o, "holds", held_json(&sum->held));
+	json_add_uint(o, "held_age_ms", image_age_ms(image, sum->held_since_ms));
 	for (i = 0; i < n; i++)
 		json_append(lanes, lane_json(image, sum->session, i));
 	json_add_object(o, "lanes", lanes);

@@ -91,6 +91,25 @@ static void print_memory(const struct image *image, const struct summary *s, FIL
 		units_size_format(c, s->limbo_size));
 }
 
+/* A hold does not tell when it was taken: it is as old as the broker has seen it stand, or older. */
+static void print_holds(const struct image *image, const struct summary *s, FILE *out)
+{
+	char held[UNITS_TEXT_SIZE], kept[UNITS_TEXT_SIZE], oldest[UNITS_TEXT_SIZE],
+		id[IMAGE_ID_SIZE];
+
+	if (!s->n_holds) {
+		fputs("holds      none\n", out);
+		return;
+	}
+	fprintf(out, "holds      %" PRIu64 " on %s, keeping %s", s->n_holds,
+		units_size_format(held, s->held_size), units_size_format(kept, s->kept_size));
+	if (s->held_since_ms)
+		fprintf(out, "; oldest %s or more, session %s",
+			age(oldest, image, s->held_since_ms),
+			image_id_text(image, s->oldest_holder, id));
+	fputc('\n', out);
+}
+
 static void print_session(const struct image *image, const struct session_sum *sum, FILE *out)
 {
 	const struct image_process *p = &sum->session->process;
@@ -141,6 +160,7 @@ void text_summary(const struct image *image, const struct summary *s, FILE *out)
 	text_unseen(image, out);
 	print_head(image, s, out);
 	print_memory(image, s, out);
+	print_holds(image, s, out);
 	fprintf(out, "sessions   %u\n", s->n_sessions);
 	if (!s->n_sessions)
 		return;

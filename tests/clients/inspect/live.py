@@ -186,6 +186,12 @@ class Holding(unittest.TestCase):
             self.assertEqual(worst["n_standing"], 1)
             self.assertGreater(worst["standing_age_ms"], 0)
             self.assertTrue(any("keep 8.0 MiB" in a for a in seen(broker.name)["alerts"]))
+            # The broker looks once a second, and so tells how old a hold is at least.
+            harness.wait_for("a look", lambda: any(
+                s["held_age_ms"] > 1000 for s in seen(broker.name)["sessions"]))
+            screen = inspect(broker.name).stdout.decode()
+            self.assertRegex(screen, r"(?m)^holds      1 on 8\.0 MiB, keeping 8\.0 MiB; "
+                             r"oldest \d.* s or more, session \d+$")
             self.assertEqual(inspect("--check", broker.name).returncode, FINE)
         finally:
             holder.kill()

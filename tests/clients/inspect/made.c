@@ -333,6 +333,7 @@ static void make_session(struct made *m, uint64_t retired)
 	shared_u32_store(&line->role, WIRE_ROLE_WRITER);
 	shared_u32_store(&line->n_lanes, MADE_LANES);
 	shared_u64_store(&line->attached_ms, 1600000000000);
+	shared_u64_store(&line->held_since_ms, 50000);
 	make_rings(m);
 	for (i = 0; i < MADE_LANES; i++)
 		shared_u64_store(&made_request(m, i)->holds_used, 3);
