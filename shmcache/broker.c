@@ -60,7 +60,7 @@ static void timer_ready(struct watch *watch, uint32_t events)
 	broker_mend(b, &b->plane.shared->worker[ABI_CONTROL]);
 	log_flush(b->log);
 	/* A service manager that asked for it ends us when this stays away. */
-	if (broker_stuck_worker(b) < 0)
+	if (broker_stuck_worker(b) < 0 && !remote_is_stuck(b->remote, BROKER_STUCK_MS))
 		notify("WATCHDOG=1");
 	broker_measure(b);
 }
@@ -309,6 +309,19 @@ static int start_workers(struct broker *b, char *why, size_t why_size)
 	return 0;
 }
 
+static int start_remote(struct broker *b, char *why, size_t why_size)
+{
+	const struct remote_options options = {
+		.store = &b->store,
+		.worker = &b->plane.shared->worker[ABI_REMOTE],
+		.log = b->log,
+		.config = b->config,
+		.desk = &b->desk,
+	};
+
+	return remote_start(&b->remote, &options, why, why_size);
+}
+
 static int open_plane(struct broker *b, const char *socket, char *why, size_t why_size)
 {
 	const struct config *c = b->config;
@@ -407,9 +420,12 @@ int broker_start(struct broker *b, struct config *config, const struct settings 
 		snprintf(why, why_size, "can't start the mover: %s", strerror(-r));
 		goto fail_workers;
 	}
-	r = attach_open(b, socket, why, why_size);
+	r = start_remote(b, why, why_size);
 	if (r)
 		goto fail_mover;
+	r = attach_open(b, socket, why, why_size);
+	if (r)
+		goto fail_remote;
 	r = broker_listen(b, config->metrics.listen, why, why_size);
 	if (r)
 		goto fail_attach;
@@ -423,6 +439,8 @@ int broker_start(struct broker *b, struct config *config, const struct settings 
 
 fail_attach:
 	attach_close(b, socket);
+fail_remote:
+	remote_stop(b->remote);
 fail_mover:
 	mover_stop(&b->mover, b);
 fail_workers:
@@ -487,6 +505,8 @@ void broker_stop(struct broker *b)
 	notify("STOPPING=1");
 	http_stop(b->http);
 	attach_close(b, socket);
+	/* What waits for others is answered, and the workers tell their clients. */
+	remote_stop(b->remote);
 	stop_workers(b);
 	mover_stop(&b->mover, b);
 	/* Nobody attaches from here on, and who is attached learns of it by the hang-up. */

@@ -16,6 +16,7 @@
 #include "shmcache/log/log.h"
 #include "shmcache/mover.h"
 #include "shmcache/plane.h"
+#include "shmcache/remote/thread.h"
 #include "shmcache/session.h"
 #include "shmcache/settings.h"
 #include "shmcache/store.h"
@@ -47,6 +48,7 @@ struct broker {
 	unsigned n_workers;
 	struct mover mover;
 	struct desk desk; /* closed while no thread talks to other brokers */
+	struct remote *remote; /* that thread, or NULL */
 	bool can_spin; /* more than one CPU */
 	bool is_warm;
 

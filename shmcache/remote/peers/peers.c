@@ -197,6 +197,9 @@ static int open_net(struct peers *p, char *why, size_t why_size)
 
 	r = link_net_new(&p->net, &settings, &peers_guest_events, p, p->loop->epoll, p->loop->log,
 		sentence);
+	/* Who connects before the first tick is not to be taken for one who has waited since 1970. */
+	if (!r)
+		link_net_tick(p->net, store_now_ms());
 	if (!r && c->listen[0]) {
 		write_address(listen, sizeof(listen), c->listen);
 		r = link_net_listen(p->net, listen, sentence);

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* thread.c: setting up what the remote thread works with, and taking it down. */
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "shmcache/remote/announce.h"
+#include "shmcache/remote/flight.h"
+#include "shmcache/remote/peers/peers.h"
+#include "shmcache/remote/thread.h"
+
+/*
+ * What is set up before the thread runs, and taken down after it has ended, is so by the thread that
+ * starts and stops it: loop, kinds and flights are of one thread at a time. The desk is opened last and
+ * closed first, so that no ticket comes to where nobody looks.
+ */
+struct remote {
+	struct remote_options options;
+	struct config config; /* our own: the control thread writes the broker's at a reload */
+	struct remote_loop loop;
+	struct flights *flights;
+	struct flight_source peers;
+	struct announcer announcer;
+	struct watch desk;
+	pthread_t thread;
+};
+
+static void desk_ready(struct watch *watch, uint32_t events)
+{
+	struct remote *remote = watch->owner;
+
+	(void)events;
+	flights_take(remote->flights, desk_take(remote->options.desk));
+}
+
+static void *thread_main(void *argument)
+{
+	struct remote *remote = argument;
+
+	remote_loop_run(&remote->loop);
+	return NULL;
+}
+
+static int open_peers(struct remote *remote, char *why, size_t why_size)
+{
+	struct flight_source *peers = &remote->peers;
+	int r;
+
+	r = peers_kind.open(&peers->self, &remote->loop, why, why_size);
+	if (r)
+		return r;
+	peers->kind = &peers_kind;
+	flights_add(remote->flights, peers);
+	return peers_want_events(peers->self)
+		? announcer_open(&remote->announcer, &remote->loop, peers->kind, peers->self)
+		: 0;
+}
+
+static int open_desk(struct remote *remote)
+{
+	int r = desk_open(remote->options.desk);
+
+	if (r)
+		return r;
+	/* The descriptor is the desk's to close. */
+	remote->desk.fd = desk_fd(remote->options.desk);
+	remote->desk.ready = desk_ready;
+	remote->desk.owner = remote;
+	return remote_loop_watch(&remote->loop, &remote->desk, EPOLLIN);
+}
+
+/* What was set up, backwards; whatever of it there is. */
+static void take_down(struct remote *remote)
+{
+	struct ticket *ticket = desk_close(remote->options.desk), *next;
+
+	for (; ticket; ticket = next) {
+		next = ticket->next;
+		desk_answer_miss(ticket, ABI_FETCH_OFF);
+	}
+	announcer_close(&remote->announcer);
+	if (remote->flights)
+		flights_free(remote->flights);
+	if (remote->peers.kind)
+		remote->peers.kind->close(remote->peers.self);
+	remote_loop_deinit(&remote->loop);
+	free(remote);
+}
+
+static int set_up(struct remote *remote, char *why, size_t why_size)
+{
+	const struct flights_options options = {.loop = &remote->loop, .answer = desk_answer};
+	int r = flights_new(&remote->flights, &options);
+
+	if (!r)
+		r = open_peers(remote, why, why_size);
+	if (!r)
+		r = open_desk(remote);
+	if (!r)
+		r = -pthread_create(&remote->thread, NULL, thread_main, remote);
+	if (!r)
+		pthread_setname_np(remote->thread, "remote");
+	return r;
+}
+
+int remote_start(
+	struct remote **out, const struct remote_options *o, char *why, size_t why_size)
+{
+	struct remote *remote;
+	int r;
+
+	*out = NULL;
+	if (!config_has_remote(o->config))
+		return 0;
+	why[0] = '\0';
+	remote = calloc(1, sizeof(*remote));
+	if (remote) {
+		remote->options = *o;
+		remote->config = *o->config;
+	}
+	r = remote ? remote_loop_init(&remote->loop, o->store, o->worker, o->log, &remote->config)
+		   : -ENOMEM;
+	if (r) {
+		free(remote);
+	} else {
+		r = set_up(remote, why, why_size);
+		if (r)
+			take_down(remote);
+		else
+			*out = remote;
+	}
+	if (r && !why[0])
+		snprintf(why, why_size, "can't start the remote thread: %s", strerror(-r));
+	return r;
+}
+
+void remote_stop(struct remote *remote)
+{
+	if (!remote)
+		return;
+	remote_loop_stop(&remote->loop);
+	pthread_join(remote->thread, NULL);
+	take_down(remote);
+}
+
+bool remote_is_stuck(const struct remote *remote, uint64_t ms)
+{
+	return remote && remote_loop_is_stuck(&remote->loop, ms);
+}

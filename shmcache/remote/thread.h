@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* thread.h: the remote thread: all that has to do with other brokers, from its start to its end. */
+#ifndef SHMCACHE_REMOTE_THREAD_H
+#define SHMCACHE_REMOTE_THREAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shmcache/config/config.h"
+#include "shmcache/log/log.h"
+#include "shmcache/remote/desk.h"
+#include "shmcache/store.h"
+
+struct remote;
+
+/* All of them outlive the thread, but for @config, which is copied. */
+struct remote_options {
+	struct store *store;
+	struct abi_worker *worker; /* of the plane: ABI_REMOTE's */
+	struct log *log;
+	const struct config *config;
+	struct desk *desk; /* closed; it is open while the thread runs */
+};
+
+/*
+ * Listen, and begin to look for the others. 0 with NULL in *out where the configuration knows no
+ * others; or -errno and a sentence in @why, with nothing to undo.
+ */
+int remote_start(
+	struct remote **out, const struct remote_options *options, char *why, size_t why_size);
+
+/*
+ * Every ticket has been answered when it returns, and the desk is closed. To be called while the workers
+ * run, by a thread that is registered with liburcu. NULL is ignored.
+ */
+void remote_stop(struct remote *remote);
+
+/* Has it made no round for so long? Any thread. NULL never has. */
+bool remote_is_stuck(const struct remote *remote, uint64_t ms);
+
+#endif
