@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ipc/hash.h"
 #include "shmcache/remote/peers/net.h"
+#include "shmcache/remote/peers/sum.h"
 
 /*
  * A fetch has one of the lane's slots from its FETCH to the END or the HEAD that ends it,
@@ -40,7 +40,7 @@ static void pending_free(struct link_pending *p)
 		p->lane->slots[p->id % LINK_FETCHES_MAX] = NULL;
 		p->lane->n_fetches--;
 	}
-	free(p->sum);
+	sum_free(p->sum);
 	free(p);
 }
 
@@ -262,19 +262,18 @@ static void got_part(struct lane *lane, const uint8_t *bytes, size_t size)
 	struct link_pending *p = find(of(lane), lane->head.id);
 
 	if (size == p->value.size) {
-		p->whole_sum = XXH3_64bits(bytes, size);
+		p->whole_sum = sum_of(bytes, size);
 		return;
 	}
 	if (!p->sum) {
-		p->sum = aligned_alloc(_Alignof(XXH3_state_t), sizeof(XXH3_state_t));
+		p->sum = sum_new();
 		if (!p->sum) {
 			/* Nothing that could be published. */
 			lane->error = -ENOMEM;
 			return;
 		}
-		XXH3_64bits_reset(p->sum);
 	}
-	XXH3_64bits_update(p->sum, bytes, size);
+	sum_add(p->sum, bytes, size);
 }
 
 static const char *got_data_end(struct lane *lane, const struct frame *head)
@@ -303,7 +302,7 @@ static const char *got_end(struct link_lane *l, const struct frame *head)
 	}
 	if (p->offset != p->value.size)
 		return "a value that ends too early";
-	sum = p->sum ? XXH3_64bits_digest(p->sum) : p->whole_sum;
+	sum = p->sum ? sum_get(p->sum) : p->whole_sum;
 	end(p, sum == head->argument ? LINK_OK : LINK_CORRUPT);
 	return NULL;
 }

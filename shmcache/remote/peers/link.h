@@ -183,7 +183,7 @@ struct link_body {
 	const uint8_t *data;      /* stay as they are until done() */
 	/* Just before these bytes go out for the first time, in order; may be NULL. */
 	void (*sending)(void *context, uint64_t offset, uint64_t size);
-	uint64_t (*sum)(void *context); /* XXH3_64bits() of all; asked behind the last sending() */
+	uint64_t (*sum)(void *context); /* sum_of() all of them: sum.h; asked last */
 	/*
 	 * Exactly once; the bytes are not looked at any more. !sent: cancelled, aborted, or the
 	 * link fell.

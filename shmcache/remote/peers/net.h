@@ -64,7 +64,7 @@ struct link_pending {
 	struct frame_value value;
 	uint64_t offset;
 	uint8_t *land;
-	struct XXH3_state_s *sum; /* NULL: one piece, or nothing yet */
+	struct sum *sum; /* NULL: one piece, or nothing yet */
 	uint64_t whole_sum;       /* of a value that came in one piece */
 	uint32_t wait_ms;
 	uint16_t key_size;
