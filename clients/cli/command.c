@@ -29,6 +29,7 @@ const struct command *const command_table[] = {
 	&command_bench,
 	&command_reload,
 	&command_drain,
+	&command_pki,
 	NULL,
 };
 

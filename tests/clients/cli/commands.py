@@ -14,7 +14,7 @@ from harness import ATTACH, ERROR, MISS, OK, REFUSED, USAGE, Broker, run, wait_f
 
 MiB = 1 << 20
 COMMANDS = ("put", "get", "del", "exists", "stat", "keys", "touch", "pin", "flush", "usage", "stats",
-            "events", "ping", "bench", "reload", "drain")
+            "events", "ping", "bench", "reload", "drain", "pki")
 
 
 class Case(unittest.TestCase):
