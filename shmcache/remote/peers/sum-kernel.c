@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sum-kernel.c: XXH3 by the instructions that the build gives this file; SUM_KERNEL is its name. */
+/*
+ * sum-kernel.c: XXH3 by the instructions that the build gives this file; SUM_KERNEL is its
+ * name.
+ */
 #define XXH_INLINE_ALL
 #include "shmcache/remote/peers/sum-kernel.h"
 

@@ -7,9 +7,9 @@
 #include <stdint.h>
 
 /*
- * The same number as xxhash.h gives, by the widest instructions that this CPU has: at the rates of a
- * connection on one machine, the sum by SSE2 alone (18 GB/s) would be a quarter of all that is to be
- * done for a byte; by AVX2 it is 60 GB/s, by AVX-512 75 GB/s. Any thread.
+ * The same number as xxhash.h gives, by the widest instructions that this CPU has: at the rates
+ * of a connection on one machine, the sum by SSE2 alone (18 GB/s) would be a quarter of all
+ * that is to be done for a byte; by AVX2 it is 60 GB/s, by AVX-512 75 GB/s. Any thread.
  */
 uint64_t sum_of(const void *data, size_t size);
 

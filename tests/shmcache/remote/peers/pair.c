@@ -202,9 +202,20 @@ static void fetch_done(struct link_fetch *fetch, enum link_result result)
 
 void pair_fetch(struct pair *p, struct pair_fetch *f, const char *key)
 {
+	pair_fetch_from(p, p->a.link, f, key);
+}
+
+int pair_link(struct pair *p, struct link **out, const char *address)
+{
+	return link_open(out, p->a.net, "b", address, &link_events, &p->a);
+}
+
+void pair_fetch_from(struct pair *p, struct link *link, struct pair_fetch *f, const char *key)
+{
+	(void)p;
 	f->fetch = (struct link_fetch){.key = key, .key_size = (uint16_t)strlen(key),
 		.wait_ms = 1000, .land = land, .done = fetch_done};
-	link_fetch(p->a.link, &f->fetch);
+	link_fetch(link, &f->fetch);
 }
 
 /* --- both ------------------------------------------------------------------------------------ */

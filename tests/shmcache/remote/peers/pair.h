@@ -64,6 +64,11 @@ bool pair_run(struct pair *p, const unsigned *n, unsigned wanted);
 /* Go round for so long. */
 void pair_rest(struct pair *p, unsigned ms);
 
+/* Another link of a's to somebody who is called b. As link_open(). */
+int pair_link(struct pair *p, struct link **out, const char *address);
+
 void pair_fetch(struct pair *p, struct pair_fetch *f, const char *key);
+void pair_fetch_from(
+	struct pair *p, struct link *link, struct pair_fetch *f, const char *key);
 
 #endif

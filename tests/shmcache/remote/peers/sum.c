@@ -25,7 +25,8 @@ static void test_sum(void **state)
 	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		assert_true(sum_of(bytes, sizes[i]) == XXH3_64bits(bytes, sizes[i]));
 		/* Of any alignment. */
-		assert_true(sum_of(bytes + 1, sizes[i] - 1) == XXH3_64bits(bytes + 1, sizes[i] - 1));
+		assert_true(sum_of(bytes + 1, sizes[i] - 1) ==
+			XXH3_64bits(bytes + 1, sizes[i] - 1));
 	}
 }
 
