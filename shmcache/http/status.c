@@ -18,8 +18,24 @@
 static void write_time(FILE *out, const char *comma, const char *name, const struct histogram *h)
 {
 	fprintf(out, "%s\"%s\":{\"n\":%" PRIu64 ",\"p50_ns\":%" PRIu64 ",\"p99_ns\":%" PRIu64
-		     ",\"max_ns\":%" PRIu64 "}", comma, name, h->n, histogram_quantile(h, 0.5),
+		     ",\"max_ns\":%" PRIu64, comma, name, h->n, histogram_quantile(h, 0.5),
 		histogram_quantile(h, 0.99), h->max_ns);
+}
+
+/*
+ * From the buckets of two looks, and the numbers of requests, which are not sampled, the page makes
+ * what happened in between. What is behind the last that is not 0 is left out.
+ */
+static void write_buckets(FILE *out, const struct histogram *h)
+{
+	unsigned n = ABI_HISTOGRAM_BUCKETS, i;
+
+	while (n && !h->bucket[n - 1])
+		n--;
+	fputs(",\"buckets\":[", out);
+	for (i = 0; i < n; i++)
+		fprintf(out, "%s%" PRIu64, i ? "," : "", h->bucket[i]);
+	fputs("]", out);
 }
 
 static void write_times(FILE *out, const struct abi_plane *plane)
@@ -31,11 +47,15 @@ static void write_times(FILE *out, const struct abi_plane *plane)
 	for (i = ABI_OP_NONE + 1; i < ABI_N_OPERATIONS; i++) {
 		metric_operation_time(plane, i, &h);
 		write_time(out, i > 1 ? "," : "", abi_operation_name(i), &h);
+		write_buckets(out, &h);
+		fprintf(out, ",\"requests\":%" PRIu64 "}",
+			metric_kind(plane, &metric_kinds[METRIC_REQUESTS], i));
 	}
 	fputs("},\"stages\":{", out);
 	for (i = 0; i < ABI_N_STAGES; i++) {
 		metric_stage_time(plane, i, &h);
 		write_time(out, i ? "," : "", abi_stage_name(i), &h);
+		fputs("}", out);
 	}
 	fputs("}", out);
 }
@@ -58,10 +78,11 @@ static void write_sessions(FILE *out, const struct abi_plane *plane)
 		role = shared_u32_load(&s->role);
 		fprintf(out, "%s{\"id\":%" PRIu64 ",\"pid\":%" PRIu32 ",\"uid\":%" PRIu32
 			     ",\"role\":\"%s\",\"lanes\":%" PRIu32 ",\"worker\":%" PRIu32
-			     ",\"attached_ms\":%" PRIu64 ",\"fault\":\"%s\"}", comma, id,
+			     ",\"attached_ms\":%" PRIu64 ",\"held_since_ms\":%" PRIu64 ",\"fault\":\"%s\"}", comma, id,
 			shared_u32_load(&s->pid), shared_u32_load(&s->uid),
 			roles[role < 4 ? role : 0], shared_u32_load(&s->n_lanes),
 			shared_u32_load(&s->worker), shared_u64_load(&s->attached_ms),
+			shared_u64_load(&s->held_since_ms),
 			abi_fault_name(shared_u32_load(&s->broken)));
 		comma = ",";
 	}

@@ -114,6 +114,41 @@ class Serve(unittest.TestCase):
             reader.stdin.close()
             reader.wait()
 
+    def test_operations(self):
+        """What the page makes its rates and times of: every request, and all buckets of its times."""
+        def looked():
+            return json.loads(get(self.broker, "/status.json")[2])["operations"]
+
+        def begin(i):
+            return 2 ** (6 + (i - 1) // 2) * (2 + (i - 1) % 2) // 2 if i else 0
+
+        def quantile(buckets, q):
+            want, below = q * sum(buckets), 0
+            for i, n in enumerate(buckets):
+                if n and below + n >= want:
+                    return begin(i) + (begin(i + 1) - begin(i)) * (want - below) / n
+                below += n
+            return 0
+
+        before = looked()
+        for i in range(7):
+            # Large enough to be timed one by one.
+            self.assertEqual(self.broker.run("put", f"more{i}", input=bytes(40000)).returncode, OK)
+        for i in range(7):
+            self.assertEqual(self.broker.run("del", f"more{i}").returncode, OK)
+        after = looked()
+        grown = {name: after[name]["requests"] - before[name]["requests"] for name in after}
+        self.assertEqual(grown["delete"], 7)
+        self.assertEqual(grown["put"] + grown["reserve"], 7)
+        self.assertEqual(grown["flush"], 0)
+        self.assertGreaterEqual(sum(after[name]["n"] - before[name]["n"]
+                                    for name in ("put", "commit")), 7)
+        for name, t in after.items():
+            self.assertEqual(sum(t["buckets"]), t["n"], name)
+            self.assertNotEqual(t["buckets"][-1:], [0], name)
+            for q, ns in ((0.5, t["p50_ns"]), (0.99, t["p99_ns"])):
+                self.assertAlmostEqual(min(quantile(t["buckets"], q), t["max_ns"]), ns, delta=2)
+
     def test_dashboard(self):
         """Every metric that the dashboard draws and the alarms name is there."""
         there = set(re.findall(r"^# TYPE (\w+) ", get(self.broker, "/metrics")[2], re.M))
@@ -307,15 +342,25 @@ def page():
     broker = start()
     for i in range(40):
         broker.run("put", f"key{i}", input=bytes(1 << 20))
+    load = broker.start_cli("bench", "--only", "put", "--time", "1h", stdin=subprocess.DEVNULL,
+                            stdout=subprocess.DEVNULL)
+    wait_for("puts", lambda: metric(broker, "shmcache_puts_total") > 100)
     url = f"http://127.0.0.1:{broker.port}/"
     with tempfile.TemporaryDirectory(prefix="shmcache-page-") as folder:
         dom = chromium(browser, folder, "--dump-dom", url).stdout
         picture = os.path.join(os.environ.get("SHMCACHE_PICTURES", folder), "page.png")
         chromium(browser, folder, "--window-size=390,1400", f"--screenshot={picture}", url)
         size = os.path.getsize(picture)
+    load.kill()
+    load.wait()
     broker.close()
     wrong = [text for text in (f"shmcache {broker.name}", "serving for", ">reserve<", "DRAM: 40 MiB of",
                                "largest free block") if text not in dom]
+    # Of what happens now, too: a rate, a half and the worst hundredth, and the same for all the time.
+    now = re.search(r"<td>put</td><td>([\d.]+[kMG]?)</td>(<td>[\d.]+ (ns|µs|ms|s)</td>){2}"
+                    r"<td>[\d.]+[kMG]?</td>(<td>[\d.]+ (ns|µs|ms|s)</td>){3}", dom)
+    if not now or now[1] == "0":
+        wrong.append("the rate and the times of puts")
     if wrong or size < 10000:
         sys.exit(f"not on the page: {wrong}; picture of {size} bytes\n{dom}")
 
