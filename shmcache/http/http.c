@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -44,6 +45,7 @@ struct http {
 	pthread_t thread;
 	int bell; /* eventfd: the end */
 	char path[108]; /* of a Unix socket, or empty */
+	bool is_loopback;
 };
 
 /* --- answers --------------------------------------------------------------------------------------- */
@@ -115,6 +117,31 @@ static enum MHD_Result send_page(
 		MHD_create_response_from_buffer(size, text, MHD_RESPMEM_MUST_FREE));
 }
 
+/*
+ * A page from elsewhere may not read what we answer, unless its own name leads here: whoever owns a name
+ * can have it stand for 127.0.0.1, after the page is loaded. The browser then says that name, which is
+ * none of those that this host has for itself. Other addresses than the loopback have names that we
+ * don't know; HTTP/1.0 may come without one, and then from no browser.
+ */
+static bool is_local_name(const char *host)
+{
+	char name[INET6_ADDRSTRLEN + 2];
+	struct in6_addr address;
+	size_t n;
+
+	host += *host == '[';
+	n = strcspn(host, "]:");
+	/* An address of the longer kind has colons of its own. */
+	if (strchr(host, ']'))
+		n = strcspn(host, "]");
+	if (!n || n >= sizeof(name))
+		return false;
+	memcpy(name, host, n);
+	name[n] = '\0';
+	return !strcasecmp(name, "localhost") || inet_pton(AF_INET, name, &address) == 1 ||
+		inet_pton(AF_INET6, name, &address) == 1;
+}
+
 static enum MHD_Result send_health(struct http *http, struct MHD_Connection *connection)
 {
 	const char *wrong = http->source.health(http->source.context);
@@ -128,11 +155,16 @@ static enum MHD_Result answer(void *context, struct MHD_Connection *connection, 
 	void **state)
 {
 	struct http *http = context;
+	const char *host;
 	size_t i;
 
 	(void)version;
 	(void)upload;
 	(void)state;
+	host = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST);
+	if (http->is_loopback && host && !is_local_name(host))
+		return send_text(connection, MHD_HTTP_FORBIDDEN,
+			"on the loopback this answers to localhost and to addresses alone\n");
 	if (strcmp(method, MHD_HTTP_METHOD_GET) && strcmp(method, MHD_HTTP_METHOD_HEAD))
 		return send_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n");
 	/* Nobody uploads anything here. */
@@ -190,6 +222,12 @@ static socklen_t parse(const char *listen, union address *a)
 	return 0;
 }
 
+static bool is_loopback(const union address *a)
+{
+	return (a->any.sa_family == AF_INET && ntohl(a->in.sin_addr.s_addr) >> 24 == 127) ||
+		(a->any.sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&a->in6.sin6_addr));
+}
+
 /* A socket file that nobody answers on is one that was left behind. */
 static void clear_path(const union address *a, socklen_t size)
 {
@@ -224,6 +262,7 @@ static int open_socket(struct http *http, const char *listen_on)
 		close(fd);
 		return r;
 	}
+	http->is_loopback = is_loopback(&a);
 	if (a.any.sa_family == AF_UNIX)
 		snprintf(http->path, sizeof(http->path), "%s", listen_on);
 	return fd;

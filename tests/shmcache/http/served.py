@@ -184,6 +184,23 @@ class Serve(unittest.TestCase):
         self.assertEqual(get(self.broker, "/", "POST")[0], 405)
         self.assertEqual(get(self.broker, "/", "HEAD")[0::2], (200, ""))
 
+    def test_names(self):
+        """On the loopback, a name that is not this host's own is a page's from elsewhere."""
+        def status(host, version="1.1"):
+            with socket.create_connection(("127.0.0.1", self.broker.port), timeout=60) as s:
+                line = f"Host: {host}\r\n" if host is not None else ""
+                s.sendall(f"GET /healthz HTTP/{version}\r\n{line}Connection: close\r\n\r\n"
+                          .encode())
+                return int(s.makefile("rb").readline().split()[1])
+        port = self.broker.port
+        for host in ("localhost", f"localhost:{port}", "LocalHost", f"127.0.0.1:{port}", "127.0.0.1",
+                     "10.1.2.3", f"[::1]:{port}", "[::1]"):
+            self.assertEqual(status(host), 200, host)
+        self.assertEqual(status(None, "1.0"), 200)
+        for host in ("evil.example", f"evil.example:{port}", "localhost.evil.example", "127.0.0.1.evil",
+                     "[evil]", "[", "]", ":", "x" * 300, "127.0.0.1x", "localhostx:1"):
+            self.assertEqual(status(host), 403, host)
+
     def test_bad_clients(self):
         """Who says nothing, nonsense, or does not read, takes nothing from workers or from others."""
         bad = [socket.create_connection(("127.0.0.1", self.broker.port)) for _ in range(20)]
