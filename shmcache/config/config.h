@@ -165,6 +165,8 @@ struct config {
 		char members[CONFIG_LIST_MAX + 1]; /* see config_member_next(); empty: none */
 		char etcd[CONFIG_LIST_MAX + 1];	   /* URLs, commas between; empty: none */
 		char etcd_prefix[CONFIG_PATH_MAX + 1];
+		char etcd_user[CONFIG_NAME_MAX + 1];	       /* empty: etcd asks for none */
+		char etcd_password_file[CONFIG_PATH_MAX + 1];
 		enum config_locate locate;
 		enum config_write_back write_back;
 		unsigned lanes;	      /* data connections for each peer */

@@ -231,6 +231,12 @@ const struct key keys[] = {
 	{"remote", "etcd_prefix", KEY_PATH, FIELD(remote.etcd_prefix), .min = 1,
 		.max = CONFIG_PATH_MAX, .value = "/shmcache",
 		.help = "Where in etcd the clusters are; each has a directory of its own there."},
+	{"remote", "etcd_user", KEY_NAME, FIELD(remote.etcd_user), .max = CONFIG_NAME_MAX,
+		.zero = "none", .value = "",
+		.help = "The user of this broker at etcd, where etcd asks for users."},
+	{"remote", "etcd_password_file", KEY_PATH, FIELD(remote.etcd_password_file),
+		.max = CONFIG_PATH_MAX, .zero = "none", .value = "",
+		.help = "The file whose first line is that user's password."},
 	{"remote", "locate", KEY_CHOICE, FIELD(remote.locate), .choices = locates,
 		.value = "auto",
 		.help = "How it is found out who has a value: by a directory that is spread over "

@@ -62,6 +62,8 @@ struct peers {
 	struct erase *erases;
 	struct transfer *transfers;
 	struct timer tick, directory_tick;
+	struct etcd *etcd; /* NULL: the members are a list */
+	struct watch etcd_watch;
 	uint64_t next_id;
 	uint32_t n_events; /* stands for generations in the directory */
 	uint64_t self;	   /* member_hash() of this broker's name */
@@ -99,6 +101,13 @@ void peers_cancel(void *self, struct remote_fetch *user);
 extern const struct link_guest_events peers_guest_events;
 /* The latest link of that member to us, or NULL. */
 struct guest *peers_guest_of(struct peers *p, uint16_t number);
+
+/* --- members by etcd: peers-etcd.c ----------------------------------------------------------------- */
+
+/* @epoch: another one at each start. 0, or -errno and a sentence; then peers_etcd_close(), too. */
+int peers_etcd_open(struct peers *p, uint64_t epoch, char *why, size_t why_size);
+/* Takes leave of etcd; no-op where there is none. */
+void peers_etcd_close(struct peers *p);
 
 /* --- the directory: peers-directory.c ------------------------------------------------------------ */
 

@@ -215,6 +215,7 @@ static void peers_close(void *self)
 	unsigned i;
 
 	p->is_closing = true;
+	peers_etcd_close(p);
 	peers_locate_close(p);
 	peers_erase_close(p);
 	for (i = 0; i < REMOTE_HOLDERS_MAX; i++)
@@ -243,6 +244,7 @@ static int peers_open(void **self, struct remote_loop *loop, char *why, size_t w
 	p->loop = loop;
 	p->tick.expired = tick;
 	p->tick.owner = p;
+	p->etcd_watch.fd = -1;
 	snprintf(p->cluster, sizeof(p->cluster), "%s", c->cluster);
 	snprintf(p->name, sizeof(p->name), "%s", c->name);
 	p->self = member_hash(p->name);
@@ -257,6 +259,10 @@ static int peers_open(void **self, struct remote_loop *loop, char *why, size_t w
 		goto fail;
 	/* The list was checked as it was read. */
 	membership_set_list(p->members, c->members);
+	if (c->etcd[0])
+		r = peers_etcd_open(p, new_incarnation(), why, why_size);
+	if (r)
+		goto fail;
 	remote_loop_at(loop, &p->tick, store_now_ms() + LINK_TICK_MS);
 	*self = p;
 	return 0;

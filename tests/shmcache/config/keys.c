@@ -67,6 +67,8 @@ static void defaults_are_as_promised(void **state)
 	assert_string_equal(c.remote.members, "");
 	assert_string_equal(c.remote.etcd, "");
 	assert_string_equal(c.remote.etcd_prefix, "/shmcache");
+	assert_string_equal(c.remote.etcd_user, "");
+	assert_string_equal(c.remote.etcd_password_file, "");
 	assert_int_equal(c.remote.locate, CONFIG_LOCATE_AUTO);
 	assert_int_equal(c.remote.write_back, CONFIG_WRITE_BACK_ALWAYS);
 	assert_int_equal(c.remote.lanes, 2);
@@ -106,6 +108,7 @@ static const char all_set[] =
 	"[access]\nowner = stager\nother = reader\n"
 	"[remote]\nlisten = 10.0.0.1:7400\nadvertise = [fd00::1]:7401\nname = b1\ncluster = c1\n"
 	"members = b1=10.0.0.1:7400, b2=[fd00::2]:7402\netcd_prefix = /there\n"
+	"etcd_user = me\netcd_password_file = /secret\n"
 	"locate = ask\nwrite_back = second-hit\nlanes = 6\nwindow = 9MiB\ntimeout = 4s\n"
 	"absent_for = 77ms\nfetches = 44\ndeliver_max = 31%\nsecurity = none\n"
 	"insecure_network = on\nca = /a\ncertificate = /b\nkey = /c\ndata_tls = off\n"
@@ -172,6 +175,8 @@ static void every_key_reaches_its_field(void **state)
 	assert_string_equal(c.remote.cluster, "c1");
 	assert_string_equal(c.remote.members, "b1=10.0.0.1:7400,b2=[fd00::2]:7402");
 	assert_string_equal(c.remote.etcd_prefix, "/there");
+	assert_string_equal(c.remote.etcd_user, "me");
+	assert_string_equal(c.remote.etcd_password_file, "/secret");
 	assert_int_equal(c.remote.locate, CONFIG_LOCATE_ASK);
 	assert_int_equal(c.remote.write_back, CONFIG_WRITE_BACK_SECOND_HIT);
 	assert_int_equal(c.remote.lanes, 6);
