@@ -29,7 +29,11 @@ struct cache {
 	uint32_t *free; /* a stack of ids */
 	uint32_t n_free, n_fresh;
 	uint64_t capacity, used;
+	uint64_t n_one_off;
+	unsigned owed; /* percents of a one-off read */
 };
+
+enum { ONE_OFF = UINT32_MAX }; /* no key of the trace: nobody asks for it again */
 
 static int cache_init(
 	struct cache *c, const struct trace *t, const struct replay_options *o)
@@ -38,8 +42,11 @@ static int cache_init(
 	int r;
 
 	*c = (struct cache){.o = o, .n_fresh = 1};
-	/* no more than all keys can be resident */
-	if (!o->by_bytes && o->size < t->n_keys)
+	/* no more than all keys can be resident, and one-offs */
+	if (o->one_off_percent)
+		n_ids_max += (uint32_t)(t->n_reads * o->one_off_percent /
+				(100 - o->one_off_percent)) + 1;
+	if (!o->by_bytes && o->size < n_ids_max - 2)
 		n_ids_max = (uint32_t)o->size + 2;
 	c->capacity = o->by_bytes ? o->size : o->size * TRACE_BLOCK_SIZE;
 	c->id_of = calloc(t->n_keys, sizeof(*c->id_of));
@@ -65,14 +72,18 @@ static void cache_make_room(struct cache *c, const struct policy_entry *e)
 	while (c->used + e->size > c->capacity) {
 		uint32_t id = policy_victim(c->policy, e);
 
-		if (!id || c->id_of[c->cell[id].key] != id) {
+		uint32_t key = c->cell[id].key;
+
+		if (!id || !c->cell[id].size || (key != ONE_OFF && c->id_of[key] != id)) {
 			fprintf(stderr, "replay: %s gave up %u, which is not there\n",
 				policy_name(c->policy), id);
 			abort();
 		}
 		policy_evict(c->policy, id);
-		c->id_of[c->cell[id].key] = 0;
+		if (key != ONE_OFF)
+			c->id_of[key] = 0;
 		c->used -= c->cell[id].size;
+		c->cell[id].size = 0;
 		c->free[c->n_free++] = id;
 	}
 }
@@ -82,7 +93,8 @@ static void cache_put(struct cache *c, uint32_t key, const struct policy_entry *
 	uint32_t id = c->n_free ? c->free[--c->n_free] : c->n_fresh++;
 
 	c->cell[id] = (struct cell){.key = key, .size = (uint32_t)e->size};
-	c->id_of[key] = id;
+	if (key != ONE_OFF)
+		c->id_of[key] = id;
 	c->used += e->size;
 	policy_insert(c->policy, id, e);
 }
@@ -90,7 +102,8 @@ static void cache_put(struct cache *c, uint32_t key, const struct policy_entry *
 static bool cache_read(struct cache *c, const struct trace_read *x)
 {
 	uint64_t state = x->key ^ c->o->salt;
-	struct policy_entry e = {.size = c->o->by_bytes ? x->size : TRACE_BLOCK_SIZE};
+	struct policy_entry e = {.size = c->o->by_bytes ? x->size : TRACE_BLOCK_SIZE,
+		.is_unproven = c->o->unproven};
 
 	if (c->id_of[x->key]) {
 		policy_hit(c->policy, c->id_of[x->key]);
@@ -106,6 +119,24 @@ static bool cache_read(struct cache *c, const struct trace_read *x)
 	cache_make_room(c, &e);
 	cache_put(c, x->key, &e);
 	return false;
+}
+
+/* As many one-off reads as belong to one of the trace, of the same size. */
+static void cache_read_one_offs(struct cache *c, const struct trace_read *x)
+{
+	struct policy_entry e = {.size = c->o->by_bytes ? x->size : TRACE_BLOCK_SIZE,
+		.is_unproven = true};
+	uint64_t state;
+
+	if (!c->o->one_off_percent || e.size > c->capacity)
+		return;
+	for (c->owed += c->o->one_off_percent; c->owed >= 100 - c->o->one_off_percent;
+		c->owed -= 100 - c->o->one_off_percent) {
+		state = ~c->n_one_off++;
+		e.hash = trace_random(&state);
+		cache_make_room(c, &e);
+		cache_put(c, ONE_OFF, &e);
+	}
 }
 
 int replay_run(
@@ -125,6 +156,7 @@ int replay_run(
 		const struct trace_read *x = &t->reads[i];
 		bool hit = cache_read(&c, x);
 
+		cache_read_one_offs(&c, x);
 		usable = hit && (!x->group || !x->position || usable);
 		res.n_bytes += x->size;
 		res.n_hits += hit;

@@ -11,6 +11,12 @@ struct replay_options {
 	bool by_bytes;
 	bool hints;    /* hand group and position to the policy */
 	uint64_t salt; /* of the keys' hash */
+	/*
+	 * Between the trace's reads so many percent of all reads are of keys that
+	 * are read once, and come from elsewhere: each is put as unproven.
+	 */
+	unsigned one_off_percent;
+	bool unproven; /* and what the trace misses comes from elsewhere, too */
 	/* For two tiers; a policy of each. Percents of the upper one's size. */
 	unsigned upper_percent; /* of the whole size */
 	unsigned demote_at, demote_to;

@@ -3,7 +3,7 @@
  * replay.c - hit ratios of eviction policies on a trace.
  *
  *	replay [--policy NAME,...] [--size N,...] [--bytes] [--hints]
- *	       [--tiers PERCENT [--promote-after N]]
+ *	       [--tiers PERCENT [--promote-after N]] [--one-off PERCENT]
  *	       [--format jsonl|oracle] [--seed N] [TRACE | KIND[:...]]
  *
  * TRACE is a file; a name that is none but starts with a made-up kind (see
@@ -14,6 +14,12 @@
  * --tiers replays each also in two tiers, the upper one of PERCENT of the size;
  * what the whole then hits less than one tier does, in points, is to stay within
  * TIERS_POINTS_MAX.
+ *
+ * --one-off replays each also with a stream between the trace's reads of which
+ * nothing is read twice, PERCENT of all reads, as a broker sees that writes back
+ * all that it fetches; what the trace's reads lose by it, in points, is to stay
+ * within ONE_OFF_POINTS_MAX.  A second figure is what they lose where, without
+ * such a stream, all that they miss is fetched, and so unproven.
  *
  * LRU and ARC always run too: a row's "theirs" is the better of the two at
  * that size.  The goal of the default policy is to be no worse on a trace, and
@@ -33,12 +39,14 @@
 
 static const char *const args_text =
 	"[--policy NAME[,NAME...]] [--size N[,N...]] [--bytes] [--hints] "
-	"[--tiers PERCENT [--promote-after N]] "
+	"[--tiers PERCENT [--promote-after N]] [--one-off PERCENT] "
 	"[--format jsonl|oracle] [--seed N] [TRACE|KIND[:NAME=N,...]]";
 
 enum { LIST_MAX = 16, QUICK_READS = 150000 };
 enum { DEMOTE_AT = 95, DEMOTE_TO = 90, PROMOTE_AFTER = 2 }; /* as the broker's defaults */
 #define TIERS_POINTS_MAX 2.0
+#define ONE_OFF_POINTS_MAX 1.0
+#define ONE_OFF_POINTS_MAX_MADE 2.0 /* of a loop that just fits, all that the share takes */
 
 struct replay {
 	struct report rep;
@@ -47,12 +55,13 @@ struct replay {
 	unsigned n_sizes;
 	bool by_bytes, hints;
 	unsigned upper_percent, promote_after; /* 0: one tier alone */
+	unsigned one_off_percent;
 	enum trace_format format;
 	uint64_t seed;
 	const char *trace;
 	/* of what runs now, for the rows */
 	char label[64];
-	double goal;
+	double goal, one_off_goal;
 };
 
 _Noreturn static void usage(const char *what, const char *value)
@@ -174,6 +183,8 @@ static void parse(struct replay *rp, char **argv)
 			rp->upper_percent = parse_percent(value_of(argv, &i));
 		else if (!strcmp(argv[i], "--promote-after"))
 			rp->promote_after = parse_hits(value_of(argv, &i));
+		else if (!strcmp(argv[i], "--one-off"))
+			rp->one_off_percent = parse_percent(value_of(argv, &i));
 		else if (!strcmp(argv[i], "--format"))
 			parse_format(rp, value_of(argv, &i));
 		else if (!strcmp(argv[i], "--seed"))
@@ -276,6 +287,36 @@ static void replay_tiers(struct replay *rp, const struct trace *t, const char *p
 	report_row(&rp->rep, &row);
 }
 
+/* What is lost against @alone, which had no such stream: its values were delivered and not cached. */
+static void replay_unproven(struct replay *rp, const struct trace *t, const char *policy,
+	uint64_t size, const struct replay_result *alone, bool one_offs)
+{
+	struct replay_options o = {.policy = policy,
+		.size = size,
+		.by_bytes = rp->by_bytes,
+		.one_off_percent = one_offs ? rp->one_off_percent : 0,
+		.unproven = !one_offs};
+	struct replay_result res;
+	char name[128], note[120];
+	struct report_row row = {.name = name,
+		.theirs = NAN,
+		.unit = "points",
+		.bound = one_offs ? REPORT_AT_MOST : REPORT_FIGURE,
+		.goal = rp->one_off_goal,
+		.note = note};
+	int r = replay_run(&res, t, &o);
+
+	if (r)
+		report_fatal(&rp->rep, "%s at %" PRIu64 ": %s", policy, size, strerror(-r));
+	row.ours = 100 * (score(rp, alone) - score(rp, &res));
+	snprintf(name, sizeof(name), "%s/%s@%" PRIu64 "-%s-lose", rp->label, policy, size,
+		one_offs ? "one-offs" : "fetched");
+	snprintf(note, sizeof(note), "hits %.4f, against %.4f; usable %.4f, against %.4f",
+		share(res.n_hits, res.n_reads), share(alone->n_hits, alone->n_reads),
+		share(res.n_usable, res.n_reads), share(alone->n_usable, alone->n_reads));
+	report_row(&rp->rep, &row);
+}
+
 static void tell_bound(struct replay *rp, const struct trace *t, uint64_t size)
 {
 	struct report_row row = {.unit = "hits", .theirs = NAN, .bound = REPORT_FIGURE};
@@ -311,6 +352,10 @@ static void replay_size(struct replay *rp, const struct trace *t, uint64_t size)
 		tell(rp, policy, false, size, &res, theirs);
 		if (rp->upper_percent)
 			replay_tiers(rp, t, policy, false, size, &res);
+		if (rp->one_off_percent) {
+			replay_unproven(rp, t, policy, size, &res, true);
+			replay_unproven(rp, t, policy, size, &res, false);
+		}
 		if (!rp->hints || !t->chained)
 			continue;
 		res = run(rp, t, policy, size, true);
@@ -345,6 +390,7 @@ static void replay_made(struct replay *rp, const char *spec)
 	report_say(&rp->rep, "seed %" PRIu64, rp->seed);
 	snprintf(rp->label, sizeof(rp->label), "%.*s", (int)strcspn(spec, ":"), spec);
 	rp->goal = 0.98;
+	rp->one_off_goal = ONE_OFF_POINTS_MAX_MADE;
 	replay_trace(rp, text, &t);
 	trace_free(&t);
 }
@@ -362,6 +408,7 @@ static void replay_file(struct replay *rp)
 	base = strrchr(rp->trace, '/');
 	base = base ? base + 1 : rp->trace;
 	snprintf(rp->label, sizeof(rp->label), "%.*s", (int)strcspn(base, "."), base);
+	rp->one_off_goal = ONE_OFF_POINTS_MAX;
 	rp->goal = 1;
 	replay_trace(rp, rp->trace, &t);
 	trace_free(&t);

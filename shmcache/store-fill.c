@@ -154,7 +154,7 @@ enum abi_status store_fill_publish(struct store *s, struct abi_worker *w, struct
 		drop_locked(s, fill);
 	} else {
 		s->reserved_size -= store_block_size(s, fill->cell);
-		status = store_publish_locked(s, w, fill->cell, &key, true);
+		status = store_publish_locked(s, w, fill->cell, &key, true, true);
 		fill->cell = 0;
 	}
 	pthread_mutex_unlock(&s->lock);

@@ -122,7 +122,7 @@ static void restore_block(struct store *s, struct store_opened *opened, uint32_t
 	}
 	tier->n_entries++;
 	s->n_expiring += abi_record_expire_ms(r) != 0;
-	store_admit_locked(s, cell, index_key_of(&s->index, cell, buffer).hash);
+	store_admit_locked(s, cell, index_key_of(&s->index, cell, buffer).hash, false);
 }
 
 /* Give the recovered records their blocks, in the order of offsets as the allocator wants it. */

@@ -91,10 +91,11 @@ struct policy_entry store_policy_entry(struct store *s, uint32_t cell, uint64_t 
 		.priority = (uint8_t)hints.priority};
 }
 
-void store_admit_locked(struct store *s, uint32_t cell, uint64_t hash)
+void store_admit_locked(struct store *s, uint32_t cell, uint64_t hash, bool is_unproven)
 {
 	struct policy_entry e = store_policy_entry(s, cell, hash);
 
+	e.is_unproven = is_unproven;
 	tiering_forget(&s->tiering, cell);
 	policy_insert(store_tier_of(s, cell)->policy, cell, &e);
 }
@@ -152,7 +153,7 @@ enum abi_status store_make_locked(struct store *s, struct abi_worker *w,
 	uint32_t *out)
 {
 	struct policy_entry incoming = {key->hash, size, o->hints.group, o->hints.position,
-		(uint8_t)o->hints.priority};
+		(uint8_t)o->hints.priority, false};
 	struct tier_choice choice[TIER_CHOICES_MAX];
 	unsigned n_choices = tier_choose(s->tier, &s->tiering.options, o->tier, size, choice);
 	struct abi_record *r;
@@ -182,7 +183,7 @@ enum abi_status store_make_locked(struct store *s, struct abi_worker *w,
 }
 
 enum abi_status store_publish_locked(struct store *s, struct abi_worker *w, uint32_t cell,
-	const struct index_key *key, bool if_absent)
+	const struct index_key *key, bool if_absent, bool is_unproven)
 {
 	uint32_t old;
 	struct shared_u64 *slot = find_live(s, w, key, &old);
@@ -209,7 +210,7 @@ enum abi_status store_publish_locked(struct store *s, struct abi_worker *w, uint
 	if (abi_record_expire_ms(&s->index.cell[cell]))
 		s->n_expiring++;
 	store_tier_of(s, cell)->n_entries++;
-	store_admit_locked(s, cell, key->hash);
+	store_admit_locked(s, cell, key->hash, is_unproven);
 	store_event_locked(s, EVENT_STORED, slot ? EVENT_REPLACED : 0, cell);
 	return ABI_STATUS_OK;
 }
@@ -218,7 +219,7 @@ enum abi_status store_publish_locked(struct store *s, struct abi_worker *w, uint
 static enum abi_status publish_put_locked(struct store *s, struct abi_worker *w, uint32_t cell,
 	const struct index_key *key, bool if_absent)
 {
-	enum abi_status status = store_publish_locked(s, w, cell, key, if_absent);
+	enum abi_status status = store_publish_locked(s, w, cell, key, if_absent, false);
 
 	if (status == ABI_STATUS_OK) {
 		store_overtake_locked(s, key);
@@ -416,7 +417,7 @@ uint64_t store_unpin(struct store *s, uint64_t pin)
 		size = store_block_size(s, cell);
 		if (!--s->index.meta[cell].n_pins) {
 			s->pinned_size -= size;
-			store_admit_locked(s, cell, index_key_of(&s->index, cell, buffer).hash);
+			store_admit_locked(s, cell, index_key_of(&s->index, cell, buffer).hash, false);
 		}
 	}
 	pthread_mutex_unlock(&s->lock);

@@ -414,7 +414,7 @@ enum abi_status store_make_locked(struct store *s, struct abi_worker *w, const s
  * record is no longer open: published, or freed.
  */
 enum abi_status store_publish_locked(struct store *s, struct abi_worker *w, uint32_t cell,
-	const struct index_key *key, bool if_absent);
+	const struct index_key *key, bool if_absent, bool is_unproven);
 
 /* The size of the block of @cell, any number, if that is in limbo in @tier; else 0. */
 uint64_t store_limbo_size_locked(struct store *s, unsigned tier, uint32_t cell);
@@ -422,8 +422,8 @@ uint64_t store_limbo_size_locked(struct store *s, unsigned tier, uint32_t cell);
 /* Into limbo with a cell that no slot names any more. */
 void store_limbo_locked(struct store *s, uint32_t cell);
 
-/* Enter a published cell in its tier's policy. */
-void store_admit_locked(struct store *s, uint32_t cell, uint64_t hash);
+/* Enter a published cell in its tier's policy; @is_unproven as in struct policy_entry. */
+void store_admit_locked(struct store *s, uint32_t cell, uint64_t hash, bool is_unproven);
 
 /* Free the record and its block at once. */
 void store_free_locked(struct store *s, uint32_t cell);

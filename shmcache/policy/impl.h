@@ -5,6 +5,7 @@
 
 #include "shmcache/policy/nodes.h"
 #include "shmcache/policy/policy.h"
+#include "shmcache/policy/probation.h"
 
 /*
  * policy.c checks ids and residency before it calls these, so that none of
@@ -14,7 +15,7 @@
  *
  * give sees what insert does, with freq and spare as they were.
  *
- * The struct arrives at init zeroed but for ops, nodes, capacity and upper.
+ * The struct arrives at init zeroed but for the head.
  */
 struct policy_ops {
 	const char *name;
@@ -39,6 +40,7 @@ struct policy_ops {
 struct policy {
 	const struct policy_ops *ops;
 	struct nodes nodes;
+	struct probation probation; /* policy.c's; no policy sees who is in it */
 	uint64_t capacity;
 	/* At init: the one above, if it is of this kind; else NULL. */
 	struct policy *upper;

@@ -6,7 +6,8 @@
  * drains it, an id may have been evicted, or reused for another key.  So each
  * call is checked here against what is resident, once for all policies, and
  * what does not fit is dropped: a hit too few costs a little precision, and a
- * hit on the wrong entry no more than that.
+ * hit on the wrong entry no more than that.  So is what every policy needs to
+ * do with entries that are on probation (probation.c): they are none of its.
  */
 #include "shmcache/policy/policy.h"
 
@@ -55,6 +56,7 @@ static int policy_make(struct policy **out, const char *name, struct policy *upp
 	p->ops = ops;
 	p->capacity = capacity;
 	p->upper = upper && upper->ops == ops ? upper : NULL;
+	probation_init(&p->probation, capacity);
 	r = nodes_init(&p->nodes, n_ids_max);
 	if (r)
 		goto err_free;
@@ -91,6 +93,7 @@ void policy_free(struct policy *p)
 		return;
 	if (p->ops->deinit)
 		p->ops->deinit(p);
+	probation_deinit(&p->probation, p->nodes.n_ids_max);
 	nodes_deinit(&p->nodes);
 	free(p);
 }
@@ -114,32 +117,51 @@ void policy_insert(struct policy *p, uint32_t id, const struct policy_entry *e)
 {
 	if (!id || id >= p->nodes.n_ids_max)
 		return;
-	if (nodes_queue(&p->nodes, id))
-		p->ops->remove(p, id);
+	policy_remove(p, id);
 	nodes_set(&p->nodes, id, e);
-	p->ops->insert(p, id, e);
+	if (!e->is_unproven || !probation_enter(&p->probation, &p->nodes, id, e))
+		p->ops->insert(p, id, e);
 }
 
 void policy_hit(struct policy *p, uint32_t id)
 {
-	if (policy_resident(p, id))
-		p->ops->hit(p, id);
+	struct policy_entry e;
+
+	if (!policy_resident(p, id))
+		return;
+	if (probation_has(&p->nodes, id)) {
+		probation_pass(&p->probation, &p->nodes, id, &e);
+		p->ops->insert(p, id, &e);
+	}
+	p->ops->hit(p, id);
 }
 
 void policy_remove(struct policy *p, uint32_t id)
 {
-	if (policy_resident(p, id))
+	if (!policy_resident(p, id))
+		return;
+	if (probation_has(&p->nodes, id))
+		probation_remove(&p->probation, &p->nodes, id);
+	else
 		p->ops->remove(p, id);
 }
 
 uint32_t policy_victim(struct policy *p, const struct policy_entry *incoming)
 {
-	return p->ops->victim(p, incoming);
+	uint32_t id = probation_victim(&p->probation);
+
+	if (!id)
+		id = p->ops->victim(p, incoming);
+	return id ? id : p->probation.queue.front;
 }
 
 void policy_evict(struct policy *p, uint32_t id)
 {
-	if (policy_resident(p, id))
+	if (!policy_resident(p, id))
+		return;
+	if (probation_has(&p->nodes, id))
+		probation_evict(&p->probation, &p->nodes, id);
+	else
 		p->ops->evict(p, id);
 }
 
@@ -157,20 +179,22 @@ void policy_take(struct policy *p, uint32_t id, struct policy_carried *out)
 		.queue = x->queue,
 		.freq = x->freq,
 		.spare = x->spare};
-	p->ops->remove(p, id);
+	policy_remove(p, id);
 }
 
 void policy_give(struct policy *p, uint32_t id, const struct policy_entry *e,
 	const struct policy_carried *carried)
 {
-	if (carried->ops != p->ops) {
-		policy_insert(p, id, e);
+	struct policy_entry unproven = *e;
+
+	unproven.is_unproven = carried->ops && carried->queue == PROBATION_QUEUE;
+	if (carried->ops != p->ops || unproven.is_unproven) {
+		policy_insert(p, id, &unproven);
 		return;
 	}
 	if (!id || id >= p->nodes.n_ids_max)
 		return;
-	if (nodes_queue(&p->nodes, id))
-		p->ops->remove(p, id);
+	policy_remove(p, id);
 	nodes_set(&p->nodes, id, e);
 	p->nodes.node[id].freq = carried->freq & NODES_FREQ_MAX;
 	p->nodes.node[id].spare = carried->spare & NODES_SPARE_MAX;
@@ -184,8 +208,10 @@ bool policy_is_colder(
 	const struct policy *p, uint32_t a, const struct policy *q, uint32_t b)
 {
 	if (p->ops != q->ops || !p->ops->worth || !policy_resident(p, a) ||
-		!policy_resident(q, b))
+		!policy_resident(q, b) || probation_has(&p->nodes, a))
 		return true;
+	if (probation_has(&q->nodes, b))
+		return false;
 	return p->ops->worth(p, a) < q->ops->worth(q, b);
 }
 
@@ -195,6 +221,7 @@ uint64_t policy_books_size(const struct policy *p)
 
 	size += nodes_map_used(
 		p->nodes.node, (size_t)p->nodes.n_ids_max * sizeof(struct node));
+	size += probation_books_size(&p->probation, p->nodes.n_ids_max);
 	if (p->ops->books_size)
 		size += p->ops->books_size(p);
 	return size;

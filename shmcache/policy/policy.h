@@ -43,6 +43,12 @@ struct policy_entry {
 	uint64_t group;	   /* the chain that it belongs to; 0: none */
 	uint32_t position; /* in the chain, ascending from its head */
 	uint8_t priority;  /* 0 normal; more is dearer, 3 is the most */
+	/*
+	 * It was fetched from elsewhere, where it still is: that it will be read
+	 * again here is not known.  Until it is, or others like it turn out to be,
+	 * it leaves before what was put here: see probation.c.
+	 */
+	bool is_unproven;
 };
 
 /*
