@@ -242,9 +242,11 @@ static void begin(const struct play *play, struct tracer *t)
 {
 	prepare(play->stretch);
 	memset(told, 0, sizeof(*told));
-	if (tracer_start(t, client_main, (void *)play))
+	if (tracer_start(t, client_main, (void *)play)) {
+		host_there(play->stretch->name);
 		fail_msg("%s: the client did not get there, status 0x%x: %s", play->stretch->name,
 			(unsigned)t->status, shmc_strerror(told->result));
+	}
 	if (play->is_frozen)
 		host_freeze(true);
 	else

@@ -97,6 +97,24 @@ int host_over(void **state)
 	return 0;
 }
 
+/* A run takes hours, and somebody may clean up in /dev/shm meanwhile, or be out of memory. */
+void host_there(const char *where)
+{
+	static const char *const part[] = {"", ".sock"};
+	char path[128];
+	siginfo_t info = {0};
+	size_t i;
+
+	if (!waitid(P_PID, (id_t)host.run.proc.pid, &info, WEXITED | WNOHANG | WNOWAIT) && info.si_pid)
+		fail_msg("%s: the broker has ended, by %s %d", where,
+			info.si_code == CLD_EXITED ? "status" : "signal", info.si_status);
+	for (i = 0; i < sizeof(part) / sizeof(part[0]); i++) {
+		snprintf(path, sizeof(path), "/dev/shm/%s%s", host.run.name, part[i]);
+		if (access(path, F_OK))
+			fail_msg("%s: somebody has removed %s", where, path);
+	}
+}
+
 void host_freeze(bool is_frozen)
 {
 	siginfo_t info;
@@ -144,8 +162,10 @@ void host_quiet(const char *where)
 	while ((r = whole_look(host.watcher, &alone, why, sizeof(why))) == -EUCLEAN &&
 		now_ms() < deadline_ms)
 		nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
-	if (r)
-		fail_msg("%s: %s", where, r == -EUCLEAN ? why : shmc_strerror(r));
+	if (!r)
+		return;
+	host_there(where);
+	fail_msg("%s: %s", where, r == -EUCLEAN ? why : shmc_strerror(r));
 }
 
 void host_whole(const char *where)

@@ -44,6 +44,12 @@ int host_teardown(void **state);
 /* For cmocka, after each test: nobody is left behind by one that failed. */
 int host_over(void **state);
 
+/*
+ * Is the broker there, and what a client attaches by? A watcher alone does not notice when it is not:
+ * it reads on. Fails the test, with @where, if something has gone.
+ */
+void host_there(const char *where);
+
 /* Stop the broker as it stands, and let it go on. */
 void host_freeze(bool is_frozen);
 
