@@ -44,12 +44,12 @@ static enum abi_fault take_key(struct request *q)
 
 static void put_options(const struct submission *sub, struct store_put_options *o)
 {
-	o->if_absent = sub->flags & SUBMISSION_IF_ABSENT;
-	o->tier = sub->tier;
-	o->ttl_ms = sub->argument;
-	o->hints.group = sub->group;
-	o->hints.position = sub->position;
-	o->hints.priority = sub->priority;
+	*o = (struct store_put_options){
+		.if_absent = sub->flags & SUBMISSION_IF_ABSENT,
+		.tier = sub->tier,
+		.ttl_ms = sub->argument,
+		.hints = {.group = sub->group, .position = sub->position, .priority = sub->priority},
+	};
 }
 
 static bool may_put(const struct request *q)
