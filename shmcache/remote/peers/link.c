@@ -78,8 +78,6 @@ void link_lane_broken(struct lane *lane, const char *why)
 
 /* --- connecting ------------------------------------------------------------------------------ */
 
-static const struct lane_ops control_ops;
-
 static int make_stream(struct link *link, bool is_data, int fd, struct stream **out)
 {
 	struct link_net *net = link->net;
@@ -111,7 +109,7 @@ static int connect_lane(struct link *link, struct link_lane *l, bool is_data)
 	memset(l, 0, sizeof(*l));
 	l->link = link;
 	return lane_init(&l->lane, net->epoll, stream, FRAME_FROM_HOLDER, is_data, LANE_CONNECTING,
-		is_data ? &fetch_lane_ops : &control_ops, l);
+		is_data ? &fetch_lane_ops : &link_control_ops, l);
 }
 
 static void call(struct link *link)
@@ -296,7 +294,7 @@ static const char *control_data(struct lane *lane, const struct frame *head, uin
 	return "data on a control lane";
 }
 
-static const struct lane_ops control_ops = {
+const struct lane_ops link_control_ops = {
 	.opened = link_lane_opened,
 	.frame = control_frame,
 	.data = control_data,

@@ -157,7 +157,7 @@ static void show_address(const union address *a, char *text, size_t size)
 		ntohs(is_6 ? a->in6.sin6_port : a->in.sin_port));
 }
 
-static void take_in(struct link_net *net, int fd, const union address *from)
+void listener_take(struct link_net *net, int fd, const union address *from)
 {
 	struct stranger *s = find_place(net);
 	struct stream *stream;
@@ -222,7 +222,7 @@ static void listener_ready(struct watch *watch, uint32_t events)
 	memset(&from, 0, sizeof(from));
 	fd = accept4(watch->fd, &from.any, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0)
-		take_in(net, fd, &from);
+		listener_take(net, fd, &from);
 	else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
 		go_deaf(net, errno);
 }

@@ -122,7 +122,8 @@ void fetch_end_all(struct link *link, enum link_result result);
 /* A cancelled fetch that the holder does not end. */
 bool fetch_is_stuck(const struct link *link);
 
-/* link.c, for the lanes of both kinds while they say hello. */
+/* link.c: control lanes; and, for lanes of both kinds, how they say hello. */
+extern const struct lane_ops link_control_ops;
 const char *link_lane_opened(struct lane *lane);
 const char *link_lane_first(struct link_lane *l, const struct frame *head, const uint8_t *body);
 void link_lane_broken(struct lane *lane, const char *why);
@@ -176,6 +177,8 @@ void serve_end_all(struct guest_lane *l);
 
 void listener_tick(struct link_net *net);
 void listener_close(struct link_net *net);
+/* A connection that came; takes @fd over. */
+void listener_take(struct link_net *net, int fd, const union address *from);
 
 /* The secret of a control lane, NULL on one. */
 static inline const uint8_t *secret_of(bool is_data, const uint8_t *secret)
