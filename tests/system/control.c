@@ -287,6 +287,37 @@ static void test_drain_waits(void **state)
 	system_stop(&broker);
 }
 
+static bool says_reserved(void *context)
+{
+	(void)context;
+	return system_log_count(&broker, "0 values held (), 128 bytes reserved") > 0;
+}
+
+/* A stager's reservation is kept by no hold of its own: it is waited for all the same. */
+static void test_drain_waits_for_stagers(void **state)
+{
+	struct submission abort_it = {.operation = ABI_OP_ABORT};
+	uint32_t within_ms = 0;
+	struct raw_lane *lane;
+	struct raw_client c;
+	uint64_t off;
+	pid_t pid;
+
+	(void)state;
+	system_start(&broker, "16MiB", false, "");
+	assert_int_equal(raw_attach(&c, broker.run.name, WIRE_ROLE_STAGER), 0);
+	assert_int_equal(raw_lane_open(&c, &lane), 0);
+	assert_int_equal(raw_reserve(&c, lane, "new", 100, &abort_it.argument, &off), 0);
+	pid = system_spawn(drain_in_child, &within_ms);
+	assert_true(system_wait(says_reserved, NULL));
+	assert_true(proc_running(&broker.run.proc));
+	assert_int_equal(raw_call(&c, lane, &abort_it, NULL), ABI_STATUS_OK);
+	assert_int_equal(exit_of(pid), 0);
+	assert_int_equal(proc_wait(&broker.run.proc), 0);
+	raw_detach(&c);
+	system_stop(&broker);
+}
+
 /* Its time over, it stops, and says who held what. */
 static void test_drain_gives_up(void **state)
 {
@@ -392,6 +423,7 @@ int main(void)
 		TEST(test_arguments),
 		TEST(test_drain_of_idle),
 		TEST(test_drain_waits),
+		TEST(test_drain_waits_for_stagers),
 		TEST(test_drain_gives_up),
 		TEST(test_drain_again),
 		TEST(test_drain_under_readers),
