@@ -41,7 +41,8 @@ uint64_t metric_counter(const struct abi_plane *plane, unsigned counter)
 	return sum(plane, offsetof(struct abi_worker, counter) + 8 * counter);
 }
 
-uint64_t metric_kind(const struct abi_plane *plane, const struct metric_kinds *kinds, unsigned kind)
+uint64_t metric_kind(
+	const struct abi_plane *plane, const struct metric_kinds *kinds, unsigned kind)
 {
 	return sum(plane, kinds->off + 8 * kind);
 }

@@ -49,6 +49,7 @@ enum {
 };
 extern const struct metric_kinds metric_kinds[METRIC_N_KINDS];
 
-uint64_t metric_kind(const struct abi_plane *plane, const struct metric_kinds *kinds, unsigned kind);
+uint64_t metric_kind(
+	const struct abi_plane *plane, const struct metric_kinds *kinds, unsigned kind);
 
 #endif

@@ -53,8 +53,9 @@ void broker_mend(struct broker *b, struct abi_worker *w)
 		!store_mend(&b->store, w, &mended))
 		return;
 	atomic_store_explicit(&b->mend_ms, now_ms + MEND_PAUSE_MS, memory_order_relaxed);
-	log_warning(b->log, "tier-damaged", LOG_STR("tier", mended.tier == ABI_TIER_CXL ? "cxl" : "dram"), LOG_U64("from", mended.off),
-		LOG_U64("dropped", mended.n_dropped),
+	log_warning(b->log, "tier-damaged",
+		LOG_STR("tier", mended.tier == ABI_TIER_CXL ? "cxl" : "dram"),
+		LOG_U64("from", mended.off), LOG_U64("dropped", mended.n_dropped),
 		LOG_STR("mended", mended.error ? strerror(-mended.error) : "yes"),
 		LOG_STR("why", "a client of the role writer changed its size or punched holes"));
 }

@@ -47,13 +47,10 @@ static enum cli_exit each_key_run(struct cli *cli, int argc, char **argv, const 
 	key_fn *fn, key_print_fn *print)
 {
 	enum cli_exit status;
-	struct options o;
 
-	options_begin(&o, cli, argc, argv, "", NULL, false);
-	if (options_next(&o) == OPTIONS_STOP)
-		return o.status;
-	status = options_operands(&o, 1, -1);
-	return status ? status : each_key(cli, argc, argv, doing, fn, print);
+	if (!options_only_operands(cli, argc, argv, 1, -1, &status))
+		return status;
+	return each_key(cli, argc, argv, doing, fn, print);
 }
 
 static void print_json(const struct key *key, const char *name, bool hit)

@@ -69,14 +69,10 @@ static enum cli_exit ping_now(struct cli *cli)
 static enum cli_exit ping_run(struct cli *cli, int argc, char **argv)
 {
 	enum cli_exit status;
-	struct options o;
 
-	options_begin(&o, cli, argc, argv, "", NULL, false);
-	if (options_next(&o) == OPTIONS_STOP)
-		return o.status;
-	status = options_operands(&o, 0, 0);
-	if (!status)
-		status = cli_attach(cli);
+	if (!options_only_operands(cli, argc, argv, 0, 0, &status))
+		return status;
+	status = cli_attach(cli);
 	return status ? status : ping_now(cli);
 }
 

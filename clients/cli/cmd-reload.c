@@ -31,13 +31,10 @@ static enum cli_exit reload_run(struct cli *cli, int argc, char **argv)
 		.why_size = sizeof(why),
 	};
 	enum cli_exit status;
-	struct options o;
 
-	options_begin(&o, cli, argc, argv, "", NULL, false);
-	if (options_next(&o) == OPTIONS_STOP)
-		return o.status;
-	status = options_operands(&o, 0, 0);
-	return status ? status : cli_control(cli, SHMC_RELOAD, &options);
+	if (!options_only_operands(cli, argc, argv, 0, 0, &status))
+		return status;
+	return cli_control(cli, SHMC_RELOAD, &options);
 }
 
 const struct command command_reload = {

@@ -51,15 +51,11 @@ static enum cli_exit stat_key(struct cli *cli, const struct key *key)
 static enum cli_exit stat_run(struct cli *cli, int argc, char **argv)
 {
 	enum cli_exit status;
-	struct options o;
 	struct key key;
 
-	options_begin(&o, cli, argc, argv, "", NULL, false);
-	if (options_next(&o) == OPTIONS_STOP)
-		return o.status;
-	status = options_operands(&o, 1, 1);
-	if (!status)
-		status = key_parse(cli, argv[optind], &key);
+	if (!options_only_operands(cli, argc, argv, 1, 1, &status))
+		return status;
+	status = key_parse(cli, argv[optind], &key);
 	if (!status)
 		status = cli_attach(cli);
 	return status ? status : stat_key(cli, &key);

@@ -88,15 +88,11 @@ static enum cli_exit usage_run(struct cli *cli, int argc, char **argv)
 {
 	struct shmc_usage usage;
 	enum cli_exit status;
-	struct options o;
 	int r;
 
-	options_begin(&o, cli, argc, argv, "", NULL, false);
-	if (options_next(&o) == OPTIONS_STOP)
-		return o.status;
-	status = options_operands(&o, 0, 0);
-	if (!status)
-		status = cli_attach(cli);
+	if (!options_only_operands(cli, argc, argv, 0, 0, &status))
+		return status;
+	status = cli_attach(cli);
 	if (status)
 		return status;
 	r = shmc_usage(cli->cache, &usage);

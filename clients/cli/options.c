@@ -150,6 +150,20 @@ enum cli_exit options_operands(const struct options *o, int min, int max)
 	return CLI_OK;
 }
 
+bool options_only_operands(
+	struct cli *cli, int argc, char **argv, int min, int max, enum cli_exit *status)
+{
+	struct options o;
+
+	options_begin(&o, cli, argc, argv, "", NULL, false);
+	if (options_next(&o) == OPTIONS_STOP) {
+		*status = o.status;
+		return false;
+	}
+	*status = options_operands(&o, min, max);
+	return !*status;
+}
+
 enum cli_exit options_duration(const struct cli *cli, const char *option, uint64_t *ms)
 {
 	int r = units_duration_parse(optarg, ms);

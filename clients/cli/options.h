@@ -49,6 +49,13 @@ int options_next(struct options *o);
  */
 enum cli_exit options_operands(const struct options *o, int min, int max);
 
+/*
+ * All of the above for a command without options of its own. False: the run ends with *status, and
+ * that is no error where help was asked for.
+ */
+bool options_only_operands(
+	struct cli *cli, int argc, char **argv, int min, int max, enum cli_exit *status);
+
 /* An option's argument as a time, a size, a number up to @max. Say what is wrong, and CLI_USAGE. */
 enum cli_exit options_duration(const struct cli *cli, const char *option, uint64_t *ms);
 enum cli_exit options_size(const struct cli *cli, const char *option, uint64_t *size);
