@@ -371,6 +371,23 @@ static void test_leaks_nothing(void **state)
 	assert_int_equal(n_descriptors(), n);
 }
 
+/* A session that subscribed to events and ends: nothing is written for it any more. */
+static void test_subscription_ends(void **state)
+{
+	struct store *s = &d.rig.store;
+	const void *region;
+	size_t size;
+	int fd;
+
+	(void)state;
+	d.session->event_kinds = 1U << EVENT_STORED;
+	assert_int_equal(store_subscribe(s, d.session->event_kinds, &fd, &region, &size), 0);
+	assert_int_equal(s->events.kinds, 1U << EVENT_STORED);
+	session_give_back(d.session, s, &d.rig.w);
+	assert_int_equal(s->events.kinds, 0);
+	assert_int_equal(d.session->event_kinds, 0);
+}
+
 int main(void)
 {
 #define UNIT(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -384,6 +401,7 @@ int main(void)
 		UNIT(test_client_numbers),
 		UNIT(test_cut_off),
 		UNIT(test_leaks_nothing),
+		UNIT(test_subscription_ends),
 	};
 	int r;
 
