@@ -211,7 +211,7 @@ static bool serve_one(struct worker *worker, struct lane *lane, unsigned *n_answ
 	return true;
 }
 
-static unsigned serve(struct worker *worker, struct lane *lane)
+unsigned worker_serve(struct worker *worker, struct lane *lane)
 {
 	unsigned n = atomic_load_explicit(&worker->broker->tuning.round, memory_order_relaxed);
 	unsigned n_answers = 0, n_sent = worker->n_sent;
@@ -232,7 +232,7 @@ static unsigned serve_all(struct worker *worker)
 	unsigned i, n = 0;
 
 	for (i = 0; i < worker->n_lanes; i++)
-		n += serve(worker, worker->lane[i]);
+		n += worker_serve(worker, worker->lane[i]);
 	return n;
 }
 

@@ -61,6 +61,12 @@ void worker_ring(struct worker *worker);
 
 /* --- between the worker's own files, by its thread ------------------------------------------------- */
 
+/*
+ * One round of a lane: take as many submissions as are there and may be taken, and answer them. 0: there
+ * was nothing to do.
+ */
+unsigned worker_serve(struct worker *worker, struct lane *lane);
+
 /* Publish an answer; the room for it is kept. Then, after the last of several: wake the client. */
 void worker_answer(struct lane *lane, const struct completion *completion);
 void worker_answered(struct worker *worker, struct lane *lane);

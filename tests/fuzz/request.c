@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* request.c: a client whose whole request region, every submission included, is the fuzzer's. */
+/* request.c: a client whose whole request region is the fuzzer's, served by a worker's own rounds. */
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <urcu.h>
 
-#include "shmcache/request.h"
+#include "shmcache/broker.h"
 #include "tests/fuzz/fuzz.h"
 
 /*
- * The input is a program of steps: a submission, bytes anywhere in the region (head, holds, access
- * log and staging among it), or a piece of the broker's upkeep. What a worker does with a
- * submission is done here in the order in which it does it. After each input the client is gone,
- * and then the store must have got everything back, and its books must balance.
+ * The input is a program of steps: a submission, in the place and with the number that are next or with
+ * any number, and a round of the worker behind it or not yet; bytes anywhere in the region (head, rings,
+ * holds, access log and staging among it); or a piece of the broker's upkeep. After each round what was
+ * answered must make sense, and no more answers stand than there is room for. After each input the
+ * client is gone, and then the store must have got everything back, and its books must balance.
  * Canaries show a copy that goes beyond its block, a page that nobody may touch one that begins in
  * staging and goes on behind it.
  *
@@ -25,8 +26,18 @@
 #define CANARY_SIZE 4096
 #define ROOM_SIZE (80U << 10) /* between two canaries */
 #define GUARD_SIZE (1U << 20)
+#define N_QUEUE 16
+#define N_ROUND 6
 
-static struct store store;
+/* Bits of a step that is a submission. */
+#define STEP_ANY_NUMBER 0x04 /* as it stands in the input */
+#define STEP_LATER 0x08	     /* with what comes next */
+#define STEP_UNTOLD 0x10     /* the client keeps to itself what it has taken */
+
+static struct broker broker;
+static struct store *const store = &broker.store;
+static struct worker *const worker = &broker.worker[0];
+static struct log logger;
 static struct abi_worker counters;
 static struct abi_session directory;
 static struct config config;
@@ -35,6 +46,7 @@ static struct {
 	struct session *session;
 	struct lane *lane;
 	uint8_t *region; /* as the client maps it */
+	uint64_t submitted, taken;
 	int bell;
 } client;
 
@@ -84,7 +96,7 @@ static void drain_logs(void *context, struct abi_worker *w)
 {
 	(void)context;
 	if (client.session)
-		session_drain_logs(client.session, &store, w);
+		session_drain_logs(client.session, store, w);
 }
 
 static void open_store(void)
@@ -99,17 +111,26 @@ static void open_store(void)
 	struct store_opened opened;
 
 	rcu_register_thread();
+	log_init(&logger, -1);
+	log_set_level(&logger, LOG_LEVEL_ERROR);
+	broker.log = &logger;
+	broker.config = &config;
+	broker.poke.fd = -1;
+	broker.tuning.round = N_ROUND;
+	pthread_mutex_init(&broker.sessions_lock, NULL);
+	worker->broker = &broker;
+	worker->shared = &counters;
 	fuzz_name(index, sizeof(index), "/", "-request.index");
 	fuzz_name(dram, sizeof(dram), "/", "-request.dram");
-	store.sessions.scan_holds = scan_holds;
-	store.sessions.drain_logs = drain_logs;
-	FUZZ_CHECK(!store_open(&store, &options, &opened, why, sizeof(why)), "%s", why);
+	store->sessions.scan_holds = scan_holds;
+	store->sessions.drain_logs = drain_logs;
+	FUZZ_CHECK(!store_open(store, &options, &opened, why, sizeof(why)), "%s", why);
 	/* Mapped is enough: nothing stays behind, however the fuzzer ends. */
 	shm_unlink(index);
 	shm_unlink(dram);
 	config_init(&config);
 	config.session.lanes = 1;
-	config.session.queue = 16;
+	config.session.queue = N_QUEUE;
 	config.session.holds = 64;
 	config.session.staging_size = 64 << 10;
 	config.session.reservations = 4;
@@ -118,17 +139,17 @@ static void open_store(void)
 static uint32_t reserve(const char *name, uint64_t size)
 {
 	const struct store_put_options options = {0};
-	struct index_key key = index_key(&store.index, name, strlen(name));
+	struct index_key key = index_key(&store->index, name, strlen(name));
 	uint32_t cell;
 
-	FUZZ_CHECK(store_reserve(&store, &counters, &key, &options, size, &cell) ==
+	FUZZ_CHECK(store_reserve(store, &counters, &key, &options, size, &cell) ==
 			ABI_STATUS_OK, "no room for a %s", name);
 	return cell;
 }
 
 static char *canary_bytes(unsigned i)
 {
-	return store.tier[ABI_TIER_DRAM].base + store.index.cell[canary[i]].value_off;
+	return store->tier[ABI_TIER_DRAM].base + store->index.cell[canary[i]].value_off;
 }
 
 static void open_canaries(void)
@@ -142,7 +163,7 @@ static void open_canaries(void)
 		memset(canary_bytes(i), 0xa5, CANARY_SIZE);
 	}
 	for (i = 0; i < N_CANARIES; i++)
-		store_abort(&store, room[i]);
+		store_abort(store, room[i]);
 }
 
 static void close_canaries(void)
@@ -152,7 +173,7 @@ static void close_canaries(void)
 	for (i = 0; i < N_CANARIES; i++) {
 		for (j = 0; j < CANARY_SIZE; j++)
 			FUZZ_CHECK((uint8_t)canary_bytes(i)[j] == 0xa5, "written over");
-		store_abort(&store, canary[i]);
+		store_abort(store, canary[i]);
 	}
 }
 
@@ -162,62 +183,83 @@ static void open_client(void)
 	FUZZ_CHECK(!session_new(&client.session, &config, &fds), "no session");
 	FUZZ_CHECK(client.session->request == place, "the region is not where it should be");
 	client.session->role = WIRE_ROLE_WRITER;
+	client.session->worker = worker;
 	client.session->directory = &directory;
 	client.region = mmap(NULL, client.session->request_size, PROT_READ | PROT_WRITE, MAP_SHARED,
 		fds.request, 0);
 	FUZZ_CHECK(client.region != MAP_FAILED, "no map");
 	client.session->kept = fds;
 	FUZZ_CHECK(!session_lane_open(client.session, &client.lane, &client.bell), "no lane");
+	client.submitted = client.taken = 0;
 }
 
 static void close_client(void)
 {
-	session_give_back(client.session, &store, &counters);
+	session_give_back(client.session, store, &counters);
 	munmap(client.region, client.session->request_size);
 	close(client.bell);
 	session_free(client.session);
 	client.session = NULL;
 }
 
-/* A flush goes on over rounds and answers by its lane. */
-static void finish_flush(struct completion *completion)
+static struct abi_lane_request *head(void)
 {
-	unsigned n = 0;
+	return (void *)client.region;
+}
 
-	while (client.lane->flush) {
-		request_flush_on(&store, &counters, client.lane, completion);
-		FUZZ_CHECK(++n < 10000, "a flush without end");
+/* What was answered since the last look, by the ring that the client reads. */
+static void take_answers(bool tells)
+{
+	struct completion completion;
+
+	while (completion_take(&client.lane->completion[client.taken % N_QUEUE], client.taken,
+		&completion)) {
+		client.taken++;
+		FUZZ_CHECK(completion.status < ABI_N_STATUSES, "status %u", completion.status);
 	}
+	FUZZ_CHECK(client.taken == client.lane->completed, "%llu answers of %llu are there",
+		(unsigned long long)client.taken, (unsigned long long)client.lane->completed);
+	if (tells)
+		shared_u64_store_release(&head()->reaped, client.taken);
 }
 
 /* Returns whether the session goes on. */
-static bool submit(struct fuzz_input *in)
+static bool serve(bool tells)
+{
+	const struct lane *lane = client.lane;
+	unsigned n = 0;
+
+	/* A flush goes on over rounds. */
+	do
+		worker_serve(worker, client.lane);
+	while (lane->flush && ++n < 10000);
+	FUZZ_CHECK(!lane->flush, "a flush without end");
+	FUZZ_CHECK(lane->completed <= lane->consumed, "more answers than requests");
+	if (session_is_cut_off(client.session)) {
+		FUZZ_CHECK(client.session->fault < ABI_N_FAULTS, "fault %u", client.session->fault);
+		return false;
+	}
+	FUZZ_CHECK(lane->completed - lane->reaped <= N_QUEUE, "answers over answers");
+	take_answers(tells);
+	return true;
+}
+
+/* Returns whether the session goes on. */
+static bool submit(struct fuzz_input *in, uint8_t step)
 {
 	struct abi_submission *slot =
 		(void *)(client.region + client.session->geometry.submission_off);
-	struct completion completion = {.status = ABI_N_STATUSES};
-	enum request_outcome outcome;
-	enum abi_fault fault;
-	struct submission sub;
 	uint64_t raw[8];
 
 	fuzz_take(in, raw, sizeof(raw));
 	/* A reservation's number is no secret to its owner, but nothing that a fuzzer finds. */
 	if (raw[3] >> 56 == 0xee)
 		raw[3] = client.session->reservation[raw[3] & 3].id;
-	memcpy(slot, raw, sizeof(raw));
-	fault = submission_snapshot(slot, &sub);
-	if (fault)
-		return false;
-	outcome = request_run(&store, &counters, client.lane, &sub, &completion, &fault);
-	if (outcome == REQUEST_BROKEN) {
-		FUZZ_CHECK(fault > ABI_FAULT_NONE && fault < ABI_N_FAULTS, "fault %d", (int)fault);
-		return false;
-	}
-	finish_flush(&completion);
-	FUZZ_CHECK(completion.id == sub.id, "answered %u to %u", completion.id, sub.id);
-	FUZZ_CHECK(completion.status < ABI_N_STATUSES, "status %u", completion.status);
-	return true;
+	if (!(step & STEP_ANY_NUMBER))
+		raw[7] = client.submitted + 1;
+	memcpy(&slot[client.submitted % N_QUEUE], raw, sizeof(raw));
+	client.submitted++;
+	return step & STEP_LATER || serve(!(step & STEP_UNTOLD));
 }
 
 static void scribble(struct fuzz_input *in)
@@ -233,15 +275,15 @@ static void scribble(struct fuzz_input *in)
 
 static void upkeep(uint8_t kind)
 {
-	session_drain_logs(client.session, &store, &counters);
+	session_drain_logs(client.session, store, &counters);
 	if (kind & 1)
-		store_reclaim(&store, &counters);
+		store_reclaim(store, &counters);
 	if (kind & 2)
-		session_expire_pins(client.session, &store, UINT64_MAX, true);
+		session_expire_pins(client.session, store, UINT64_MAX, true);
 	if (kind & 4)
-		store_sweep(&store, &counters, 1000);
+		store_sweep(store, &counters, 1000);
 	if (kind & 8)
-		(void)session_held_size(client.session, &store, ABI_TIER_DRAM);
+		(void)session_held_size(client.session, store, ABI_TIER_DRAM);
 }
 
 static void check_rest(void)
@@ -249,20 +291,20 @@ static void check_rest(void)
 	uint64_t bucket = 0;
 	char why[256];
 
-	FUZZ_CHECK(!store_check(&store, why, sizeof(why)), "%s", why);
+	FUZZ_CHECK(!store_check(store, why, sizeof(why)), "%s", why);
 	/* Before the flush, which would take pins along. */
-	FUZZ_CHECK(!store.reserved_size && !store.pinned_size, "%llu bytes reserved, %llu pinned",
-		(unsigned long long)store.reserved_size, (unsigned long long)store.pinned_size);
+	FUZZ_CHECK(!store->reserved_size && !store->pinned_size, "%llu bytes reserved, %llu pinned",
+		(unsigned long long)store->reserved_size, (unsigned long long)store->pinned_size);
 	while (bucket != UINT64_MAX)
-		store_flush(&store, &counters, NULL, 0, &bucket, 1000);
-	store_reclaim(&store, &counters);
-	FUZZ_CHECK(!store_check(&store, why, sizeof(why)), "%s", why);
-	FUZZ_CHECK(!store.index.n_entries && !store.limbo.n && !store.tier[ABI_TIER_DRAM].limbo_size &&
-			!store.reserved_size && !store.pinned_size && !store.n_expiring,
+		store_flush(store, &counters, NULL, 0, &bucket, 1000);
+	store_reclaim(store, &counters);
+	FUZZ_CHECK(!store_check(store, why, sizeof(why)), "%s", why);
+	FUZZ_CHECK(!store->index.n_entries && !store->limbo.n && !store->tier[ABI_TIER_DRAM].limbo_size &&
+			!store->reserved_size && !store->pinned_size && !store->n_expiring,
 		"%llu entries, %llu in limbo, %llu bytes reserved, %llu pinned, %llu expire",
-		(unsigned long long)store.index.n_entries, (unsigned long long)store.limbo.n,
-		(unsigned long long)store.reserved_size, (unsigned long long)store.pinned_size,
-		(unsigned long long)store.n_expiring);
+		(unsigned long long)store->index.n_entries, (unsigned long long)store->limbo.n,
+		(unsigned long long)store->reserved_size, (unsigned long long)store->pinned_size,
+		(unsigned long long)store->n_expiring);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -271,14 +313,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	unsigned n;
 	uint8_t step;
 
-	if (!store.index.head)
+	if (!store->index.head)
 		open_store();
 	open_canaries();
 	open_client();
 	for (n = 0; in.left && n < N_STEPS_MAX; n++) {
 		step = fuzz_u8(&in);
 		if (step % 4 < 2) {
-			if (!submit(&in))
+			if (!submit(&in, step))
 				break;
 		} else if (step % 4 == 2) {
 			scribble(&in);
