@@ -49,12 +49,22 @@ static const char *health(void *context)
 
 	switch (shared_u32_load(&b->plane.shared->state)) {
 	case ABI_STATE_SERVING:
-		return broker_stuck_worker(b) >= 0 ? "a worker is stuck\n" : NULL;
+		if (broker_stuck_worker(b) >= 0)
+			return "a worker is stuck\n";
+		return remote_is_stuck(b->remote, BROKER_STUCK_MS) ? "the remote thread is stuck\n"
+								   : NULL;
 	case ABI_STATE_DRAINING:
 		return "draining\n";
 	default:
 		return "not serving\n";
 	}
+}
+
+static void write_peers(void *context, FILE *out)
+{
+	const struct broker *b = context;
+
+	remote_write_metrics(b->remote, out);
 }
 
 int broker_listen(struct broker *b, const char *listen, char *why, size_t why_size)
@@ -63,6 +73,7 @@ int broker_listen(struct broker *b, const char *listen, char *why, size_t why_si
 		.plane = b->plane.shared,
 		.index = b->store.index.head,
 		.health = health,
+		.write_more = write_peers,
 		.context = b,
 	};
 	struct http *http = NULL;

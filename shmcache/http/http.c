@@ -53,6 +53,8 @@ struct http {
 static void write_metrics(FILE *out, const struct http *http)
 {
 	metrics_write(out, http->source.plane);
+	if (http->source.write_more)
+		http->source.write_more(http->source.context, out);
 }
 
 static void write_status(FILE *out, const struct http *http)

@@ -4,6 +4,7 @@
 #define SHMCACHE_HTTP_HTTP_H
 
 #include <stddef.h>
+#include <stdio.h>
 
 #include "ipc/abi.h"
 #include "ipc/lookup.h"
@@ -16,6 +17,8 @@ struct http_source {
 	const void *index; /* mapped */
 	/* A sentence on what is wrong with the broker, or NULL. Called by the listener's thread. */
 	const char *(*health)(void *context);
+	/* More lines for /metrics, or NULL. By the listener's thread. */
+	void (*write_more)(void *context, FILE *out);
 	void *context;
 };
 

@@ -9,6 +9,7 @@
 
 #include "shmcache/remote/announce.h"
 #include "shmcache/remote/flight.h"
+#include "shmcache/remote/metrics.h"
 #include "shmcache/remote/peers/peers.h"
 #include "shmcache/remote/thread.h"
 
@@ -26,7 +27,34 @@ struct remote {
 	struct announcer announcer;
 	struct watch desk;
 	pthread_t thread;
+
+	/* Kinds answer in the remote thread alone; what others ask is what they said last. */
+	struct timer looks;
+	pthread_mutex_t health_lock;
+	struct remote_health health[REMOTE_HOLDERS_MAX];
+	unsigned n_health;
 };
+
+#define HEALTH_MS 1000
+
+static void look_at_health(struct timer *timer)
+{
+	struct remote *remote = timer->owner;
+
+	pthread_mutex_lock(&remote->health_lock);
+	remote->n_health = flights_health(remote->flights, remote->health, REMOTE_HOLDERS_MAX);
+	pthread_mutex_unlock(&remote->health_lock);
+	remote_loop_at(&remote->loop, timer, remote->loop.now_ms + HEALTH_MS);
+}
+
+void remote_write_metrics(struct remote *remote, FILE *out)
+{
+	if (!remote)
+		return;
+	pthread_mutex_lock(&remote->health_lock);
+	remote_metrics_write(out, remote->health, remote->n_health);
+	pthread_mutex_unlock(&remote->health_lock);
+}
 
 static void desk_ready(struct watch *watch, uint32_t events)
 {
@@ -82,11 +110,13 @@ static void take_down(struct remote *remote)
 		desk_answer_miss(ticket, ABI_FETCH_OFF);
 	}
 	announcer_close(&remote->announcer);
+	remote_loop_not_at(&remote->loop, &remote->looks);
 	if (remote->flights)
 		flights_free(remote->flights);
 	if (remote->peers.kind)
 		remote->peers.kind->close(remote->peers.self);
 	remote_loop_deinit(&remote->loop);
+	pthread_mutex_destroy(&remote->health_lock);
 	free(remote);
 }
 
@@ -99,6 +129,8 @@ static int set_up(struct remote *remote, char *why, size_t why_size)
 		r = open_peers(remote, why, why_size);
 	if (!r)
 		r = open_desk(remote);
+	remote->looks = (struct timer){.expired = look_at_health, .owner = remote};
+	remote_loop_at(&remote->loop, &remote->looks, remote->loop.now_ms);
 	if (!r)
 		r = -pthread_create(&remote->thread, NULL, thread_main, remote);
 	if (!r)
@@ -120,6 +152,7 @@ int remote_start(
 	if (remote) {
 		remote->options = *o;
 		remote->config = *o->config;
+		pthread_mutex_init(&remote->health_lock, NULL);
 	}
 	r = remote ? remote_loop_init(&remote->loop, o->store, o->worker, o->log, &remote->config)
 		   : -ENOMEM;

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "shmcache/config/config.h"
 #include "shmcache/log/log.h"
@@ -35,6 +36,12 @@ int remote_start(
  * run, by a thread that is registered with liburcu. NULL is ignored.
  */
 void remote_stop(struct remote *remote);
+
+/*
+ * Write what is to be told of each peer, as of the last second, in the text format of Prometheus. Any
+ * thread, until remote_stop(). NULL has nothing to tell.
+ */
+void remote_write_metrics(struct remote *remote, FILE *out);
 
 /* Has it made no round for so long? Any thread. NULL never has. */
 bool remote_is_stuck(const struct remote *remote, uint64_t ms);
