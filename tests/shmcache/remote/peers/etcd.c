@@ -20,7 +20,7 @@
 #include "tests/support/proc.h"
 #include "tests/support/scratch.h"
 
-enum { PATIENCE_MS = 60000, TTL_S = 2, N_NODES = 3 };
+enum { PATIENCE_MS = 40000, TTL_S = 2, N_NODES = 3 };
 
 static struct scratch scratch;
 static struct proc server;
@@ -242,6 +242,9 @@ static int stop_all(void **state)
 	(void)state;
 	for (i = 0; i < N_NODES; i++)
 		node_stop(i);
+	/* A test that failed may have left it dead. */
+	if (!proc_running(&server))
+		server_start("data");
 	return 0;
 }
 
@@ -310,6 +313,27 @@ static void test_killed(void **state)
 	/* Resumed, not listed again. */
 	assert_int_equal(stats_of(0).n_lists, 1);
 	assert_true(stats_of(0).n_watches > 1);
+}
+
+/* Away while somebody came: heard of from the watch, which goes on where it was. */
+static void test_resumed(void **state)
+{
+	struct etcd *away;
+
+	(void)state;
+	node_start(0);
+	node_start(1);
+	WORK_UNTIL(agree());
+	server_kill();
+	WORK_UNTIL(node[0].noted[ETCD_AWAY] == 1);
+	away = node[0].e;
+	node[0].e = NULL;
+	server_start("data");
+	node_start(2);
+	WORK_UNTIL(sees(2, 2) && sees(1, 2));
+	node[0].e = away;
+	WORK_UNTIL(agree());
+	assert_int_equal(stats_of(0).n_lists, 1);
 }
 
 /* Away, and what happened meanwhile is compacted away: listed anew. */
@@ -468,6 +492,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_members, stop_all),
 		cmocka_unit_test_teardown(test_kept, stop_all),
 		cmocka_unit_test_teardown(test_killed, stop_all),
+		cmocka_unit_test_teardown(test_resumed, stop_all),
 		cmocka_unit_test_teardown(test_compacted, stop_all),
 		cmocka_unit_test_teardown(test_emptied, stop_all),
 		cmocka_unit_test_teardown(test_lease_lost, stop_all),
