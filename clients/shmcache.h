@@ -101,6 +101,9 @@ enum shmc_tier {
 /* Flags of a put or a reservation. */
 #define SHMC_IF_ABSENT (1U << 0) /* first writer wins; else a put replaces */
 
+/* And of a delete. */
+#define SHMC_CLUSTER (1U << 1) /* tell all brokers: see shmc_delete_cluster() */
+
 struct shmc;	   /* one attached cache */
 struct shmc_queue; /* one asynchronous queue on it */
 
@@ -365,6 +368,84 @@ SHMC_PUBLIC int shmc_flush(struct shmc *cache, const void *prefix, size_t prefix
 /* Ask the broker for nothing: a round trip. */
 SHMC_PUBLIC int shmc_ping(struct shmc *cache, int timeout_ms);
 
+/* --- fetch: from other brokers ------------------------------------------------------------------ */
+
+/* What the broker does with a value that it fetched for us. */
+enum shmc_write_back {
+	SHMC_WRITE_BACK_CONFIGURED = 0, /* as its configuration says */
+	SHMC_WRITE_BACK_ALWAYS = 1,	/* it becomes an entry here */
+	SHMC_WRITE_BACK_ALL_FOUND = 2,	/* so it does if all of its batch were found */
+	SHMC_WRITE_BACK_CONTIGUOUS_PREFIX = 3, /* if all before it in its batch were found */
+	SHMC_WRITE_BACK_SECOND_HIT = 4, /* if it was fetched before, not long ago */
+	SHMC_WRITE_BACK_FREE_SPACE = 5, /* if nothing has to be evicted for it */
+	SHMC_WRITE_BACK_OFF = 6,	/* never */
+};
+
+/* Why a fetch was a miss. New ones may come: take one that is not here for a miss as any other. */
+enum shmc_fetch_miss {
+	SHMC_FETCH_NONE = 0,	    /* not told */
+	SHMC_FETCH_NOBODY = 1,	    /* no other broker has it, as far as is known */
+	SHMC_FETCH_UNREACHABLE = 2, /* none that may have it could be asked */
+	SHMC_FETCH_TIMEOUT = 3,	    /* the deadline is over */
+	SHMC_FETCH_CORRUPT = 4,	    /* what came was not what was stored */
+	SHMC_FETCH_CANCELLED = 5,   /* the key was stored, deleted or evicted here meanwhile */
+	SHMC_FETCH_NOSPACE = 6,	    /* no memory could be had for it here */
+	SHMC_FETCH_OFF = 7,	    /* the broker has nobody to ask */
+	SHMC_FETCH_BUSY = 8,	    /* it fetches as much as it may */
+	SHMC_FETCH_DECLINED = 9,    /* a prefetch of what would not become an entry */
+};
+
+struct shmc_fetch_options {
+	uint8_t write_back;   /* enum shmc_write_back */
+	uint32_t deadline_ms; /* for the broker; 0: as it is configured */
+	/*
+	 * For single requests of a batch, in a queue: a number that they share, and no other batch of the
+	 * queue; where each stands, ascending; how many there are. One that is already here is no
+	 * request: leave it out, and its position. shmc_fetch_many() does all that by itself.
+	 */
+	uint64_t batch; /* 0: none */
+	uint32_t position, n_batch;
+};
+
+/*
+ * shmc_get(), and on a miss have the broker get the value from another one. A hit asks nobody. @options
+ * may be NULL. 0 and a view; SHMC_MISS, with the reason in *why (may be NULL); SHMC_QUOTA: no hold cell
+ * or lane, or as much was delivered to this process as it may hold. What does not become an entry is a
+ * view all the same, of memory that goes when it is released. Errors: those of shmc_get() and
+ * shmc_ping(); after -ETIMEDOUT the broker may still bring it.
+ */
+SHMC_PUBLIC int shmc_fetch(struct shmc *cache, const void *key, size_t key_size,
+	const struct shmc_fetch_options *options, struct shmc_view *view, unsigned *why,
+	int timeout_ms);
+
+/*
+ * The same for @n keys at once, which are one batch: results[i] is what shmc_fetch() would return,
+ * views[i] is written where it is 0, whys[i] (@whys may be NULL) where it is SHMC_MISS. Returns the
+ * number of values, or a negative errno when nothing was looked at (-EINVAL, -ENOTCONN, -ECHILD,
+ * -ENOMEM).
+ */
+SHMC_PUBLIC int shmc_fetch_many(struct shmc *cache, const struct shmc_key *keys, size_t n,
+	const struct shmc_fetch_options *options, struct shmc_view *views, int *results,
+	unsigned *whys, int timeout_ms);
+
+/*
+ * Have the broker get what is not here, and wait for nothing. Returns how many of the keys were seen to:
+ * less than @n when as many as may be are under way from this thread; or -EINVAL, -ENOTCONN, -ECHILD.
+ */
+SHMC_PUBLIC int shmc_prefetch(struct shmc *cache, const struct shmc_key *keys, size_t n,
+	const struct shmc_fetch_options *options);
+
+/*
+ * shmc_delete() here, and at all brokers that this one knows. *n_told of them have heard of it, *n_failed
+ * could not be told in time and may go on to serve the value (both may be NULL). 0, or SHMC_MISS: there
+ * was none here; in both cases the others were told.
+ */
+SHMC_PUBLIC int shmc_delete_cluster(struct shmc *cache, const void *key, size_t key_size,
+	uint64_t *n_told, uint64_t *n_failed, int timeout_ms);
+
+/* A static name for a reason, "?" for one that this library does not know. */
+SHMC_PUBLIC const char *shmc_fetch_miss_name(unsigned why);
+
 /* --- batches and asynchronous requests --------------------------------------------------------- */
 
 enum shmc_operation {
@@ -380,6 +461,8 @@ enum shmc_operation {
 	SHMC_OP_TOUCH, /* options.ttl_ms */
 	SHMC_OP_PIN,   /* limit_ms */
 	SHMC_OP_UNPIN,
+	SHMC_OP_FETCH,	  /* fetch; out: view, why */
+	SHMC_OP_PREFETCH, /* fetch; done when it is known whether it came; out: why */
 };
 
 /*
@@ -395,8 +478,10 @@ struct shmc_request {
 	size_t value_size;
 	struct shmc_put_options options;
 	uint64_t limit_ms;
-	struct shmc_view view;		     /* out of GET */
+	struct shmc_view view;		     /* out of GET, FETCH */
 	struct shmc_reservation reservation; /* out of RESERVE, in and cleared by COMMIT and ABORT */
+	struct shmc_fetch_options fetch; /* FETCH, PREFETCH */
+	unsigned why; /* out of FETCH, PREFETCH: enum shmc_fetch_miss, with SHMC_MISS */
 	int result;
 	void *user; /* the caller's own */
 	struct {

@@ -71,12 +71,18 @@ int engine_result(uint32_t status)
  */
 struct shared_u64 *engine_hold_block(struct lane *lane, uint64_t reservation, int *result)
 {
+	return engine_hold(lane, abi_word((uint32_t)reservation, (uint32_t)(reservation >> 32), 0),
+		result);
+}
+
+struct shared_u64 *engine_hold(struct lane *lane, uint64_t word, int *result)
+{
 	struct shared_u64 *hold = hold_table_free_cell(&lane->reader.holds);
 
 	*result = SHMC_QUOTA;
 	if (!hold)
 		return NULL;
-	hold_set(hold, abi_word((uint32_t)reservation, (uint32_t)(reservation >> 32), 0));
+	hold_set(hold, word);
 	reader_fence(&lane->reader);
 	if (likely(reader_is_current(&lane->reader)))
 		return hold;
@@ -114,6 +120,8 @@ static void land_abandoned(struct lane *lane, unsigned operation, const struct c
 {
 	if (operation == ABI_OP_RESERVE && c->status == ABI_STATUS_OK)
 		engine_push_reserved(lane, NULL, ABI_OP_ABORT, c->result[0]);
+	if (operation == ABI_OP_FETCH && submission_is_delivered(c))
+		engine_push_reserved(lane, NULL, ABI_OP_ABORT, c->result[1]);
 }
 
 void engine_land(struct lane *lane, const struct completion *c)
@@ -126,21 +134,25 @@ void engine_land(struct lane *lane, const struct completion *c)
 		return;
 	flight = &e->flight[c->id];
 	request = flight->request;
-	staging_free(&e->staging, flight->block);
+	if (flight->operation == ABI_OP_FETCH)
+		e->key_place[--e->n_keys_out] = (uint16_t)flight->block;
+	else
+		staging_free(&e->staging, flight->block);
 	flight->is_used = 0;
 	flight->next_free = e->first_free;
 	e->first_free = (uint16_t)c->id;
 
 	if (!request) {
 		land_abandoned(lane, flight->operation, c);
+	} else if (flight->operation == ABI_OP_FETCH) {
+		engine_fetch_land(lane, request, c);
 	} else if (engine_progress(request)->step != ENGINE_STEP_ONLY) {
 		engine_put_step(lane, request, c);
-	} else if (c->status != ABI_STATUS_OK) {
-		engine_finish(lane, request, engine_result(c->status));
-	} else if (request->operation == SHMC_OP_RESERVE) {
+	} else if (c->status == ABI_STATUS_OK && request->operation == SHMC_OP_RESERVE) {
 		land_reserve(lane, request, c);
 	} else {
 		engine_progress(request)->answer = c->result[0];
-		engine_finish(lane, request, 0);
+		engine_progress(request)->error = (int64_t)c->result[1];
+		engine_finish(lane, request, engine_result(c->status));
 	}
 }

@@ -7,7 +7,9 @@
  * care. Order is lost in two places, both ours: a one-sided read is done before the write that
  * was submitted ahead of it has even been looked at, and a put in several steps takes effect at
  * its last. So a read waits for open writes on its key, and everything waits for an open put in
- * several steps on its key, and for whatever already waits. Requests on other keys go by.
+ * several steps on its key, and for whatever already waits. A fetch begins as a read, and takes effect
+ * when its answer comes: it waits like the one, and is waited for like the other. Requests on other keys
+ * go by.
  *
  * Keys are compared by their 64-bit hash: two that collide wait for each other in vain, and no
  * worse. Nearly always nobody has to wait, and a count by a few bits of the hash says so at once.
@@ -35,6 +37,7 @@ bool engine_must_wait(const struct lane *lane, struct shmc_request *request)
 	for (i = 0; i < e->n_flights; i++) {
 		open = e->flight[i].is_used ? e->flight[i].request : NULL;
 		if (open && same_key(open, request) && (engine_is_one_sided(request) ||
+				request->operation == SHMC_OP_FETCH ||
 				engine_progress(open)->step != ENGINE_STEP_ONLY))
 			return true;
 	}

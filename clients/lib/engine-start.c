@@ -47,6 +47,8 @@ int engine_check(const struct shmc_request *q)
 	case SHMC_OP_READ:
 	case SHMC_OP_PUT:
 	case SHMC_OP_RESERVE:
+	case SHMC_OP_FETCH:
+	case SHMC_OP_PREFETCH:
 		break;
 	default:
 		return -EINVAL;
@@ -57,6 +59,8 @@ int engine_check(const struct shmc_request *q)
 		return q->value || !q->value_size ? 0 : -EINVAL;
 	if (q->operation == SHMC_OP_PUT || q->operation == SHMC_OP_RESERVE)
 		return check_put(q);
+	if (q->operation == SHMC_OP_FETCH || q->operation == SHMC_OP_PREFETCH)
+		return q->fetch.write_back > SHMC_WRITE_BACK_OFF ? -EINVAL : 0;
 	return 0;
 }
 
@@ -141,6 +145,8 @@ int engine_start(struct lane *lane, struct shmc_request *q)
 		engine_finish(lane, q, read_start(lane, q));
 		return 0;
 	}
+	if (q->operation == SHMC_OP_FETCH || q->operation == SHMC_OP_PREFETCH)
+		return engine_fetch_start(lane, q);
 	/* One place is left empty, see engine.c. */
 	if (ring_in_flight(&lane->ring) + 1 >= lane->ring.n_queue)
 		return ENGINE_FULL;
@@ -165,6 +171,7 @@ int engine_start(struct lane *lane, struct shmc_request *q)
 		break;
 	case SHMC_OP_DELETE:
 		s.operation = ABI_OP_DELETE;
+		s.flags = q->options.flags & SHMC_CLUSTER ? SUBMISSION_CLUSTER : 0;
 		break;
 	case SHMC_OP_TOUCH:
 		s.operation = ABI_OP_TOUCH;

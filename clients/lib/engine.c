@@ -21,22 +21,33 @@
  * A request whose caller has given up is abandoned: its flights lose their pointer to it and run on
  * by themselves. They keep their staging until the broker has answered, since it may yet read it.
  */
+/* A part of staging, and half of the ring: see engine-fetch.c. */
+static uint32_t key_places(uint32_t staging_size, uint32_t n_queue)
+{
+	uint32_t n = staging_size / 8 / SHMC_KEY_SIZE_MAX;
+
+	return n < n_queue / 2 ? n : n_queue / 2;
+}
+
 int engine_init(struct engine *e, uint32_t staging_size, uint32_t n_queue)
 {
 	uint32_t i;
 	int r;
 
-	*e = (struct engine){.n_flights = n_queue};
+	*e = (struct engine){.n_flights = n_queue, .n_key_places = key_places(staging_size, n_queue)};
 	engine_list_init(&e->done);
 	engine_list_init(&e->deferred);
-	r = staging_init(&e->staging, staging_size, n_queue);
+	r = staging_init(&e->staging, staging_size - e->n_key_places * SHMC_KEY_SIZE_MAX, n_queue);
 	if (r)
 		return r;
 	e->flight = calloc(n_queue, sizeof(*e->flight));
-	if (!e->flight) {
-		staging_deinit(&e->staging);
+	e->key_place = calloc(e->n_key_places, sizeof(*e->key_place));
+	if (!e->flight || !e->key_place) {
+		engine_deinit(e);
 		return -ENOMEM;
 	}
+	for (i = 0; i < e->n_key_places; i++)
+		e->key_place[i] = (uint16_t)i;
 	for (i = 0; i < n_queue; i++)
 		e->flight[i].next_free = (uint16_t)(i + 1);
 	return 0;
@@ -46,7 +57,9 @@ void engine_deinit(struct engine *e)
 {
 	staging_deinit(&e->staging);
 	free(e->flight);
+	free(e->key_place);
 	e->flight = NULL;
+	e->key_place = NULL;
 }
 
 void engine_list_init(struct engine_list *list)
@@ -128,7 +141,9 @@ int engine_begin(struct lane *lane, struct shmc_request *request, bool alone)
 
 	if (!r && e->n_open + 1 >= e->n_flights)
 		return ENGINE_FULL;
-	*p = (struct engine_progress){.is_tracked = !r && !alone};
+	/* Nobody need wait for a PREFETCH: it only helps. */
+	*p = (struct engine_progress){
+		.is_tracked = !r && !alone && request->operation != SHMC_OP_PREFETCH};
 	e->n_open++;
 	if (p->is_tracked) {
 		p->hash = request_hash(lane, request);

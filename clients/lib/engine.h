@@ -13,16 +13,20 @@
 struct lane;
 
 /* An operation of the library's own, behind those that the public enum names. */
-#define ENGINE_OP_FLUSH ((enum shmc_operation)(SHMC_OP_UNPIN + 1))
+#define ENGINE_OP_FLUSH ((enum shmc_operation)(SHMC_OP_PREFETCH + 1))
 
 enum { ENGINE_FULL = 1 };
 
-/* How far a request is. All but the first belong to a put that takes several submissions. */
+/*
+ * How far a request is. All but the first belong to what others on its key wait for: a put that takes
+ * several submissions, a fetch.
+ */
 enum engine_step {
 	ENGINE_STEP_ONLY,
 	ENGINE_STEP_RESERVE,
 	ENGINE_STEP_WRITE,
 	ENGINE_STEP_COMMIT,
+	ENGINE_STEP_FETCH,
 };
 
 /* What the library keeps in struct shmc_request.reserved.words. */
@@ -35,8 +39,8 @@ struct engine_progress {
 	uint32_t n_writes;	/* unanswered */
 	uint64_t off;		/* WRITE: sent so far */
 	uint64_t reservation;
-	uint64_t answer;	/* FLUSH: how many */
-	int64_t error;
+	uint64_t answer;	/* FLUSH: how many; DELETE: how many were told */
+	int64_t error;		/* DELETE: how many were not */
 };
 
 _Static_assert(sizeof(struct engine_progress) <= sizeof(((struct shmc_request *)0)->reserved.words),
@@ -68,6 +72,9 @@ struct engine {
 	uint32_t n_flights;
 	uint16_t first_free;
 	uint32_t n_open;	    /* requests begun and not finished */
+	/* Keys of what waits for other brokers, behind @staging: places that are free, as a stack. */
+	uint16_t *key_place;
+	uint32_t n_key_places, n_keys_out;
 	struct engine_list done;    /* finished, not popped */
 	struct engine_list deferred;
 	struct shmc_request *chunked; /* the put that goes through staging in pieces, or NULL */
@@ -132,6 +139,20 @@ void engine_land(struct lane *lane, const struct completion *c);
  * NULL with *result what came in between: SHMC_QUOTA, or -ENOTCONN. (engine-flight.c)
  */
 struct shared_u64 *engine_hold_block(struct lane *lane, uint64_t reservation, int *result);
+
+/* The same for any @word. */
+struct shared_u64 *engine_hold(struct lane *lane, uint64_t word, int *result);
+
+/*
+ * What other brokers may have (engine-fetch.c). Begin: a FETCH looks here first, unless its @why is
+ * ENGINE_FETCH_LOOKED or it is of a batch. Go on when the answer has come. Have @key brought for nobody:
+ * 0, SHMC_QUOTA, -ENOTCONN or ENGINE_FULL.
+ */
+#define ENGINE_FETCH_LOOKED UINT32_MAX
+int engine_fetch_start(struct lane *lane, struct shmc_request *request);
+void engine_fetch_land(struct lane *lane, struct shmc_request *request, const struct completion *c);
+int engine_prefetch(
+	struct lane *lane, const struct shmc_key *key, const struct shmc_fetch_options *options);
 
 /* The words of a put or reservation that come from its options and size. */
 void engine_put_words(const struct shmc_request *request, struct submission *s);

@@ -18,6 +18,7 @@ PAGES = {
     "read": ("shmc_get", "read from a shared-memory cache, without blocking"),
     "events": ("shmc_events_open", "hear what happens in a shared-memory cache"),
     "write": ("shmc_put", "change a shared-memory cache"),
+    "fetch": ("shmc_fetch", "get from other brokers what this one has not"),
     "batches and asynchronous requests": ("shmc_execute", "batches and asynchronous requests"),
     "numbers": ("shmc_stats", "numbers of a shared-memory cache"),
     "for operators": ("shmc_control", "reload and drain a broker"),

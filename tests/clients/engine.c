@@ -332,7 +332,7 @@ static void a_stager_sends_chunks(void **state)
 	struct shmc_request q = put_of("large", value, SIZE), other = put_of("other", value, SIZE);
 	struct shmc_request small = put_of("small", "x", 1);
 	struct submission s;
-	unsigned n = 0;
+	unsigned n = 0, chunk;
 
 	fill(value, SIZE);
 	begin(f, &q);
@@ -347,7 +347,8 @@ static void a_stager_sends_chunks(void **state)
 	while (f->lane->ring.submitted - f->rig.consumed[0] &&
 		engine_progress(&q)->step == ENGINE_STEP_WRITE)
 		n += write_some(f, 4711, block, 1, ABI_STATUS_OK);
-	assert_int_equal(n, (SIZE + RIG_STAGING / 4 - 1) / (RIG_STAGING / 4));
+	chunk = f->lane->engine.staging.size / 4;
+	assert_int_equal(n, (SIZE + chunk - 1) / chunk);
 	assert_memory_equal(block, value, SIZE);
 	s = taken(f, ABI_OP_COMMIT);
 	assert_int_equal(s.argument, 4711);
