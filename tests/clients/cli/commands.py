@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import time
@@ -516,16 +517,11 @@ class Events(Case):
         self.addCleanup(listener.stdout.close)
         self.addCleanup(listener.wait)
         self.addCleanup(listener.kill)
-        os.set_blocking(listener.stdout.fileno(), False)
-        first = ""
 
         def hears():
-            nonlocal first
             self.put("m/first")
-            first = listener.stdout.readline()
-            return first
+            return select.select([listener.stdout], [], [], 0.1)[0]
         wait_for("an event", hears)
-        os.set_blocking(listener.stdout.fileno(), True)
         return listener
 
     def test_json(self):
