@@ -52,6 +52,10 @@ class Pki(unittest.TestCase):
         os.unlink(os.path.join(self.files, "kv0.key"))
         self.assertEqual(self.pki("member", "kv0").returncode, REFUSED)
         self.assertFalse(os.path.exists(os.path.join(self.files, "kv0.key")))
+        os.unlink(os.path.join(self.files, "ca.pem"))
+        self.assertEqual(self.pki("--cluster", "west", "init-ca").returncode, REFUSED)
+        with open(os.path.join(self.files, "ca.key"), "rb") as f:
+            self.assertEqual(f.read(), before["ca.key"])
 
     def test_usage(self):
         self.assertEqual(self.pki("init-ca").returncode, USAGE)

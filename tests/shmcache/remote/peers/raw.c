@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -79,13 +80,21 @@ void raw_send(struct raw *r, enum frame_type type, uint8_t flags, uint32_t size,
 		raw_bytes(r, body, size);
 }
 
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
 static bool receive(struct raw *r, struct pair *p, void *to, size_t size)
 {
+	uint64_t end_ms = now_ms() + 6000;
 	size_t at = 0;
 	ssize_t n;
-	int i;
 
-	for (i = 0; at < size && i < 5000; i++) {
+	while (at < size && now_ms() < end_ms) {
 		n = recv(r->fd, (uint8_t *)to + at, size - at, MSG_DONTWAIT);
 		if (!n || (n < 0 && errno != EAGAIN))
 			return false;

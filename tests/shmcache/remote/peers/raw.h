@@ -24,7 +24,7 @@ void raw_bytes(struct raw *r, const void *bytes, size_t size);
 void raw_send(struct raw *r, enum frame_type type, uint8_t flags, uint32_t size, uint64_t id,
 	uint64_t argument, const void *body);
 
-/* The next frame, while the pair goes round. false: hung up, or nothing for five seconds. */
+/* The next frame, while the pair goes round. false: hung up, or nothing for six seconds. */
 bool raw_receive(struct raw *r, struct pair *p);
 /* Receive until a REFUSE: its sentence, or "" when it hung up without one. */
 const char *raw_refusal(struct raw *r, struct pair *p);
