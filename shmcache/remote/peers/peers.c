@@ -184,6 +184,7 @@ static int open_net(struct peers *p, char *why, size_t why_size)
 		.capacity = own_capacity(p->loop->store),
 		.security = c->security == CONFIG_SECURITY_NONE ? LINK_NONE : LINK_TLS,
 		.data_tls = c->data_tls,
+		.insecure_network = c->insecure_network,
 		.ca = c->ca,
 		.certificate = c->certificate,
 		.key = c->key,
