@@ -81,7 +81,8 @@ static void at_most(struct findings *f, uint64_t less, const char *what, uint64_
 static void check_entries(const uint64_t *c, const struct check_counts *counts, uint64_t slack,
 	struct findings *f)
 {
-	uint64_t in = c[ABI_COUNTER_RECOVERED] + c[ABI_COUNTER_PUTS];
+	uint64_t in = c[ABI_COUNTER_RECOVERED] + c[ABI_COUNTER_PUTS] +
+		c[ABI_COUNTER_FILLS_PUBLISHED];
 	uint64_t out = c[ABI_COUNTER_REPLACES] + c[ABI_COUNTER_DELETES] + c[ABI_COUNTER_EXPIRED] +
 		c[ABI_COUNTER_EVICTIONS] + c[ABI_COUNTER_TIER_DAMAGE];
 	uint64_t left = in - out, off;
