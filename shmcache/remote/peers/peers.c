@@ -29,7 +29,7 @@ static void peer_up(void *owner, uint64_t incarnation, uint64_t capacity)
 	peer->capacity = capacity;
 	peer->health.n_links++;
 	log_info(p->loop->log, "peer-up", LOG_STR("peer", peer->name), LOG_U64("epoch", incarnation),
-		LOG_U64("capacity", capacity));
+		LOG_U64("capacity", capacity), LOG_U64("times", peer->health.n_links));
 	/* It may be another broker than before, or have been told that we were gone. */
 	if (p->directory)
 		directory_again(p->directory, peer->number);
@@ -43,7 +43,7 @@ static void peer_down(void *owner, bool was_up, const char *why)
 	peer->is_up = false;
 	if (was_up)
 		log_warning(p->loop->log, "peer-down", LOG_STR("peer", peer->name),
-			LOG_STR("why", why));
+			LOG_STR("why", why), LOG_U64("times", peer->health.n_links));
 	else
 		log_debug(p->loop->log, "peer-not-reached", LOG_STR("peer", peer->name),
 			LOG_STR("why", why));
