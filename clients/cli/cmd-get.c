@@ -19,8 +19,18 @@
 #include "clients/cli/options.h"
 #include "clients/cli/transfer.h"
 
+enum { GET_FETCH = OPTIONS_OWN, GET_WRITE_BACK };
+
+struct get {
+	const char *file; /* NULL: standard output */
+	bool is_fetch;
+	struct shmc_fetch_options fetch;
+};
+
 static const struct option get_longs[] = {
 	{ "output", required_argument, NULL, 'o' },
+	{ "fetch", no_argument, NULL, GET_FETCH },
+	{ "write-back", required_argument, NULL, GET_WRITE_BACK },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -79,11 +89,27 @@ static void get_print_json(
 	json_print(object);
 }
 
-static enum cli_exit get_value(struct cli *cli, const struct key *key, const char *file)
+static int get_view(
+	struct cli *cli, const struct key *key, const struct get *get, struct shmc_view *view)
 {
+	unsigned why = SHMC_FETCH_NONE;
+	int r;
+
+	if (!get->is_fetch)
+		return shmc_get(cli->cache, key->bytes, key->size, view);
+	r = shmc_fetch(cli->cache, key->bytes, key->size, &get->fetch, view, &why,
+		SHMC_TIMEOUT_DEFAULT);
+	if (r == SHMC_MISS && !cli->quiet)
+		cli_say(cli, "not fetched: %s", shmc_fetch_miss_name(why));
+	return r;
+}
+
+static enum cli_exit get_value(struct cli *cli, const struct key *key, const struct get *get)
+{
+	const char *file = get->file;
 	struct shmc_view view;
 	enum cli_exit status;
-	int r = shmc_get(cli->cache, key->bytes, key->size, &view);
+	int r = get_view(cli, key, get, &view);
 
 	status = cli_result(cli, r, "get", key->bytes, key->size);
 	if (status)
@@ -98,36 +124,64 @@ static enum cli_exit get_value(struct cli *cli, const struct key *key, const cha
 	return status;
 }
 
+static enum cli_exit get_policy(const struct cli *cli, struct shmc_fetch_options *fetch)
+{
+	static const char *const names[] = { "always", "all-found", "contiguous-prefix",
+		"second-hit", "free-space", "off" };
+	unsigned i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(optarg, names[i]))
+			continue;
+		fetch->write_back = (uint8_t)(SHMC_WRITE_BACK_ALWAYS + i);
+		return CLI_OK;
+	}
+	cli_say(cli, "--write-back takes always, all-found, contiguous-prefix, second-hit, "
+		     "free-space or off, not '%s'", optarg);
+	return CLI_USAGE;
+}
+
 static enum cli_exit get_run(struct cli *cli, int argc, char **argv)
 {
-	const char *file = NULL;
-	enum cli_exit status;
+	struct get get = { 0 };
+	enum cli_exit status = CLI_OK;
 	struct options o;
 	struct key key;
 	int c;
 
 	options_begin(&o, cli, argc, argv, "o:", get_longs, false);
-	while ((c = options_next(&o)) >= 0)
-		file = optarg;
+	while (!status && (c = options_next(&o)) >= 0) {
+		if (c == 'o')
+			get.file = optarg;
+		if (c == GET_WRITE_BACK)
+			status = get_policy(cli, &get.fetch);
+		if (c != 'o')
+			get.is_fetch = true;
+	}
+	if (status)
+		return status;
 	if (c == OPTIONS_STOP)
 		return o.status;
-	if (file && !strcmp(file, "-"))
-		file = NULL;
+	if (get.file && !strcmp(get.file, "-"))
+		get.file = NULL;
 	status = options_operands(&o, 1, 1);
 	if (!status)
 		status = key_parse(cli, argv[optind], &key);
 	if (!status)
 		status = cli_attach(cli);
 	if (!status)
-		status = get_value(cli, &key, file);
+		status = get_value(cli, &key, &get);
 	return status;
 }
 
 const struct command command_get = {
 	.name = "get",
 	.summary = "write a value to standard output or to a file",
-	.usage = "KEY [-o FILE]",
+	.usage = "KEY [-o FILE] [--fetch] [--write-back POLICY]",
 	.help = "  -o, --output FILE    write there; a miss leaves the file as it is\n"
+		"      --fetch          have the broker get from another one what is not here\n"
+		"      --write-back POLICY  and what becomes of it here: always, all-found,\n"
+		"                       contiguous-prefix, second-hit, free-space or off\n"
 		"\n"
 		"With --json the value is a member \"value\" or, if it is no UTF-8, \"value_hex\".\n"
 		"\n"

@@ -15,6 +15,7 @@
 const struct command *const command_table[] = {
 	&command_put,
 	&command_get,
+	&command_prefetch,
 	&command_del,
 	&command_exists,
 	&command_stat,
