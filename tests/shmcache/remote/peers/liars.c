@@ -179,7 +179,7 @@ static void test_frame_size(void **state)
 	(void)state;
 	ask();
 	head(ROOM);
-	raw_send(&data, FRAME_DATA, 0, FRAME_DATA_MAX + 1, id, 0, bytes);
+	raw_send(&data, FRAME_DATA, 0, FRAME_DATA_MAX + 1, id, 0, NULL);
 	fell(LINK_UNREACHABLE, "wrong size");
 }
 
