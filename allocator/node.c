@@ -14,24 +14,42 @@
 #include <numa.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-/* Of a list such as "0-3,8": ends with a newline, and is that alone where there are none. */
+/* Of a list such as "0-3,8", which ends with a newline and is that alone where there are none. */
+static unsigned int list_count(const char *list)
+{
+	unsigned long first, last;
+	unsigned int n = 0;
+	char *end;
+
+	if (!strcmp(list, "\n"))
+		return 0;
+	do {
+		first = last = strtoul(list, &end, 10);
+		if (end != list && *end == '-')
+			last = strtoul(end + 1, &end, 10);
+		if (end == list || last < first || last - first >= NODE_CPUS_UNKNOWN - n)
+			return NODE_CPUS_UNKNOWN;
+		n += (unsigned int)(last - first) + 1;
+		list = end + 1;
+	} while (*end == ',');
+	return n;
+}
+
+/* A list that can't be read is not an empty one: the node would be taken for memory without CPUs. */
 static unsigned int cpus_count(int number)
 {
-	unsigned int first, last, n = 0;
-	char path[64], next = ',';
+	unsigned int n = NODE_CPUS_UNKNOWN;
+	char path[64], list[4096];
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/sys/devices/system/node/node%d/cpulist", number);
 	f = fopen(path, "re");
 	if (!f)
-		return NODE_CPUS_UNKNOWN;
-	while (next == ',' && fscanf(f, "%u", &first) == 1) {
-		last = first;
-		if (fscanf(f, "-%u", &last) < 0 || fscanf(f, "%c", &next) < 1)
-			next = '\n';
-		n += last >= first ? last - first + 1 : 0;
-	}
+		return n;
+	if (fgets(list, sizeof(list), f))
+		n = list_count(list);
 	fclose(f);
 	return n;
 }

@@ -2,6 +2,7 @@
 /* Unit of allocator/node.c: nodes with gaps between them, as libnuma tells of them. */
 #include "allocator/node.h"
 
+#include <fcntl.h>
 #include <numa.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,6 +20,7 @@ static struct {
 	struct {
 		long long size;
 		int n_cpus; /* -1: the call fails */
+		const char *list; /* of its CPUs, where it is not what @n_cpus makes; "": unreadable */
 		bool is_forbidden;
 	} node[8];
 } fake;
@@ -56,6 +58,11 @@ FILE *__wrap_fopen64(const char *path, const char *mode)
 	n = fake.node[node].n_cpus;
 	if (n < 0)
 		return NULL;
+	if (fake.node[node].list) {
+		strcpy(text, fake.node[node].list);
+		return text[0] ? fmemopen(text, strlen(text), "r")
+			       : fdopen(open("/", O_RDONLY | O_CLOEXEC), "r");
+	}
 	for (i = 0; i < n / 4; i++)
 		len += sprintf(text + len, "%d,", 2 * i);
 	if (n > n / 4)
@@ -135,6 +142,28 @@ static void test_doubts(void **state)
 	free(list);
 }
 
+/* What is no list of CPUs is not taken for an empty one: half of the node would become a tier. */
+static void test_lists(void **state)
+{
+	static const struct {
+		const char *list;
+		unsigned int n;
+	} lists[] = {{"0\n", 1}, {"0-3,8\n", 5}, {"0-1,4-5,7", 5}, {"\n", 0},
+		{"", NODE_CPUS_UNKNOWN}, {"x\n", NODE_CPUS_UNKNOWN}, {"3-1\n", NODE_CPUS_UNKNOWN},
+		{"0,\n", NODE_CPUS_UNKNOWN}, {"-\n", NODE_CPUS_UNKNOWN},
+		{"0-99999999999\n", NODE_CPUS_UNKNOWN}};
+	struct node *list = NULL;
+	size_t i, n = 0;
+
+	(void)state;
+	for (i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		fake.node[2].list = lists[i].list;
+		assert_int_equal(node_list(&list, &n), 0);
+		assert_int_equal(list[1].n_cpus, lists[i].n);
+		free(list);
+	}
+}
+
 static void test_no_numa(void **state)
 {
 	struct node *list = (void *)&fake;
@@ -152,6 +181,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_gaps, setup),
 		cmocka_unit_test_setup(test_doubts, setup),
+		cmocka_unit_test_setup(test_lists, setup),
 		cmocka_unit_test_setup(test_no_numa, setup),
 	};
 

@@ -130,7 +130,8 @@ const char *faults_broker_said(struct faults_broker *b)
 static unsigned run_call(const struct faults_phase *p, enum inject_call call, bool all_from)
 {
 	/* What is done for each request alike is not failed for each in CI. */
-	unsigned n, n_max = getenv("SHMCACHE_SOAK") ? UINT32_MAX : 12;
+	const char *soak = getenv("SHMCACHE_SOAK");
+	unsigned n, n_max = soak && atoi(soak) ? UINT32_MAX : 12;
 	bool is_reached;
 
 	for (n = 1; n <= n_max; n++) {
