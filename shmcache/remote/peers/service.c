@@ -9,6 +9,7 @@
 #include "ipc/hash.h"
 #include "shmcache/guard.h"
 #include "shmcache/remote/peers/service.h"
+#include "shmcache/remote/peers/sum.h"
 
 /*
  * A value goes out from where it lies: what is copied is what the kernel copies. Its sum is made while
@@ -19,7 +20,7 @@
  *
  * The books of sums are as long as there may be cells; memory comes to those that were served.
  */
-struct sum {
+struct kept_sum {
 	uint64_t sum;
 	uint32_t generation;
 	uint32_t is_known;
@@ -33,15 +34,15 @@ struct service_body {
 	uint64_t deadline_ms;
 	struct service_body *next, **link; /* of the service's list when it is on its way */
 	struct service_body *after, *before; /* of the guest's when it waits */
-	bool is_summing, is_damaged;
-	XXH3_state_t state;
+	bool is_damaged;
+	struct sum *sum; /* while it is made */
 };
 
 struct service {
 	struct service_options options;
 	struct service_body *bodies; /* on their way */
 	unsigned n_bodies;
-	struct sum *sum;
+	struct kept_sum *sum;
 	uint64_t n_sums;
 };
 
@@ -104,7 +105,7 @@ static void wait_remove(struct service_guest *guest, struct service_body *body)
 /* --- what is on its way ---------------------------------------------------------------------------- */
 
 struct stretch {
-	XXH3_state_t *state;
+	struct sum *sum;
 	const uint8_t *data;
 	uint64_t size;
 };
@@ -113,29 +114,29 @@ static void add_up(void *context)
 {
 	const struct stretch *s = context;
 
-	XXH3_64bits_update(s->state, s->data, s->size);
+	sum_add(s->sum, s->data, s->size);
 }
 
 static void body_sending(void *context, uint64_t off, uint64_t size)
 {
 	struct service_body *body = context;
-	struct stretch stretch = {&body->state, (const uint8_t *)body->loan.data + off, size};
+	struct stretch stretch = {body->sum, (const uint8_t *)body->loan.data + off, size};
 
-	if (body->is_summing && !body->is_damaged && !guard_call(add_up, &stretch))
+	if (body->sum && !body->is_damaged && !guard_call(add_up, &stretch))
 		body->is_damaged = true;
 }
 
 static uint64_t body_sum(void *context)
 {
 	struct service_body *body = context;
-	struct sum *kept = &body->service->sum[body->loan.cell];
+	struct kept_sum *kept = &body->service->sum[body->loan.cell];
 
-	if (!body->is_summing)
+	if (!body->sum)
 		return kept->sum;
 	/* What was lost on the way is to be told as wrong, whatever it sums up to. */
 	if (body->is_damaged)
-		return ~XXH3_64bits_digest(&body->state);
-	*kept = (struct sum){XXH3_64bits_digest(&body->state), body->loan.generation, true};
+		return ~sum_get(body->sum);
+	*kept = (struct kept_sum){sum_get(body->sum), body->loan.generation, true};
 	return kept->sum;
 }
 
@@ -156,13 +157,14 @@ static void body_done(void *context, bool sent)
 	guest->n_served += sent;
 	guest->n_broken += !sent;
 	guest->sent_bytes += sent ? body->loan.size : 0;
+	sum_free(body->sum);
 	free(body);
 	next_in_turn(s, guest);
 }
 
 static bool is_known(const struct service *s, const struct store_loan *loan)
 {
-	const struct sum *kept = &s->sum[loan->cell];
+	const struct kept_sum *kept = &s->sum[loan->cell];
 
 	return kept->is_known && kept->generation == loan->generation;
 }
@@ -173,7 +175,7 @@ static struct link_body describe(struct service_body *body)
 	struct link_body b = {
 		.value = {.size = loan->size, .ttl_ms = loan->ttl_ms, .hints = loan->hints},
 		.data = loan->data,
-		.sending = body->is_summing ? body_sending : NULL,
+		.sending = body->sum ? body_sending : NULL,
 		.sum = body_sum,
 		.done = body_done,
 		.context = body,
@@ -196,15 +198,16 @@ static void start(struct service *s, struct service_body *body)
 		status = FRAME_BUSY;
 	else if (store_lend(s->options.store, s->options.w, &key, &body->loan) != ABI_STATUS_OK)
 		status = FRAME_MISS;
+	if (status == FRAME_OK && !is_known(s, &body->loan) && !(body->sum = sum_new())) {
+		store_loan_end(s->options.store, &body->loan);
+		status = FRAME_BUSY;
+	}
 	if (status != FRAME_OK) {
 		body->guest->n_missed += status == FRAME_MISS;
 		free(body);
 		link_refuse(request, status);
 		return;
 	}
-	body->is_summing = !is_known(s, &body->loan);
-	if (body->is_summing)
-		XXH3_64bits_reset(&body->state);
 	body->next = s->bodies;
 	body->link = &s->bodies;
 	if (body->next)
@@ -238,8 +241,7 @@ static void next_in_turn(struct service *s, struct service_guest *guest)
 void service_fetch(struct service *s, struct service_guest *guest, struct link_request *request)
 {
 	uint32_t wait_ms = request->wait_ms;
-	/* The state of a sum wants more than malloc() promises. */
-	struct service_body *body = aligned_alloc(_Alignof(struct service_body), sizeof(*body));
+	struct service_body *body = calloc(1, sizeof(*body));
 
 	if (!body) {
 		link_refuse(request, FRAME_BUSY);
@@ -251,7 +253,6 @@ void service_fetch(struct service *s, struct service_guest *guest, struct link_r
 	body->guest = guest;
 	body->request = request;
 	body->deadline_ms = store_now_ms() + wait_ms;
-	body->is_damaged = false;
 	request->owner = body;
 	wait_add(guest, body);
 	next_in_turn(s, guest);
