@@ -46,7 +46,7 @@ static void enter(struct raw_client *c, const char *name, unsigned n)
 			break;
 }
 
-/* --- nobody's enemies ------------------------------------------------------------------------------ */
+/* --- nobody's enemies ------------------------------------------------------------------------- */
 
 static void scribble(uint64_t *words, size_t n, uint64_t *x)
 {
@@ -81,7 +81,7 @@ void hostile_hog_calls(const char *name, struct hostile_shared *shared)
 	}
 }
 
-/* --- the region ------------------------------------------------------------------------------------ */
+/* --- the region ------------------------------------------------------------------------------- */
 
 void hostile_flipper(const char *name, struct hostile_shared *shared)
 {
@@ -136,7 +136,7 @@ void hostile_puncher(const char *name, struct hostile_shared *shared)
 			(off_t)c.request_size);
 }
 
-/* --- storms ---------------------------------------------------------------------------------------- */
+/* --- storms ----------------------------------------------------------------------------------- */
 
 void hostile_waker(const char *name, struct hostile_shared *shared)
 {
@@ -181,7 +181,7 @@ void hostile_deaf(const char *name, struct hostile_shared *shared)
 	}
 }
 
-/* --- hoards ---------------------------------------------------------------------------------------- */
+/* --- hoards ----------------------------------------------------------------------------------- */
 
 /* Every cell of every lane says that it holds something, a different one each. */
 void hostile_holder(const char *name, struct hostile_shared *shared)

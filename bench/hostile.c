@@ -85,7 +85,7 @@ static uint64_t clock_ns(clockid_t clock)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/* --- the honest client ----------------------------------------------------------------------------- */
+/* --- the honest client ------------------------------------------------------------------------ */
 
 static void honest_put(struct bench *b, uint64_t id)
 {
@@ -135,7 +135,7 @@ static struct slice honest_slice(struct bench *b)
 		(double)(after.cpu_ns - before.cpu_ns) / (double)n};
 }
 
-/* --- the other ------------------------------------------------------------------------------------- */
+/* --- the other -------------------------------------------------------------------------------- */
 
 static pid_t other_start(struct bench *b, hostile_fn *fn)
 {
@@ -170,7 +170,7 @@ static struct slice beside(struct bench *b, hostile_fn *fn)
 	return slice;
 }
 
-/* --- the run --------------------------------------------------------------------------------------- */
+/* --- the run ---------------------------------------------------------------------------------- */
 
 static void offence_run(struct bench *b, const struct offence *o)
 {

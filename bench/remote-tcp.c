@@ -43,7 +43,7 @@ static uint8_t *map_area(size_t size)
 	return p;
 }
 
-/* --- the server ------------------------------------------------------------------------------------ */
+/* --- the server ------------------------------------------------------------------------------- */
 
 static int serve(int fd, const uint8_t *area, size_t area_size)
 {
@@ -80,7 +80,7 @@ int remote_tcp_server_main(char **argv)
 	return serve(peer, area, area_size);
 }
 
-/* --- the client ------------------------------------------------------------------------------------ */
+/* --- the client ------------------------------------------------------------------------------- */
 
 static int connect_to(struct remote_tcp *tcp, const char *address, const char *congestion)
 {

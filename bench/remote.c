@@ -53,7 +53,7 @@ static void flush_all(const char *prefix)
 			"flush");
 }
 
-/* --- throughput ------------------------------------------------------------------------------------ */
+/* --- throughput ------------------------------------------------------------------------------- */
 
 /* Values 0 to @n - 1 of @prefix, DEPTH at a time. */
 static void fetch_all(const char *prefix, size_t n, const struct shmc_fetch_options *options)
@@ -120,7 +120,7 @@ static void throughput(const char *name, const char *prefix, size_t size, size_t
 	flush_all(prefix);
 }
 
-/* --- a round trip ---------------------------------------------------------------------------------- */
+/* --- a round trip ----------------------------------------------------------------------------- */
 
 static void round_trip(void)
 {
@@ -160,7 +160,7 @@ static void round_trip(void)
 	flush_all("small");
 }
 
-/* --- what write-back costs, and brings ------------------------------------------------------------- */
+/* --- what write-back costs, and brings -------------------------------------------------------- */
 
 static double time_fetches(const char *prefix, size_t n, const struct shmc_fetch_options *options,
 	double *samples)
@@ -205,7 +205,7 @@ static void write_back(void)
 	flush_all("chunk");
 }
 
-/* --- many at once ---------------------------------------------------------------------------------- */
+/* --- many at once ----------------------------------------------------------------------------- */
 
 #define REQUESTERS 64
 
@@ -246,7 +246,7 @@ static void single_flight(void)
 	flush_all("one");
 }
 
-/* --- local hits beside ----------------------------------------------------------------------------- */
+/* --- local hits beside ------------------------------------------------------------------------ */
 
 static atomic_bool is_over;
 

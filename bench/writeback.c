@@ -37,7 +37,7 @@ static void use(struct shmc *cache, struct shmc_view *view)
 	shmc_release(cache, view);
 }
 
-/* --- the ways: each brings @n chunks to a client of host 1, and lets go of them ---------------------- */
+/* --- the ways: each brings @n chunks to a client of host 1, and lets go of them --------------- */
 
 static void blocking(unsigned n, const struct shmc_fetch_options *o)
 {
@@ -117,7 +117,7 @@ static const struct way {
 	void (*run)(unsigned n, const struct shmc_fetch_options *o);
 } ways[] = {{"get", blocking}, {"batch", batch}, {"queue", queue}, {"prefetch", prefetch}};
 
-/* --- measuring ------------------------------------------------------------------------------------- */
+/* --- measuring -------------------------------------------------------------------------------- */
 
 static double timed(const struct way *way, unsigned n, const struct shmc_fetch_options *o)
 {

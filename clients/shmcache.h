@@ -158,7 +158,7 @@ struct shmc_entry {
 	uint32_t position;
 };
 
-/* --- attach ------------------------------------------------------------------------------------ */
+/* --- attach ----------------------------------------------------------------------------------- */
 
 struct shmc_attach_options {
 	int timeout_ms;	    /* for attach itself, and SHMC_TIMEOUT_DEFAULT; 0: 5000; may be
@@ -194,7 +194,7 @@ SHMC_PUBLIC const char *shmc_name(const struct shmc *cache);
 /* A static text for a result of any function here: 0, a negative errno, an outcome. */
 SHMC_PUBLIC const char *shmc_strerror(int result);
 
-/* --- read: one-sided, never blocks ------------------------------------------------------------- */
+/* --- read: one-sided, never blocks ------------------------------------------------------------ */
 
 /*
  * Look @key up and hold its value. 0 and a view, SHMC_MISS, or SHMC_QUOTA when this thread holds as
@@ -251,7 +251,7 @@ typedef int shmc_visit_fn(void *context, const struct shmc_entry *entry);
 SHMC_PUBLIC int shmc_scan(struct shmc *cache, uint64_t *cursor, const void *prefix,
 	size_t prefix_size, size_t budget, shmc_visit_fn *visit, void *context);
 
-/* --- events ------------------------------------------------------------------------------------ */
+/* --- events ----------------------------------------------------------------------------------- */
 
 /*
  * What happens to the entries of a cache, for those who keep book of it elsewhere: told in the order in
@@ -307,7 +307,7 @@ SHMC_PUBLIC int shmc_events_next(
 /* NULL is fine. */
 SHMC_PUBLIC void shmc_events_close(struct shmc_events *events);
 
-/* --- write: by the broker, blocks up to the timeout -------------------------------------------- */
+/* --- write: by the broker, blocks up to the timeout ------------------------------------------- */
 
 /*
  * All of them: -ETIMEDOUT says that no answer came in time; the broker may still carry the request
@@ -368,7 +368,7 @@ SHMC_PUBLIC int shmc_flush(struct shmc *cache, const void *prefix, size_t prefix
 /* Ask the broker for nothing: a round trip. */
 SHMC_PUBLIC int shmc_ping(struct shmc *cache, int timeout_ms);
 
-/* --- fetch: from other brokers ------------------------------------------------------------------ */
+/* --- fetch: from other brokers ---------------------------------------------------------------- */
 
 /* What the broker does with a value that it fetched for us. */
 enum shmc_write_back {
@@ -446,7 +446,7 @@ SHMC_PUBLIC int shmc_delete_cluster(struct shmc *cache, const void *key, size_t 
 /* A static name for a reason, "?" for one that this library does not know. */
 SHMC_PUBLIC const char *shmc_fetch_miss_name(unsigned why);
 
-/* --- batches and asynchronous requests --------------------------------------------------------- */
+/* --- batches and asynchronous requests -------------------------------------------------------- */
 
 enum shmc_operation {
 	SHMC_OP_PING,
@@ -532,7 +532,7 @@ SHMC_PUBLIC int shmc_reap(struct shmc_queue *queue, struct shmc_request **done, 
  */
 SHMC_PUBLIC int shmc_queue_fd(const struct shmc_queue *queue);
 
-/* --- numbers ----------------------------------------------------------------------------------- */
+/* --- numbers ---------------------------------------------------------------------------------- */
 
 /* One counter or gauge. The names are stable, end in their unit, and follow Prometheus' custom. */
 struct shmc_stat_value {
@@ -576,7 +576,7 @@ struct shmc_usage {
 /* A snapshot; 0 or a negative errno. */
 SHMC_PUBLIC int shmc_usage(struct shmc *cache, struct shmc_usage *usage);
 
-/* --- for operators ----------------------------------------------------------------------------- */
+/* --- for operators ---------------------------------------------------------------------------- */
 
 enum shmc_command {
 	SHMC_RELOAD = 1, /* read the configuration again; one with an error changes nothing */

@@ -42,7 +42,7 @@
 #define ABI_VALUE_ALIGN_LARGE 4096     /* from ABI_VALUE_LARGE on */
 #define ABI_VALUE_LARGE (64U << 10)
 
-/* --- the index: written by B under the store's lock, read by all ------------------------------- */
+/* --- the index: written by B under the store's lock, read by all ------------------------------ */
 
 /*
  * A slot word names a published record, or is 0. Readers load it with acquire (partner: the release
@@ -157,7 +157,7 @@ struct abi_index {
 	uint8_t pad1[ABI_APART - 32];
 };
 
-/* --- the plane: written by B, read by all ------------------------------------------------------ */
+/* --- the plane: written by B, read by all ----------------------------------------------------- */
 
 enum abi_state {
 	ABI_STATE_NONE = 0,
@@ -417,7 +417,7 @@ struct abi_plane {
 
 _Static_assert(ABI_N_GAUGES <= 32, "gauges fit");
 
-/* --- rings: one pair a lane, single producer, single consumer ---------------------------------- */
+/* --- rings: one pair a lane, single producer, single consumer --------------------------------- */
 
 enum abi_operation {
 	ABI_OP_NONE = 0, /* a slot that was never written: nonsense */

@@ -59,7 +59,7 @@ void events_write(struct events_writer *w, const struct event *e, const void *ke
 	w->written = end;
 }
 
-/* --- reading ------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 static uint64_t take_word(const struct events_reader *r, uint64_t position)
 {

@@ -76,7 +76,7 @@ static inline size_t events_region_size(uint64_t n_words)
 	return sizeof(struct events_head) + n_words * 8;
 }
 
-/* --- the writer ---------------------------------------------------------------------------------- */
+/* --- the writer ------------------------------------------------------------------------------- */
 
 /* An event in private memory. */
 struct event {
@@ -104,7 +104,7 @@ void events_writer_init(struct events_writer *w, void *region, uint64_t n_words)
  */
 void events_write(struct events_writer *w, const struct event *e, const void *key);
 
-/* --- a reader ------------------------------------------------------------------------------------ */
+/* --- a reader --------------------------------------------------------------------------------- */
 
 /* One thread at a time. Trusts the writer, who owns the cache, but never reads outside the ring. */
 struct events_reader {

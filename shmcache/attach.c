@@ -40,7 +40,7 @@ static struct abi_worker *own_counters(struct broker *b)
 	return &b->plane.shared->worker[ABI_CONTROL];
 }
 
-/* --- the end of a session -------------------------------------------------------------------------- */
+/* --- the end of a session --------------------------------------------------------------------- */
 
 static void session_end(struct broker *b, struct session *s)
 {
@@ -96,7 +96,7 @@ static void death_ready(struct watch *watch, uint32_t events)
 	session_end(s->worker->broker, s);
 }
 
-/* --- lanes ----------------------------------------------------------------------------------------- */
+/* --- lanes ------------------------------------------------------------------------------------ */
 
 static int lane_answer(struct session *s)
 {
@@ -177,7 +177,7 @@ static void session_ready(struct watch *watch, uint32_t events)
 	session_shut(b, s, ABI_FAULT_PROTOCOL);
 }
 
-/* --- hello ----------------------------------------------------------------------------------------- */
+/* --- hello ------------------------------------------------------------------------------------ */
 
 static void handshake_free(struct broker *b, struct handshake *h)
 {
@@ -421,7 +421,7 @@ static void handshake_ready(struct watch *watch, uint32_t events)
 	handshake_free(b, h);
 }
 
-/* --- accept ---------------------------------------------------------------------------------------- */
+/* --- accept ----------------------------------------------------------------------------------- */
 
 /*
  * No descriptor left: take the client in with the spare one, and close it, so that it is told. False

@@ -58,7 +58,7 @@ __attribute__((format(printf, 2, 3))) static void say(struct backend *out, const
 	va_end(args);
 }
 
-/* --- a device -------------------------------------------------------------------------------------- */
+/* --- a device --------------------------------------------------------------------------------- */
 
 /* Why `auto` leaves a device alone; NULL: it does not, and *is_ours tells whether it carries @name. */
 static const char *why_not(const struct dax_device *d, const char *name, bool *is_ours)
@@ -167,7 +167,7 @@ static int choose_devdax(struct backend *out, const struct config *c, const stru
 	return -ENODEV;
 }
 
-/* --- a node ---------------------------------------------------------------------------------------- */
+/* --- a node ----------------------------------------------------------------------------------- */
 
 static bool object_exists(const char *name)
 {
@@ -225,7 +225,7 @@ static int choose_numa(struct backend *out, const struct config *c, const struct
 	return -ENODEV;
 }
 
-/* --- neither --------------------------------------------------------------------------------------- */
+/* --- neither ---------------------------------------------------------------------------------- */
 
 static int choose_shm(struct backend *out, const struct config *c)
 {

@@ -29,7 +29,7 @@
  * the plane says SERVING. The stop is the same backwards.
  */
 
-/* --- what wakes the control thread ----------------------------------------------------------------- */
+/* --- what wakes the control thread ------------------------------------------------------------ */
 
 static void signals_ready(struct watch *watch, uint32_t events)
 {
@@ -123,7 +123,7 @@ static void close_watches(struct broker *b)
 		close(b->epoll);
 }
 
-/* --- start ----------------------------------------------------------------------------------------- */
+/* --- start ------------------------------------------------------------------------------------ */
 
 #define DRAM_SIZE_MIN (UINT64_C(1) << 20)
 

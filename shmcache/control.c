@@ -35,7 +35,7 @@ void control_tell(int fd, enum wire_outcome outcome, const char *format, ...)
 	(void)wire_send(fd, WIRE_TOLD, &message, sizeof(message), NULL, 0);
 }
 
-/* --- reload ---------------------------------------------------------------------------------------- */
+/* --- reload ----------------------------------------------------------------------------------- */
 
 struct reload {
 	struct broker *b;
@@ -164,7 +164,7 @@ void control_reload(struct broker *b, int fd)
 	free(wanted);
 }
 
-/* --- commands -------------------------------------------------------------------------------------- */
+/* --- commands --------------------------------------------------------------------------------- */
 
 bool control_run(struct broker *b, int fd, const struct ucred *peer,
 	const struct wire_control *message)

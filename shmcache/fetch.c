@@ -83,7 +83,7 @@ enum abi_status fetch_send(struct lane *lane, enum ticket_kind kind, const struc
 
 _Static_assert(ABI_LANES_MAX <= 256, "a lane's number has eight bits");
 
-/* --- deliveries ------------------------------------------------------------------------------------ */
+/* --- deliveries ------------------------------------------------------------------------------- */
 
 static bool grow(struct session *s)
 {
@@ -130,7 +130,7 @@ bool fetch_give_up(struct store *store, struct session *s, uint64_t reservation)
 	return true;
 }
 
-/* --- the way back ---------------------------------------------------------------------------------- */
+/* --- the way back ----------------------------------------------------------------------------- */
 
 /* Somebody is there. What he can't have he does not get. */
 static void admit(struct store *store, struct abi_worker *w, struct session *s,

@@ -129,7 +129,7 @@ static void death_ready(struct watch *watch, uint32_t events)
 	keep(f);
 }
 
-/* --- taking over ----------------------------------------------------------------------------------- */
+/* --- taking over ------------------------------------------------------------------------------ */
 
 /* Is @fd the region of the line, sealed as we seal it, and of the size that its geometry has? */
 static bool is_region(const struct former *p, int fd)
@@ -306,7 +306,7 @@ void formers_close(struct formers *f)
 	}
 }
 
-/* --- afterwards ------------------------------------------------------------------------------------ */
+/* --- afterwards ------------------------------------------------------------------------------- */
 
 static void log_lost(const struct former *p, const char *why)
 {

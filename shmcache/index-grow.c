@@ -101,7 +101,7 @@ void index_overflow_give(struct index *ix, uint64_t idx)
 	ix->free_overflow = (uint32_t)idx + 1;
 }
 
-/* --- splitting ----------------------------------------------------------------------------------- */
+/* --- splitting -------------------------------------------------------------------------------- */
 
 static uint64_t hash_of(const struct index *ix, uint32_t cell)
 {

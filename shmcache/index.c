@@ -248,7 +248,7 @@ void index_close(struct index *ix, bool unlink)
 	ix->fd = ix->read_fd = -1;
 }
 
-/* --- find ---------------------------------------------------------------------------------------- */
+/* --- find ------------------------------------------------------------------------------------- */
 
 struct shared_u64 *index_find(const struct index *ix, const struct index_key *key, uint32_t *cell)
 {
@@ -297,7 +297,7 @@ struct shared_u64 *index_slot_of(const struct index *ix, uint32_t cell)
 	}
 }
 
-/* --- open and free ------------------------------------------------------------------------------- */
+/* --- open and free ---------------------------------------------------------------------------- */
 
 static void free_tails(struct index *ix, uint32_t tail)
 {
@@ -413,7 +413,7 @@ void index_free(struct index *ix, uint32_t cell)
 	index_cell_give(ix, cell);
 }
 
-/* --- publish ------------------------------------------------------------------------------------- */
+/* --- publish ---------------------------------------------------------------------------------- */
 
 static void publish(struct index *ix, struct shared_u64 *slot, uint32_t cell, uint64_t hash)
 {
@@ -507,7 +507,7 @@ uint32_t index_chain_cell(const struct index *ix, uint64_t hash)
 	return 0;
 }
 
-/* --- sizes --------------------------------------------------------------------------------------- */
+/* --- sizes ------------------------------------------------------------------------------------ */
 
 uint64_t index_size(const struct index *ix)
 {

@@ -171,7 +171,7 @@ static inline bool index_is_held(const struct index *ix, uint32_t cell, uint8_t 
 uint64_t index_size(const struct index *ix);
 uint64_t index_books_size(const struct index *ix);
 
-/* --- growing: index-grow.c ---------------------------------------------------------------------- */
+/* --- growing: index-grow.c -------------------------------------------------------------------- */
 
 /* Take a cell or an overflow bucket from the free list or from new memory. 0 or INDEX_FULL. */
 int index_cell_take(struct index *ix, uint32_t *cell);
@@ -195,7 +195,7 @@ void index_grow(struct index *ix);
 int index_back(struct index *ix, struct shared_u64 *n_backed, uint64_t array_off, uint64_t item,
 	uint64_t n_wanted, uint64_t n_max);
 
-/* --- warm start: index-recover.c ----------------------------------------------------------------- */
+/* --- warm start: index-recover.c -------------------------------------------------------------- */
 
 /*
  * Called for each record that was found whole, in no order; returns false to drop it.

@@ -132,7 +132,7 @@ int probe_print(const struct probe *p, FILE *out)
 	return finish(out);
 }
 
-/* --- the same for programs ------------------------------------------------------------------------- */
+/* --- the same for programs -------------------------------------------------------------------- */
 
 static void json_string(FILE *out, const char *text)
 {

@@ -62,7 +62,7 @@ static uint64_t percent_of_tier(const struct request *q, unsigned percent)
 	return q->store->tier[ABI_TIER_DRAM].size / 100 * percent;
 }
 
-/* --- operations: each fills in completion->status, or returns a fault ------------------------------ */
+/* --- operations: each fills in completion->status, or returns a fault ------------------------- */
 
 static enum abi_fault do_ping(struct request *q)
 {
@@ -246,7 +246,7 @@ static enum abi_fault do_touch(struct request *q)
 	return fault;
 }
 
-/* --- pins ------------------------------------------------------------------------------------------ */
+/* --- pins ------------------------------------------------------------------------------------- */
 
 static struct session_pin *find_pin(struct request *q)
 {
@@ -344,7 +344,7 @@ static enum abi_fault do_unpin(struct request *q)
 	return ABI_FAULT_NONE;
 }
 
-/* --- flush ----------------------------------------------------------------------------------------- */
+/* --- flush ------------------------------------------------------------------------------------ */
 
 static enum abi_fault do_flush(struct request *q)
 {
@@ -393,7 +393,7 @@ enum request_outcome request_flush_on(
 	return REQUEST_DONE;
 }
 
-/* --- dispatch -------------------------------------------------------------------------------------- */
+/* --- dispatch --------------------------------------------------------------------------------- */
 
 enum request_outcome request_run(struct store *store, struct abi_worker *w, struct lane *lane,
 	const struct submission *sub, struct completion *completion, enum abi_fault *fault)

@@ -200,7 +200,7 @@ int session_lane_open(struct session *s, struct lane **out, int *client_end)
 	return 0;
 }
 
-/* --- what clients told --------------------------------------------------------------------------- */
+/* --- what clients told ------------------------------------------------------------------------ */
 
 static struct holds holds_of(const struct session *s)
 {
@@ -332,7 +332,7 @@ void session_drain_logs(struct session *s, struct store *store, struct abi_worke
 		budget -= drain_lane(&s->lane[(first + i) % n_lanes], store, w, budget);
 }
 
-/* --- the end ---------------------------------------------------------------------------------------- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 /*
  * Every lane is told, since each of the client's threads looks at its own. From then on the client
@@ -355,7 +355,7 @@ bool session_cut_off(struct session *s, struct abi_worker *w, enum abi_fault fau
 	return true;
 }
 
-/* --- giving back --------------------------------------------------------------------------------- */
+/* --- giving back ------------------------------------------------------------------------------ */
 
 void session_give_back(struct session *s, struct store *store, struct abi_worker *w)
 {

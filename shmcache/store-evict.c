@@ -83,7 +83,7 @@ static uint32_t evict_bytes(struct store *s, struct abi_worker *w, struct tier *
 	return block;
 }
 
-/* --- windows -------------------------------------------------------------------------------------- */
+/* --- windows ---------------------------------------------------------------------------------- */
 
 /* What it costs to empty a block: its size, where that is possible at all. */
 static uint64_t window_cost(void *context, uint32_t owner, uint64_t size)
@@ -196,7 +196,7 @@ static bool make_window(struct store *s, struct abi_worker *w, struct tier *tier
 	return true;
 }
 
-/* --- room ----------------------------------------------------------------------------------------- */
+/* --- room ------------------------------------------------------------------------------------- */
 
 static void reclaim_unlocked(struct store *s, struct abi_worker *w)
 {

@@ -53,7 +53,7 @@ static bool is_same(const struct store *s, uint32_t cell, uint32_t generation)
 		s->index.cell[cell].generation == generation;
 }
 
-/* --- one move ------------------------------------------------------------------------------------- */
+/* --- one move --------------------------------------------------------------------------------- */
 
 static void list_add(struct store *s, struct store_move *move)
 {
@@ -191,7 +191,7 @@ static bool end(struct store *s, struct abi_worker *w, struct store_move *move)
 	return true;
 }
 
-/* --- batches -------------------------------------------------------------------------------------- */
+/* --- batches ---------------------------------------------------------------------------------- */
 
 /*
  * Copy what was begun, without the lock. Plain memcpy() underneath: stores past the caches were 8 to
@@ -239,7 +239,7 @@ static uint64_t carry_out(struct store *s, struct abi_worker *w, struct batch *b
 	return size;
 }
 
-/* --- down ----------------------------------------------------------------------------------------- */
+/* --- down ------------------------------------------------------------------------------------- */
 
 static uint64_t drop_expired(struct store *s, struct abi_worker *w, uint32_t cell)
 {
@@ -343,7 +343,7 @@ unsigned store_demote_cells_locked(struct store *s, struct abi_worker *w,
 	return n_done;
 }
 
-/* --- up ------------------------------------------------------------------------------------------- */
+/* --- up --------------------------------------------------------------------------------------- */
 
 static void reclaim_unlocked(struct store *s, struct abi_worker *w)
 {
@@ -399,7 +399,7 @@ static bool promote(struct store *s, struct abi_worker *w, uint32_t cell)
 	return true;
 }
 
-/* --- the mover ------------------------------------------------------------------------------------ */
+/* --- the mover -------------------------------------------------------------------------------- */
 
 static bool step_down(struct store *s, struct abi_worker *w)
 {

@@ -142,7 +142,7 @@ void store_sweep(struct store *s, struct abi_worker *w, unsigned n)
 	pthread_mutex_unlock(&s->lock);
 }
 
-/* --- numbers --------------------------------------------------------------------------------------- */
+/* --- numbers ---------------------------------------------------------------------------------- */
 
 static void tier_gauges(struct tier *tier, struct abi_plane *plane, enum abi_gauge size_gauge,
 	uint64_t *books)
@@ -219,7 +219,7 @@ void store_gauges(struct store *s, struct abi_plane *plane)
 	pthread_mutex_unlock(&s->lock);
 }
 
-/* --- the check ------------------------------------------------------------------------------------- */
+/* --- the check -------------------------------------------------------------------------------- */
 
 #define FINDING(...) (snprintf(why, why_size, __VA_ARGS__), -EUCLEAN)
 

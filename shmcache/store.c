@@ -39,7 +39,7 @@ static uint64_t expire_at(uint64_t ttl_ms)
 	return !ttl_ms || ttl_ms > ABI_RECORD_OPEN / 2 ? 0 : store_now_ms() + ttl_ms;
 }
 
-/* --- parts --------------------------------------------------------------------------------------- */
+/* --- parts ------------------------------------------------------------------------------------ */
 
 void store_limbo_locked(struct store *s, uint32_t cell)
 {
@@ -234,7 +234,7 @@ static char *value_of(struct store *s, uint32_t cell)
 	return store_tier_of(s, cell)->base + s->index.cell[cell].value_off;
 }
 
-/* --- put, reserve, commit ------------------------------------------------------------------------- */
+/* --- put, reserve, commit --------------------------------------------------------------------- */
 
 enum abi_status store_put(struct store *s, struct abi_worker *w, const struct index_key *key,
 	const struct store_put_options *o, const void *value, uint64_t size)
@@ -319,7 +319,7 @@ enum abi_status store_write(
 	return guard_copy(value_of(s, cell) + off, from, size) ? ABI_STATUS_OK : ABI_STATUS_DAMAGED;
 }
 
-/* --- delete, touch, pin --------------------------------------------------------------------------- */
+/* --- delete, touch, pin ----------------------------------------------------------------------- */
 
 enum abi_status store_delete(struct store *s, struct abi_worker *w, const struct index_key *key)
 {

@@ -160,7 +160,7 @@ int store_open(struct store *store, const struct store_options *options,
 /* One thread, after the workers. @unlink removes the shared memory objects. */
 void store_close(struct store *store, bool unlink);
 
-/* --- requests ------------------------------------------------------------------------------------ */
+/* --- requests --------------------------------------------------------------------------------- */
 
 struct store_put_options {
 	bool if_absent;
@@ -224,7 +224,7 @@ enum abi_status store_lend(struct store *s, struct abi_worker *w, const struct i
 	struct store_loan *loan);
 void store_loan_end(struct store *s, struct store_loan *loan);
 
-/* --- values from elsewhere: store-fill.c --------------------------------------------------------- */
+/* --- values from elsewhere: store-fill.c ------------------------------------------------------ */
 
 /*
  * Begin to watch over @key: before anybody is asked for its value. What is stored under it, deleted or
@@ -266,7 +266,7 @@ void store_delivery_end(struct store *s, uint64_t reservation);
 /* Watch no more; a block that was neither published nor delivered is given back. */
 void store_fill_end(struct store *s, struct store_fill *fill);
 
-/* --- upkeep -------------------------------------------------------------------------------------- */
+/* --- upkeep ----------------------------------------------------------------------------------- */
 
 /* One reclaim round over all that is in limbo; see reclaim.c. */
 void store_reclaim(struct store *s, struct abi_worker *w);
@@ -334,7 +334,7 @@ void store_walk(struct store *s, uint64_t *cursor, unsigned n,
 /* Check that index, blocks, limbo and policies agree. 0, or -EUCLEAN and the first finding. */
 int store_check(struct store *s, char *why, size_t why_size);
 
-/* --- moving between tiers: store-move.c ---------------------------------------------------------- */
+/* --- moving between tiers: store-move.c ------------------------------------------------------- */
 
 /*
  * A bounded step of what the tiers want: demotion ahead of need, promotion of what was hit. True when
@@ -351,7 +351,7 @@ static inline bool store_move_is_stopping(const struct store *s)
 	return atomic_load_explicit(&s->is_mover_stopping, memory_order_relaxed);
 }
 
-/* --- between the store's own files, under the lock ----------------------------------------------- */
+/* --- between the store's own files, under the lock -------------------------------------------- */
 
 /*
  * Block of @size for the open record @cell; makes room as @how allows, and lets go of the lock

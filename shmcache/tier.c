@@ -30,7 +30,7 @@ uint64_t tier_used(const struct tier *tier)
 	return st.used - tier->limbo_size;
 }
 
-/* --- placement ------------------------------------------------------------------------------------ */
+/* --- placement -------------------------------------------------------------------------------- */
 
 unsigned tier_choose(const struct tier tier[ABI_TIERS], const struct store_tiering *o, unsigned hint,
 	uint64_t size, struct tier_choice out[TIER_CHOICES_MAX])
@@ -51,7 +51,7 @@ unsigned tier_choose(const struct tier tier[ABI_TIERS], const struct store_tieri
 	return n;
 }
 
-/* --- when to move --------------------------------------------------------------------------------- */
+/* --- when to move ----------------------------------------------------------------------------- */
 
 int tiering_init(struct tiering *t, const struct store_tiering *options,
 	const struct tier tier[ABI_TIERS], uint64_t n_cells_max)

@@ -34,7 +34,7 @@ struct store_tiering {
 	uint64_t promote_rate;		/* bytes a second; 0: no limit */
 };
 
-/* --- placement ------------------------------------------------------------------------------------ */
+/* --- placement -------------------------------------------------------------------------------- */
 
 /* How room may be made in a tier. */
 enum tier_room {
@@ -57,7 +57,7 @@ struct tier_choice {
 unsigned tier_choose(const struct tier tier[ABI_TIERS], const struct store_tiering *options,
 	unsigned hint, uint64_t size, struct tier_choice out[TIER_CHOICES_MAX]);
 
-/* --- when to move --------------------------------------------------------------------------------- */
+/* --- when to move ----------------------------------------------------------------------------- */
 
 #define TIERING_CANDIDATES 256
 

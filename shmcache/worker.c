@@ -46,7 +46,7 @@
 #define PER_SAMPLE 31	     /* requests of which one is timed */
 #define TIMED_SIZE 4096	     /* a request for more bytes is timed anyway */
 
-/* --- lanes ----------------------------------------------------------------------------------------- */
+/* --- lanes ------------------------------------------------------------------------------------ */
 
 void worker_cut_off(struct worker *worker, struct lane *lane, enum abi_fault fault)
 {
@@ -236,7 +236,7 @@ static unsigned serve_all(struct worker *worker)
 	return n;
 }
 
-/* --- upkeep ---------------------------------------------------------------------------------------- */
+/* --- upkeep ----------------------------------------------------------------------------------- */
 
 static void drain_and_expire(struct worker *worker, uint64_t now_ms)
 {
@@ -292,7 +292,7 @@ out:
 	store_time(worker->shared, ABI_STAGE_UPKEEP, begin_ns);
 }
 
-/* --- the loop -------------------------------------------------------------------------------------- */
+/* --- the loop --------------------------------------------------------------------------------- */
 
 /* Gauges follow the work at once: who stored something and asks for the usage then, sees it. */
 static void pay_gauges(struct worker *worker)

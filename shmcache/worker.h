@@ -59,7 +59,7 @@ void worker_leave(struct worker *worker, struct session *session);
 /* Have it look up from its sleep. Any thread. */
 void worker_ring(struct worker *worker);
 
-/* --- between the worker's own files, by its thread ------------------------------------------------- */
+/* --- between the worker's own files, by its thread -------------------------------------------- */
 
 /*
  * One round of a lane: take as many submissions as are there and may be taken, and answer them. 0: there

@@ -48,7 +48,7 @@ struct http {
 	bool is_loopback;
 };
 
-/* --- answers --------------------------------------------------------------------------------------- */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 static void write_metrics(FILE *out, const struct http *http)
 {
@@ -185,7 +185,7 @@ static enum MHD_Result answer(void *context, struct MHD_Connection *connection, 
 		"there are: / /metrics /healthz /status.json /map.json\n");
 }
 
-/* --- the socket ------------------------------------------------------------------------------------ */
+/* --- the socket ------------------------------------------------------------------------------- */
 
 union address {
 	struct sockaddr any;
@@ -270,7 +270,7 @@ static int open_socket(struct http *http, const char *listen_on)
 	return fd;
 }
 
-/* --- the thread ------------------------------------------------------------------------------------ */
+/* --- the thread ------------------------------------------------------------------------------- */
 
 static int timeout_of(struct MHD_Daemon *daemon)
 {

@@ -113,7 +113,7 @@ void status_write(FILE *out, const struct abi_plane *plane)
 	fputs("}\n", out);
 }
 
-/* --- the map --------------------------------------------------------------------------------------- */
+/* --- the map ---------------------------------------------------------------------------------- */
 
 #define BUCKETS_LOOKED_AT 65536
 #define BUCKETS_AT_ONCE 256 /* in one read section, so that reclaim never waits for us */

@@ -24,7 +24,7 @@ struct locating {
 	uint8_t *bytes; /* of the keys: a flight may end before the answer comes */
 };
 
-/* --- locating --------------------------------------------------------------------------------------- */
+/* --- locating --------------------------------------------------------------------------------- */
 
 static const struct flight_source *source_of(const struct flight *f)
 {
@@ -169,7 +169,7 @@ void flights_locate(struct remote_later *later)
 	}
 }
 
-/* --- fetching --------------------------------------------------------------------------------------- */
+/* --- fetching --------------------------------------------------------------------------------- */
 
 static void fetch_next(struct flight *f);
 

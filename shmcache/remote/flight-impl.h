@@ -113,7 +113,7 @@ struct flights {
 	bool is_closing;
 };
 
-/* --- flight.c: the life of a flight --------------------------------------------------------------- */
+/* --- flight.c: the life of a flight ----------------------------------------------------------- */
 
 /* Answer it, and it is no more. For a miss its seat in a batch is one, too. */
 void waiter_answer(struct flights *all, struct waiter *waiter, enum abi_status status,
@@ -132,7 +132,7 @@ void flight_hide(struct flight *f);
 void flight_queue_put(struct flight_queue *queue, struct flight *f);
 void flight_queue_take(struct flight_queue *queue, struct flight *f);
 
-/* --- flight-ask.c: who has it ---------------------------------------------------------------------- */
+/* --- flight-ask.c: who has it ----------------------------------------------------------------- */
 
 void flights_locate(struct remote_later *later); /* the questions that have gathered */
 void flights_start(struct remote_later *later);	 /* transfers for which there is a place */
@@ -146,7 +146,7 @@ void flight_forget_locating(struct flight *f);
 /* Call its transfer off; done() follows. */
 void flight_stop(struct flight *f, enum flight_stop why);
 
-/* --- flight-land.c: where it goes ------------------------------------------------------------------ */
+/* --- flight-land.c: where it goes ------------------------------------------------------------- */
 
 uint8_t *flight_land(struct remote_fetch *fetch, const struct remote_head *head);
 

@@ -16,7 +16,7 @@
  * therefore put off to the loop where it could come back here: settling, starting, locating.
  */
 
-/* --- answers ---------------------------------------------------------------------------------------- */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 void waiter_answer(struct flights *all, struct waiter *w, enum abi_status status, uint64_t result0,
 	uint64_t result1)
@@ -44,7 +44,7 @@ void waiter_miss(struct flights *all, struct waiter *w, enum abi_fetch_miss why)
 	waiter_answer(all, w, ABI_STATUS_MISS, why, 0);
 }
 
-/* --- flights ---------------------------------------------------------------------------------------- */
+/* --- flights ---------------------------------------------------------------------------------- */
 
 void flight_queue_put(struct flight_queue *queue, struct flight *f)
 {
@@ -185,7 +185,7 @@ static struct flight *flight_new(struct flights *all, const struct remote_key *k
 	return f;
 }
 
-/* --- tickets ---------------------------------------------------------------------------------------- */
+/* --- tickets ---------------------------------------------------------------------------------- */
 
 static void seat_judged(struct batch_seat *seat, bool keep)
 {
@@ -333,7 +333,7 @@ static void take_left(struct flights *all, struct ticket *t)
 	all->options.answer(t);
 }
 
-/* --- deletes ---------------------------------------------------------------------------------------- */
+/* --- deletes ---------------------------------------------------------------------------------- */
 
 struct erasing {
 	void (*answer)(struct ticket *ticket); /* kinds may outlive the flights */
@@ -396,7 +396,7 @@ void flights_take(struct flights *all, struct ticket *tickets)
 	}
 }
 
-/* --- all of them ------------------------------------------------------------------------------------ */
+/* --- all of them ------------------------------------------------------------------------------ */
 
 #define ABSENT_MAX 65536
 

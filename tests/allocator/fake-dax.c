@@ -39,7 +39,7 @@ void fake_dax_reset(void)
 	memset(&fake_dax, 0, sizeof(fake_dax));
 }
 
-/* --- libdaxctl: its handles are our devices ------------------------------------------------------ */
+/* --- libdaxctl: its handles are our devices --------------------------------------------------- */
 
 #define DEVICE(dev) ((struct fake_device *)(void *)(dev))
 #define WRAP(type, name, ...) type __wrap_##name(__VA_ARGS__); type __wrap_##name(__VA_ARGS__)
@@ -132,7 +132,7 @@ WRAP(int, daxctl_dev_is_enabled, struct daxctl_dev *dev)
 	return DEVICE(dev)->driver != NULL;
 }
 
-/* --- the kernel ---------------------------------------------------------------------------------- */
+/* --- the kernel ------------------------------------------------------------------------------- */
 
 int __real_open64(const char *path, int flags, ...);
 int __real_fstat64(int fd, struct stat *st);

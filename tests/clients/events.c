@@ -135,7 +135,7 @@ static void a_child_can_not(void **state)
 	shmc_events_close(events);
 }
 
-/* --- a subscriber that stands still --------------------------------------------------------------- */
+/* --- a subscriber that stands still ----------------------------------------------------------- */
 
 /* Counts what it hears until a key "end" comes, and tells: heard, and lost. */
 static void listener(int told, int go)

@@ -141,7 +141,7 @@ static void test_script(void **state)
 	faults_run(&phase);
 }
 
-/* --- no descriptor left ---------------------------------------------------------------------------- */
+/* --- no descriptor left ----------------------------------------------------------------------- */
 
 /* With @more descriptors than there are now. */
 static int limited(void *context)

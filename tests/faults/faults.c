@@ -37,7 +37,7 @@ void faults_complained(void)
 		fail_msg("%s, and so on", now);
 }
 
-/* --- brokers --------------------------------------------------------------------------------------- */
+/* --- brokers ---------------------------------------------------------------------------------- */
 
 static void remove_objects(struct cleanup *cleanup)
 {
@@ -125,7 +125,7 @@ const char *faults_broker_said(struct faults_broker *b)
 	return text;
 }
 
-/* --- each call, each number ------------------------------------------------------------------------ */
+/* --- each call, each number ------------------------------------------------------------------- */
 
 static unsigned run_call(const struct faults_phase *p, enum inject_call call, bool all_from)
 {

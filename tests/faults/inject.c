@@ -79,7 +79,7 @@ __attribute__((constructor)) static void begin(void)
 		inject_page = map;
 }
 
-/* --- the heap -------------------------------------------------------------------------------------- */
+/* --- the heap --------------------------------------------------------------------------------- */
 
 extern void *__libc_malloc(size_t size);
 extern void *__libc_calloc(size_t n, size_t size);
@@ -129,7 +129,7 @@ EXPORT void free(void *at)
 	__libc_free(at);
 }
 
-/* --- the others ------------------------------------------------------------------------------------ */
+/* --- the others ------------------------------------------------------------------------------- */
 
 /* One function: its type, its name, what it returns when it fails. */
 #define STAND_IN(type, name, call, failure, params, args)                                  \

@@ -22,7 +22,7 @@ static struct {
 	int64_t n_blocks;
 } rig;
 
-/* --- nothing is left ------------------------------------------------------------------------------- */
+/* --- nothing is left -------------------------------------------------------------------------- */
 
 /* Regions of sessions, and the tier's and index's, that the process maps. */
 static unsigned maps_count(pid_t pid)
@@ -93,7 +93,7 @@ static void check(void *context)
 		count_now();
 }
 
-/* --- phases ---------------------------------------------------------------------------------------- */
+/* --- phases ----------------------------------------------------------------------------------- */
 
 static void attempt_attach(void *context)
 {
@@ -176,7 +176,7 @@ static void test_load(void **state)
 	close_rig();
 }
 
-/* --- an index that grows --------------------------------------------------------------------------- */
+/* --- an index that grows ---------------------------------------------------------------------- */
 
 /* Small ones, until cells and buckets want more memory several times. */
 static const char *put_many(void)
@@ -226,7 +226,7 @@ static void test_growth(void **state)
 	faults_run(&phase);
 }
 
-/* --- accept() fails for good ----------------------------------------------------------------------- */
+/* --- accept() fails for good ------------------------------------------------------------------ */
 
 /*
  * The whole machine is out of files: not even the spare descriptor helps. Nobody can be told, and the

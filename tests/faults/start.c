@@ -81,7 +81,7 @@ static void test_cold(void **state)
 	faults_run(&phase);
 }
 
-/* --- with a cache to be kept ----------------------------------------------------------------------- */
+/* --- with a cache to be kept ------------------------------------------------------------------ */
 
 static struct shmc *client;
 

@@ -124,7 +124,7 @@ static void make_plane(struct fuzz_input *in)
 	close(fd);
 }
 
-/* --- the broker's answers ---------------------------------------------------------------------- */
+/* --- the broker's answers --------------------------------------------------------------------- */
 
 static void send_with(const void *bytes, size_t size, const int *fds, unsigned n)
 {
@@ -200,7 +200,7 @@ static void answer(struct fuzz_input *in)
 	send_with(&m, size, fds, choose_fds(in, fds, n_fds));
 }
 
-/* --- the client -------------------------------------------------------------------------------- */
+/* --- the client ------------------------------------------------------------------------------- */
 
 static void use(struct session *session, struct fuzz_input *in)
 {

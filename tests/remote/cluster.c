@@ -42,7 +42,7 @@ void cluster_init(struct cluster *c, unsigned n_hosts)
 		exit(1);
 }
 
-/* --- links ----------------------------------------------------------------------------------------- */
+/* --- links ------------------------------------------------------------------------------------ */
 
 static unsigned count_lines(struct cluster *c, unsigned i, unsigned j, const char *event)
 {
@@ -100,7 +100,7 @@ void cluster_wait_down(struct cluster *c, unsigned i, unsigned j, unsigned n)
 		fail_msg("broker %u does not know that %u is lost", i, j);
 }
 
-/* --- starting -------------------------------------------------------------------------------------- */
+/* --- starting --------------------------------------------------------------------------------- */
 
 static unsigned count_threads(pid_t pid)
 {
@@ -190,7 +190,7 @@ void cluster_again(struct cluster *c, unsigned i)
 	}
 }
 
-/* --- what is left ---------------------------------------------------------------------------------- */
+/* --- what is left ----------------------------------------------------------------------------- */
 
 static void inspect(const struct system_broker *b)
 {
@@ -264,7 +264,7 @@ void cluster_stop(struct cluster *c)
 	c->n = 0;
 }
 
-/* --- values ---------------------------------------------------------------------------------------- */
+/* --- values ----------------------------------------------------------------------------------- */
 
 void cluster_put(struct cluster *c, unsigned i, uint64_t key, uint64_t version, size_t size)
 {

@@ -48,7 +48,7 @@ static void look_and_release(struct shmc_view *view, uint64_t key)
 	shmc_release(cluster.cache[1], view);
 }
 
-/* --- the four ways; each fetches keys first ... first + N - 1 at broker 1 --------------------------- */
+/* --- the four ways; each fetches keys first ... first + N - 1 at broker 1 --------------------- */
 
 static void by_fetch(uint64_t first, const struct shmc_fetch_options *o)
 {
@@ -267,7 +267,7 @@ static void test_erase(void **state)
 	cluster_stop(&cluster);
 }
 
-/* --- many at once ---------------------------------------------------------------------------------- */
+/* --- many at once ----------------------------------------------------------------------------- */
 
 #define REQUESTERS 64
 

@@ -57,7 +57,7 @@ bool liar_send_frame(int fd, uint8_t type, uint8_t flags, uint64_t id, uint64_t 
 	return liar_send(fd, &f, sizeof(f)) && (!body || liar_send(fd, body, size));
 }
 
-/* --- as a holder ----------------------------------------------------------------------------------- */
+/* --- as a holder ------------------------------------------------------------------------------ */
 
 struct lane {
 	struct liar *liar;
@@ -302,7 +302,7 @@ void liar_stop(struct liar *liar)
 	free(liar);
 }
 
-/* --- as a requester -------------------------------------------------------------------------------- */
+/* --- as a requester --------------------------------------------------------------------------- */
 
 int liar_connect(const struct net *net, unsigned host, unsigned to_host, uint16_t port)
 {

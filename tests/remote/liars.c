@@ -35,7 +35,7 @@ static bool has_link(void *context)
 	return system_log_count(&cluster.broker[0], "peer=liar") > 0;
 }
 
-/* --- as a holder ----------------------------------------------------------------------------------- */
+/* --- as a holder ------------------------------------------------------------------------------ */
 
 static int fetch(unsigned n, unsigned *why)
 {
@@ -89,7 +89,7 @@ static void test_holder(void **state)
 	cluster_stop(&cluster);
 }
 
-/* --- as a requester -------------------------------------------------------------------------------- */
+/* --- as a requester --------------------------------------------------------------------------- */
 
 static int call(const char *name, uint64_t link, bool is_data)
 {

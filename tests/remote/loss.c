@@ -17,7 +17,7 @@
 
 static struct cluster cluster;
 
-/* --- one who fetches, and one who does not --------------------------------------------------------- */
+/* --- one who fetches, and one who does not ---------------------------------------------------- */
 
 struct fetcher {
 	pthread_t thread;
@@ -106,7 +106,7 @@ static void assert_fetched(uint64_t key)
 	assert_true(system_wait(is_fetched, &key));
 }
 
-/* --- killed ---------------------------------------------------------------------------------------- */
+/* --- killed ----------------------------------------------------------------------------------- */
 
 static void kill_it(void)
 {
@@ -130,7 +130,7 @@ static void test_killed(void **state)
 	cluster_stop(&cluster);
 }
 
-/* --- cut ------------------------------------------------------------------------------------------- */
+/* --- cut -------------------------------------------------------------------------------------- */
 
 static unsigned cut_host;
 static enum net_end cut_end;
@@ -177,7 +177,7 @@ static void test_cut(void **state)
 	cluster_stop(&cluster);
 }
 
-/* --- stopped --------------------------------------------------------------------------------------- */
+/* --- stopped ---------------------------------------------------------------------------------- */
 
 static void stop_it(void)
 {

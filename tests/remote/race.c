@@ -27,7 +27,7 @@ static unsigned n_rounds(void)
 	return text ? (unsigned)strtoul(text, NULL, 10) : ROUNDS;
 }
 
-/* --- one fetch under way --------------------------------------------------------------------------- */
+/* --- one fetch under way ---------------------------------------------------------------------- */
 
 struct flight {
 	struct shmc_request request;
@@ -93,7 +93,7 @@ static size_t some_size(void)
 	return VALUE_SIZE_MIN + value_random(&seed) % 40000;
 }
 
-/* --- rounds ---------------------------------------------------------------------------------------- */
+/* --- rounds ----------------------------------------------------------------------------------- */
 
 static uint64_t n_published;
 static unsigned n_first, n_overtaken;

@@ -20,7 +20,7 @@
 static struct cluster cluster;
 static atomic_bool is_over;
 
-/* --- a client: puts its own versions, fetches whatever there is, looks at every byte ----------------- */
+/* --- a client: puts its own versions, fetches whatever there is, looks at every byte ---------- */
 
 struct client {
 	pthread_t thread;
@@ -122,7 +122,7 @@ static void storm(unsigned n_brokers, void (*meanwhile)(void))
 	assert_true(n_right && n_put);
 }
 
-/* --- full tiers ------------------------------------------------------------------------------------ */
+/* --- full tiers ------------------------------------------------------------------------------- */
 
 static void some_seconds(void)
 {
@@ -139,7 +139,7 @@ static void test_full(void **state)
 	cluster_stop(&cluster);
 }
 
-/* --- a partition ----------------------------------------------------------------------------------- */
+/* --- a partition ------------------------------------------------------------------------------ */
 
 static void part_and_heal(void)
 {

@@ -27,7 +27,7 @@ static int teardown(void **state)
 	return rig_leftovers() ? -1 : 0;
 }
 
-/* --- honest lines ------------------------------------------------------------------------------------ */
+/* --- honest lines ----------------------------------------------------------------------------- */
 
 static void test_adopted(void **state)
 {
@@ -86,7 +86,7 @@ static void test_forget(void **state)
 	client_free(&c);
 }
 
-/* --- who can't be seen ------------------------------------------------------------------------------- */
+/* --- who can't be seen ------------------------------------------------------------------------ */
 
 /* Nothing of its time goes until the grace is over. Then it is told, first. */
 static void test_grace(void **state)
@@ -196,7 +196,7 @@ static void test_hand_over(void **state)
 	client_free(&other);
 }
 
-/* --- who is given up --------------------------------------------------------------------------------- */
+/* --- who is given up -------------------------------------------------------------------------- */
 
 /* A directory full of those of before: the oldest go first, writers last, until none is left. */
 static void test_make_way(void **state)

@@ -109,7 +109,7 @@ void formerly_come_and_go(struct formerly *f)
 	formers_close(&f->formers);
 }
 
-/* --- clients --------------------------------------------------------------------------------------- */
+/* --- clients ---------------------------------------------------------------------------------- */
 
 static struct abi_lane_request *last_lane(const struct formerly *f, const struct client *c)
 {

@@ -68,7 +68,7 @@ static uint32_t reserve(uint64_t i, uint64_t size)
 	return cell;
 }
 
-/* --- what comes back ------------------------------------------------------------------------------- */
+/* --- what comes back -------------------------------------------------------------------------- */
 
 static void test_held(void **state)
 {
@@ -159,7 +159,7 @@ static void test_slot_decides(void **state)
 	}
 }
 
-/* --- what does not --------------------------------------------------------------------------------- */
+/* --- what does not ---------------------------------------------------------------------------- */
 
 static uint32_t retired(uint64_t i)
 {
@@ -236,7 +236,7 @@ static void test_key_like_a_record(void **state)
 	again(0);
 }
 
-/* --- what is kept ---------------------------------------------------------------------------------- */
+/* --- what is kept ----------------------------------------------------------------------------- */
 
 /* Nobody puts so often in a test: as if records had been made meanwhile, up to the number @generation. */
 static void make_others(uint32_t generation)

@@ -97,7 +97,7 @@ static void expect(struct client *c, const char *what, int r)
 	}
 }
 
-/* --- the cache ------------------------------------------------------------------------------------- */
+/* --- the cache -------------------------------------------------------------------------------- */
 
 static int fill_in_place(struct client *c, const char *key, size_t key_size, size_t size)
 {
@@ -181,7 +181,7 @@ static void look_up(struct client *c)
 		change(c, missed[i]);
 }
 
-/* --- the machine ----------------------------------------------------------------------------------- */
+/* --- the machine ------------------------------------------------------------------------------ */
 
 static void *echo_main(void *context)
 {
@@ -235,7 +235,7 @@ static void reference(struct client *c)
 	c->turn.n_reference++;
 }
 
-/* --- a life ---------------------------------------------------------------------------------------- */
+/* --- a life ----------------------------------------------------------------------------------- */
 
 static void add(_Atomic uint64_t *to, uint64_t n)
 {

@@ -49,7 +49,7 @@ struct supervisor {
 	unsigned n_samples, n_failed;
 };
 
-/* --- clients --------------------------------------------------------------------------------------- */
+/* --- clients ---------------------------------------------------------------------------------- */
 
 static pid_t client_start(struct supervisor *s)
 {
@@ -90,7 +90,7 @@ static void clients_end(struct supervisor *s)
 	}
 }
 
-/* --- samples --------------------------------------------------------------------------------------- */
+/* --- samples ---------------------------------------------------------------------------------- */
 
 static void sample_take(struct supervisor *s)
 {
@@ -123,7 +123,7 @@ static void watch_windows(struct supervisor *s)
 	}
 }
 
-/* --- what came of it ------------------------------------------------------------------------------- */
+/* --- what came of it -------------------------------------------------------------------------- */
 
 /* Windows @first to @first + @n - 1 together. */
 struct stretch {
@@ -221,7 +221,7 @@ static void judge(struct supervisor *s)
 #endif
 }
 
-/* --- the run --------------------------------------------------------------------------------------- */
+/* --- the run ---------------------------------------------------------------------------------- */
 
 static uint64_t keys_count(uint64_t tier_size, uint64_t seed)
 {

@@ -56,7 +56,7 @@ static void leave(struct kill_hand *h)
 	ledger_leave(h->ledger, h->slot, h->thread, 0);
 }
 
-/* --- views ----------------------------------------------------------------------------------------- */
+/* --- views ------------------------------------------------------------------------------------ */
 
 /*
  * Bytes that are not whole under a view that is said to be good are wrong; a view that is said to be
@@ -170,7 +170,7 @@ static void copy_out(struct kill_hand *h)
 		ledger_judge(h->ledger, number, &look, version);
 }
 
-/* --- changes --------------------------------------------------------------------------------------- */
+/* --- changes ---------------------------------------------------------------------------------- */
 
 /*
  * Long enough for others to be given the block, if it were to be had; by what they do, since how long
@@ -291,7 +291,7 @@ static void pin(struct kill_hand *h)
 	kill_expect(h, "unpin", r, r == SHMC_MISS);
 }
 
-/* --- the rest -------------------------------------------------------------------------------------- */
+/* --- the rest --------------------------------------------------------------------------------- */
 
 static void loose(struct kill_hand *h)
 {
@@ -366,7 +366,7 @@ static void *work(void *context)
 	return NULL;
 }
 
-/* --- a life ---------------------------------------------------------------------------------------- */
+/* --- a life ----------------------------------------------------------------------------------- */
 
 /* Others of the hundreds that were killed may not be gone yet, and the broker may be about to come. */
 static struct shmc *attach(struct ledger *l, struct ledger_slot *slot)

@@ -44,7 +44,7 @@ struct supervisor {
 	uint64_t n_client_kills, n_broker_kills, n_early_kills;
 };
 
-/* --- clients --------------------------------------------------------------------------------------- */
+/* --- clients ---------------------------------------------------------------------------------- */
 
 static void client_start(struct supervisor *s, struct ledger_slot *slot)
 {
@@ -94,7 +94,7 @@ static void bury(struct supervisor *s, bool has_new_broker)
 	s->n_dead = n;
 }
 
-/* --- the broker ------------------------------------------------------------------------------------ */
+/* --- the broker ------------------------------------------------------------------------------- */
 
 static void pause_for(uint64_t ns)
 {
@@ -124,7 +124,7 @@ static int broker_kill(struct supervisor *s)
 	return 0;
 }
 
-/* --- the run --------------------------------------------------------------------------------------- */
+/* --- the run ---------------------------------------------------------------------------------- */
 
 static void kill_one(struct supervisor *s)
 {

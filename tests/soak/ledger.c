@@ -36,7 +36,7 @@ void ledger_wrong(struct ledger *l, const char *format, ...)
 	fprintf(stderr, "seed %llu: %s\n", (unsigned long long)l->seed, text);
 }
 
-/* --- taking ---------------------------------------------------------------------------------------- */
+/* --- taking ----------------------------------------------------------------------------------- */
 
 bool ledger_take(struct ledger *l, struct ledger_slot *slot, unsigned thread, unsigned take,
 	unsigned key)
@@ -74,7 +74,7 @@ void ledger_bury(struct ledger *l, const struct ledger_slot *dead)
 	}
 }
 
-/* --- changing -------------------------------------------------------------------------------------- */
+/* --- changing --------------------------------------------------------------------------------- */
 
 static bool is_settled(uint64_t begun, uint64_t done)
 {
@@ -116,7 +116,7 @@ void ledger_settle(
 	atomic_fetch_add(&l->n_acked, 1);
 }
 
-/* --- reading --------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 /*
  * At the load of begun, acked was the last that had been acknowledged: a removal that was settled in

@@ -33,7 +33,7 @@ static uint64_t now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-/* --- plane and socket ------------------------------------------------------------------------------ */
+/* --- plane and socket ------------------------------------------------------------------------- */
 
 const struct abi_plane *raw_plane_open(const char *name, size_t *size)
 {
@@ -120,7 +120,7 @@ int raw_wait_hangup(int fd)
 	return -ETIMEDOUT;
 }
 
-/* --- attach ---------------------------------------------------------------------------------------- */
+/* --- attach ----------------------------------------------------------------------------------- */
 
 static int map_all(struct raw_client *c)
 {
@@ -250,7 +250,7 @@ int raw_lane_open(struct raw_client *c, struct raw_lane **out)
 	return 0;
 }
 
-/* --- requests -------------------------------------------------------------------------------------- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 void raw_stage(struct raw_lane *lane, struct submission *s, const void *key, size_t key_size,
 	const void *value, size_t value_size)
@@ -372,7 +372,7 @@ int raw_commit(struct raw_client *c, struct raw_lane *lane, uint64_t reservation
 	return raw_call(c, lane, &s, NULL);
 }
 
-/* --- looking --------------------------------------------------------------------------------------- */
+/* --- looking ---------------------------------------------------------------------------------- */
 
 const struct abi_record *raw_find(const struct raw_client *c, const char *key, uint64_t *word)
 {

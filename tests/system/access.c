@@ -79,7 +79,7 @@ static void visit_as(uid_t uid, int (*body)(struct raw_client *c, struct raw_lan
 	system_assert_alive(&broker);
 }
 
-/* --- what the kernel refuses ----------------------------------------------------------------------- */
+/* --- what the kernel refuses ------------------------------------------------------------------ */
 
 static int reopen(int fd, int flags)
 {
@@ -162,7 +162,7 @@ static int check_kernel(struct raw_client *c)
 		check_sealed(c) || check_names(c);
 }
 
-/* --- the roles ------------------------------------------------------------------------------------- */
+/* --- the roles -------------------------------------------------------------------------------- */
 
 static int reader_body(struct raw_client *c, struct raw_lane *lane)
 {
@@ -230,7 +230,7 @@ static void test_writer(void **state)
 	visit_as(UID_WRITER, writer_body);
 }
 
-/* --- who is turned away ---------------------------------------------------------------------------- */
+/* --- who is turned away ----------------------------------------------------------------------- */
 
 static int nobody_body(void *context)
 {
@@ -287,7 +287,7 @@ static void test_more_than_allowed(void **state)
 	system_assert_alive(&broker);
 }
 
-/* --- a name that is somebody else's ---------------------------------------------------------------- */
+/* --- a name that is somebody else's ----------------------------------------------------------- */
 
 static int squat_body(void *context)
 {

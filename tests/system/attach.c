@@ -41,7 +41,7 @@ static int attach(const char *name)
 	return r;
 }
 
-/* --- names and planes ------------------------------------------------------------------------------ */
+/* --- names and planes ------------------------------------------------------------------------- */
 
 static void test_no_such_name(void **state)
 {
@@ -149,7 +149,7 @@ static void test_short_plane(void **state)
 	doctored_free(&d);
 }
 
-/* --- hellos ---------------------------------------------------------------------------------------- */
+/* --- hellos ----------------------------------------------------------------------------------- */
 
 static void assert_refused(const void *message, size_t size, uint32_t refusal)
 {
@@ -310,7 +310,7 @@ static void test_hello_with_descriptors(void **state)
 	system_assert_alive(&broker);
 }
 
-/* --- who never says hello -------------------------------------------------------------------------- */
+/* --- who never says hello --------------------------------------------------------------------- */
 
 static void test_silent_connections(void **state)
 {
@@ -379,7 +379,7 @@ static void test_knocking_without_end(void **state)
 	system_assert_alive(&broker);
 }
 
-/* --- too many -------------------------------------------------------------------------------------- */
+/* --- too many --------------------------------------------------------------------------------- */
 
 /* The directory says which memory is the session's: an inspector finds it by that. */
 static void test_directory(void **state)

@@ -40,7 +40,7 @@ void system_pause(void)
 	nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
 }
 
-/* --- brokers --------------------------------------------------------------------------------------- */
+/* --- brokers ---------------------------------------------------------------------------------- */
 
 static void shm_remove(struct cleanup *cleanup)
 {
@@ -149,7 +149,7 @@ unsigned system_log_count(const struct system_broker *b, const char *text)
 	return n;
 }
 
-/* --- programs and children ------------------------------------------------------------------------- */
+/* --- programs and children -------------------------------------------------------------------- */
 
 void system_run(struct system_output *o, const char *const *args)
 {
@@ -206,7 +206,7 @@ void system_end(pid_t pid)
 	waitpid(pid, NULL, 0);
 }
 
-/* --- looking --------------------------------------------------------------------------------------- */
+/* --- looking ---------------------------------------------------------------------------------- */
 
 static unsigned entries_count(const char *path, const char *prefix)
 {

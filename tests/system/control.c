@@ -57,7 +57,7 @@ static struct shmc *attach(void)
 	return cache;
 }
 
-/* --- reload ------------------------------------------------------------------------------------ */
+/* --- reload ----------------------------------------------------------------------------------- */
 
 static bool has_debugged(void *context)
 {
@@ -194,7 +194,7 @@ static void test_arguments(void **state)
 	assert_non_null(strstr(why, "there is no cache"));
 }
 
-/* --- drain ------------------------------------------------------------------------------------- */
+/* --- drain ------------------------------------------------------------------------------------ */
 
 static int drain_in_child(void *context)
 {

@@ -82,7 +82,7 @@ static void assert_all_is_back(void)
 	assert_int_equal(system_wait_gauge(&watcher, ABI_GAUGE_DRAM_USED_BYTES, 0), 0);
 }
 
-/* --- between reserve and commit -------------------------------------------------------------------- */
+/* --- between reserve and commit --------------------------------------------------------------- */
 
 static int reserve_body(void *context)
 {
@@ -121,7 +121,7 @@ static void test_between_reserve_and_commit(void **state)
 	assert_all_is_back();
 }
 
-/* --- while holding views --------------------------------------------------------------------------- */
+/* --- while holding views ---------------------------------------------------------------------- */
 
 static int hold_body(void *context)
 {
@@ -174,7 +174,7 @@ static void test_while_holding_views(void **state)
 	assert_all_is_back();
 }
 
-/* --- in the middle of a submission ----------------------------------------------------------------- */
+/* --- in the middle of a submission ------------------------------------------------------------ */
 
 /* How far the child gets with the eight words of a slot; with 8 the sequence is there, unrung. */
 static int half_body(void *context)
@@ -222,7 +222,7 @@ static void test_in_the_middle_of_a_submission(void **state)
 	assert_all_is_back();
 }
 
-/* --- with pins, and with a child of its own -------------------------------------------------------- */
+/* --- with pins, and with a child of its own --------------------------------------------------- */
 
 static int pin_body(void *context)
 {
@@ -283,7 +283,7 @@ static void test_with_a_child(void **state)
 	assert_all_is_back();
 }
 
-/* --- anywhere -------------------------------------------------------------------------------------- */
+/* --- anywhere --------------------------------------------------------------------------------- */
 
 static int busy_body(void *context)
 {

@@ -86,7 +86,7 @@ static bool is_told(void *context)
 	return system_log_count(&broker, "event=session-cut-off") > *(unsigned *)context;
 }
 
-/* --- views ----------------------------------------------------------------------------------------- */
+/* --- views ------------------------------------------------------------------------------------ */
 
 /* [session] held_max is 10 %, thus 1.6 MiB; 4 MiB are held by one, 1 MiB by another. */
 static void test_views(void **state)
@@ -126,7 +126,7 @@ static void test_views(void **state)
 	assert_int_equal(system_wait_gauge(&honest, ABI_GAUGE_SESSIONS_NOW, 1), 1);
 }
 
-/* --- reservations and pins ------------------------------------------------------------------------- */
+/* --- reservations and pins -------------------------------------------------------------------- */
 
 /* By number, and by size: [session] reservations is 8, reserved_max 25 %, thus 4 MiB. */
 static void test_reservations(void **state)
@@ -183,7 +183,7 @@ static void test_pins(void **state)
 	delete_values();
 }
 
-/* --- connections ----------------------------------------------------------------------------------- */
+/* --- connections ------------------------------------------------------------------------------ */
 
 static bool fds_are(void *context)
 {

@@ -20,7 +20,7 @@
 static struct system_broker broker;
 static struct shmc *cache;
 
-/* --- by the library -------------------------------------------------------------------------------- */
+/* --- by the library --------------------------------------------------------------------------- */
 
 static void test_key_sizes(void **state)
 {
@@ -90,7 +90,7 @@ static void test_value_larger_than_tier(void **state)
 	free(value);
 }
 
-/* --- by hand --------------------------------------------------------------------------------------- */
+/* --- by hand ---------------------------------------------------------------------------------- */
 
 struct nonsense {
 	const char *what;

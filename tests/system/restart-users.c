@@ -55,7 +55,7 @@ static void restart(void)
 	as_broker(false);
 }
 
-/* --- the client ------------------------------------------------------------------------------------ */
+/* --- the client ------------------------------------------------------------------------------- */
 
 static int obey(struct held *h, char command)
 {
@@ -127,7 +127,7 @@ static bool has_lost(void *context)
 	return system_log_count(&broker, "event=former-session-lost") == 1;
 }
 
-/* --- the tests ------------------------------------------------------------------------------------- */
+/* --- the tests -------------------------------------------------------------------------------- */
 
 static void test_handed_over(void **state)
 {

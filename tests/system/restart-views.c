@@ -24,7 +24,7 @@ static void restart(bool is_killed)
 	system_again(&broker);
 }
 
-/* --- here ------------------------------------------------------------------------------------------ */
+/* --- here ------------------------------------------------------------------------------------- */
 
 static void held_over(bool is_killed)
 {
@@ -60,7 +60,7 @@ static void test_held_over_a_stop(void **state)
 	held_over(false);
 }
 
-/* --- in a process that never calls again ----------------------------------------------------------- */
+/* --- in a process that never calls again ------------------------------------------------------ */
 
 static int to_child[2], to_parent[2];
 
@@ -109,7 +109,7 @@ static void test_idle_and_killed(void **state)
 	held_wait_all_back(&broker);
 }
 
-/* --- more of them than lines ----------------------------------------------------------------------- */
+/* --- more of them than lines ------------------------------------------------------------------ */
 
 /* A view of one key by each of two handles. */
 static void hold_twice(struct shmc *cache[2], struct shmc_view view[2])

@@ -83,7 +83,7 @@ static unsigned n_found(void)
 	return n;
 }
 
-/* --- killed ---------------------------------------------------------------------------------------- */
+/* --- killed ----------------------------------------------------------------------------------- */
 
 static void test_killed(void **state)
 {
@@ -155,7 +155,7 @@ static void test_killed_at_work(void **state)
 	assert_int_equal(n_found(), N_KEYS);
 }
 
-/* --- other geometries ------------------------------------------------------------------------------ */
+/* --- other geometries ------------------------------------------------------------------------- */
 
 static void test_other_geometry(void **state)
 {
@@ -187,7 +187,7 @@ static void test_other_geometry(void **state)
 	assert_int_equal(system_log_count(&broker, "event=cold-start"), n + 2);
 }
 
-/* --- doctored remains ------------------------------------------------------------------------------ */
+/* --- doctored remains ------------------------------------------------------------------------- */
 
 static int object_open(const char *suffix, off_t *size)
 {

@@ -51,7 +51,7 @@ static void work(unsigned n)
 	}
 }
 
-/* --- a stopped client ------------------------------------------------------------------------------ */
+/* --- a stopped client ------------------------------------------------------------------------- */
 
 static int busy_body(void *context)
 {
@@ -101,7 +101,7 @@ static void test_stopped_client(void **state)
 	work(100);
 }
 
-/* --- a stopped broker ------------------------------------------------------------------------------ */
+/* --- a stopped broker ------------------------------------------------------------------------- */
 
 static uint64_t now_ms(void)
 {
@@ -163,7 +163,7 @@ static void test_stopped_broker(void **state)
 	assert_int_equal(shmc_put(cache, "r", 1, "value", 5, NULL, 60000), 0);
 }
 
-/* --- who never takes his answers ------------------------------------------------------------------- */
+/* --- who never takes his answers -------------------------------------------------------------- */
 
 static void test_never_reaping(void **state)
 {
@@ -209,7 +209,7 @@ static void test_never_reaping(void **state)
 	raw_detach(&c);
 }
 
-/* --- storms of doorbells --------------------------------------------------------------------------- */
+/* --- storms of doorbells ---------------------------------------------------------------------- */
 
 static int ring_body(void *context)
 {

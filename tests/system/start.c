@@ -64,7 +64,7 @@ static void test_larger_than_free(void **state)
 	assert_int_equal(system_shm_count(name), 0);
 }
 
-/* --- a full /dev/shm ------------------------------------------------------------------------------- */
+/* --- a full /dev/shm -------------------------------------------------------------------------- */
 
 #define CHECK(is_true)                                                                             \
 	do {                                                                                       \
@@ -182,7 +182,7 @@ static void test_full(void **state)
 	assert_int_equal(status, 0);
 }
 
-/* --- two brokers with one name --------------------------------------------------------------------- */
+/* --- two brokers with one name ---------------------------------------------------------------- */
 
 static void test_two_with_one_name(void **state)
 {
@@ -207,7 +207,7 @@ static void test_two_with_one_name(void **state)
 	system_stop(&broker);
 }
 
-/* --- the socket's path ----------------------------------------------------------------------------- */
+/* --- the socket's path ------------------------------------------------------------------------ */
 
 static void test_socket_is_a_file(void **state)
 {

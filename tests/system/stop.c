@@ -43,7 +43,7 @@ static void stop_with(int signal_number)
 	assert_int_equal(proc_wait(&broker.run.proc), 0);
 }
 
-/* --- what is in flight ----------------------------------------------------------------------------- */
+/* --- what is in flight ------------------------------------------------------------------------ */
 
 /* Each has an answer, in its order; an OK is a promise to the next broker's clients. */
 static void test_in_flight(void **state)
@@ -154,7 +154,7 @@ static void test_in_flight_by_library(void **state)
 	system_stop(&broker);
 }
 
-/* --- who would put it off -------------------------------------------------------------------------- */
+/* --- who would put it off --------------------------------------------------------------------- */
 
 static int flood_body(void *context)
 {
@@ -220,7 +220,7 @@ static void test_with_deaf_clients(void **state)
 	system_stop(&broker);
 }
 
-/* --- what stays ------------------------------------------------------------------------------------ */
+/* --- what stays ------------------------------------------------------------------------------- */
 
 static void test_sigint(void **state)
 {

@@ -62,7 +62,7 @@ uint64_t directory_table_size(const struct directory_table *t)
 	return t->n_nodes * sizeof(*t->node) + t->n_heads * sizeof(*t->head);
 }
 
-/* --- chains -------------------------------------------------------------------------------------- */
+/* --- chains ----------------------------------------------------------------------------------- */
 
 /* The largest power of two up to n_heads begins the present round of splits. */
 static uint64_t chain_of(const struct directory_table *t, XXH128_hash_t name)
@@ -164,7 +164,7 @@ static uint32_t take_node(struct directory_table *t)
 	return n;
 }
 
-/* --- what is noted ------------------------------------------------------------------------------- */
+/* --- what is noted ---------------------------------------------------------------------------- */
 
 void directory_table_note(
 	struct directory_table *t, XXH128_hash_t name, uint16_t holder, uint32_t generation)

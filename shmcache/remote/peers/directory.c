@@ -67,7 +67,7 @@ uint16_t directory_shard_of(const struct directory *d, XXH128_hash_t name)
 	return d->place[rendezvous_choose(&name, d->hash, d->n_places)];
 }
 
-/* --- batches ------------------------------------------------------------------------------------- */
+/* --- batches ---------------------------------------------------------------------------------- */
 
 /* It did not get what it should know: let it be told all again, but not at once. */
 static void shard_missed(struct directory *d, struct directory_shard *shard)
@@ -114,7 +114,7 @@ static void shard_add(struct directory *d, uint16_t to, const struct directory_r
 		shard_send(d, to);
 }
 
-/* --- holder -------------------------------------------------------------------------------------- */
+/* --- holder ----------------------------------------------------------------------------------- */
 
 void directory_held(struct directory *d, XXH128_hash_t name, uint32_t generation)
 {
@@ -266,7 +266,7 @@ int directory_tick(struct directory *d, uint64_t now_ms)
 	return next_tick(d);
 }
 
-/* --- shard --------------------------------------------------------------------------------------- */
+/* --- shard ------------------------------------------------------------------------------------ */
 
 void directory_hear(struct directory *d, uint16_t from, const struct directory_record *records,
 	unsigned n)
@@ -329,7 +329,7 @@ void directory_asked(struct directory *d, uint16_t from, uint64_t id, const XXH1
 	(void)d->options.post->answer(d->options.context, from, id, found, n);
 }
 
-/* --- members ------------------------------------------------------------------------------------- */
+/* --- members ---------------------------------------------------------------------------------- */
 
 static void list_places(struct directory *d)
 {

@@ -91,7 +91,7 @@ int directory_new(struct directory **d, const struct directory_options *options)
 /* Queries under way end first: done() with no holders for what is open. */
 void directory_free(struct directory *d);
 
-/* --- holder -------------------------------------------------------------------------------------- */
+/* --- holder ----------------------------------------------------------------------------------- */
 
 void directory_held(struct directory *d, XXH128_hash_t name, uint32_t generation);
 void directory_gone(struct directory *d, XXH128_hash_t name, uint32_t generation);
@@ -109,7 +109,7 @@ void directory_again(struct directory *d, uint16_t shard);
  */
 int directory_tick(struct directory *d, uint64_t now_ms);
 
-/* --- shard --------------------------------------------------------------------------------------- */
+/* --- shard ------------------------------------------------------------------------------------ */
 
 /* What came from @from, a member; counts and values are checked by who took it off the wire. */
 void directory_hear(struct directory *d, uint16_t from, const struct directory_record *records,
@@ -117,7 +117,7 @@ void directory_hear(struct directory *d, uint16_t from, const struct directory_r
 void directory_asked(struct directory *d, uint16_t from, uint64_t id, const XXH128_hash_t *names,
 	unsigned n);
 
-/* --- requester ----------------------------------------------------------------------------------- */
+/* --- requester -------------------------------------------------------------------------------- */
 
 /* The caller's, from directory_locate() until done() was called for each name. */
 struct directory_query {
@@ -145,7 +145,7 @@ void directory_forget(struct directory *d, struct directory_query *q);
 void directory_answered(struct directory *d, uint16_t from, uint64_t id,
 	const struct directory_found *found, unsigned n);
 
-/* --- members ------------------------------------------------------------------------------------- */
+/* --- members ---------------------------------------------------------------------------------- */
 
 /*
  * To be called from the membership's callback with the same arguments: forgets who left, ends what was

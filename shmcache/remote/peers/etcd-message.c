@@ -19,7 +19,7 @@
  */
 #define ENTRIES_MAX 4096
 
-/* --- base64 (RFC 4648, section 4) ---------------------------------------------------------------- */
+/* --- base64 (RFC 4648, section 4) ------------------------------------------------------------- */
 
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -67,7 +67,7 @@ static bool decode(const char *text, char *out, size_t size)
 	return true;
 }
 
-/* --- what is asked ------------------------------------------------------------------------------- */
+/* --- what is asked ---------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 1, 2)))
 static char *text_of(const char *format, ...)
@@ -183,7 +183,7 @@ char *etcd_say_watch(const char *directory, int64_t from_revision)
 	return text;
 }
 
-/* --- what is answered ---------------------------------------------------------------------------- */
+/* --- what is answered ------------------------------------------------------------------------- */
 
 static struct json_object *member_of(struct json_object *object, const char *name)
 {

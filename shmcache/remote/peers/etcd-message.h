@@ -9,7 +9,7 @@
 
 #include "shmcache/remote/peers/membership.h"
 
-/* --- what is asked: strings that the caller frees, NULL: no memory ------------------------------- */
+/* --- what is asked: strings that the caller frees, NULL: no memory ---------------------------- */
 
 char *etcd_say_authenticate(const char *user, const char *password);
 char *etcd_say_grant(unsigned ttl_s);
@@ -19,7 +19,7 @@ char *etcd_say_put(const char *directory, const struct member *member, int64_t l
 char *etcd_say_range(const char *directory);
 char *etcd_say_watch(const char *directory, int64_t from_revision);
 
-/* --- what is answered ---------------------------------------------------------------------------- */
+/* --- what is answered ------------------------------------------------------------------------- */
 
 /* One entry, or that there is none of that name any more. */
 struct etcd_entry {

@@ -119,7 +119,7 @@ void posts_wake_at(struct posts *h, uint64_t ms)
 	set_timer(h);
 }
 
-/* --- requests ------------------------------------------------------------------------------------ */
+/* --- requests --------------------------------------------------------------------------------- */
 
 /* A short count has curl give up: an answer that has no end is none. */
 static size_t on_data(char *data, size_t one, size_t n, void *context)

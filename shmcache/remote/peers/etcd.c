@@ -65,7 +65,7 @@ struct etcd {
 	struct etcd_stats stats;
 };
 
-/* --- telling ------------------------------------------------------------------------------------- */
+/* --- telling ---------------------------------------------------------------------------------- */
 
 static void note(struct etcd *e, enum etcd_note what, const char *text)
 {
@@ -120,7 +120,7 @@ static void try_next(struct etcd *e, const char *why)
 	note(e, ETCD_AWAY, why);
 }
 
-/* --- the view ------------------------------------------------------------------------------------ */
+/* --- the view --------------------------------------------------------------------------------- */
 
 static int find_in_view(const struct etcd *e, const char *name)
 {
@@ -183,7 +183,7 @@ static void apply(struct etcd *e, const struct etcd_answer *a)
 		e->options.view(e->options.context, e->view, e->n_view);
 }
 
-/* --- the watch ----------------------------------------------------------------------------------- */
+/* --- the watch -------------------------------------------------------------------------------- */
 
 /* Another etcd, or one that lost its data: what we know does not lead on from there. */
 static bool is_other(const struct etcd *e, const struct etcd_answer *a)
@@ -253,7 +253,7 @@ static void watch_start(struct etcd *e)
 	free(body);
 }
 
-/* --- steps --------------------------------------------------------------------------------------- */
+/* --- steps ------------------------------------------------------------------------------------ */
 
 static bool tells(const struct etcd *e)
 {
@@ -449,7 +449,7 @@ void etcd_stats(const struct etcd *e, struct etcd_stats *stats)
 	*stats = e->stats;
 }
 
-/* --- open and close ------------------------------------------------------------------------------ */
+/* --- open and close --------------------------------------------------------------------------- */
 
 static int take_endpoints(struct etcd *e, const char *list, char *why, size_t why_size)
 {

@@ -68,7 +68,7 @@ void membership_free(struct membership *m)
 	free(m);
 }
 
-/* --- looking ------------------------------------------------------------------------------------- */
+/* --- looking ---------------------------------------------------------------------------------- */
 
 const struct member *membership_get(const struct membership *m, uint16_t number)
 {
@@ -127,7 +127,7 @@ bool membership_is_right(const struct member *member)
 		!config_endpoint(member->endpoint, &address, NULL);
 }
 
-/* --- changing ------------------------------------------------------------------------------------ */
+/* --- changing --------------------------------------------------------------------------------- */
 
 static void tell(struct membership *m, enum membership_event event, uint16_t number)
 {

@@ -138,7 +138,7 @@ int peers_directory_open(struct peers *p)
 	return is_wanted(c) ? directory_new(&p->directory, &options) : 0;
 }
 
-/* --- answers --------------------------------------------------------------------------------------- */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 void peers_directory_found(struct peer *peer, uint64_t id, struct frame_cursor cursor)
 {
@@ -155,7 +155,7 @@ void peers_directory_found(struct peer *peer, uint64_t id, struct frame_cursor c
 	free(found);
 }
 
-/* --- questions ------------------------------------------------------------------------------------- */
+/* --- questions -------------------------------------------------------------------------------- */
 
 struct query {
 	struct directory_query query;
@@ -197,7 +197,7 @@ void peers_directory_locate(struct peers *p, struct remote_locate *user)
 	directory_locate(p->directory, &q->query);
 }
 
-/* --- what is here ---------------------------------------------------------------------------------- */
+/* --- what is here ----------------------------------------------------------------------------- */
 
 void peers_announce(void *self, const struct remote_event *events, unsigned n)
 {

@@ -68,7 +68,7 @@ static void left(void *owner, struct link_guest *link, const char *why)
 	free(guest);
 }
 
-/* --- questions ------------------------------------------------------------------------------------- */
+/* --- questions -------------------------------------------------------------------------------- */
 
 /* "Have you got it?" */
 static void look_at_keys(struct peers *p, struct link_guest *link, uint64_t id,

@@ -71,7 +71,7 @@ struct peers {
 	bool is_closing;
 };
 
-/* --- asking: peers-locate.c, peers-erase.c ------------------------------------------------------- */
+/* --- asking: peers-locate.c, peers-erase.c ---------------------------------------------------- */
 
 void peers_locate(void *self, struct remote_locate *user);
 void peers_erase(void *self, const struct remote_key *key, uint64_t deadline_ms,
@@ -91,25 +91,25 @@ void peers_ask_drop_all(struct peer *peer);
 void peers_locate_answered(struct peer *peer, struct ask *ask, struct frame_cursor *holders);
 void peers_erase_answered(struct peer *peer, struct ask *ask, bool is_told);
 
-/* --- transfers: peers-fetch.c -------------------------------------------------------------------- */
+/* --- transfers: peers-fetch.c ----------------------------------------------------------------- */
 
 void peers_fetch(void *self, unsigned holder, struct remote_fetch *user);
 void peers_cancel(void *self, struct remote_fetch *user);
 
-/* --- being asked: peers-guests.c ------------------------------------------------------------------ */
+/* --- being asked: peers-guests.c -------------------------------------------------------------- */
 
 extern const struct link_guest_events peers_guest_events;
 /* The latest link of that member to us, or NULL. */
 struct guest *peers_guest_of(struct peers *p, uint16_t number);
 
-/* --- members by etcd: peers-etcd.c ----------------------------------------------------------------- */
+/* --- members by etcd: peers-etcd.c ------------------------------------------------------------ */
 
 /* @epoch: another one at each start. 0, or -errno and a sentence; then peers_etcd_close(), too. */
 int peers_etcd_open(struct peers *p, uint64_t epoch, char *why, size_t why_size);
 /* Takes leave of etcd; no-op where there is none. */
 void peers_etcd_close(struct peers *p);
 
-/* --- the directory: peers-directory.c ------------------------------------------------------------ */
+/* --- the directory: peers-directory.c --------------------------------------------------------- */
 
 int peers_directory_open(struct peers *p);
 /* Something was told to it: it is to look up soon. */

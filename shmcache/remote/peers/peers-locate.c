@@ -29,7 +29,7 @@ struct locate {
 	struct located key[];
 };
 
-/* --- its end --------------------------------------------------------------------------------------- */
+/* --- its end ---------------------------------------------------------------------------------- */
 
 static void release(struct locate *l)
 {
@@ -108,7 +108,7 @@ void peers_locate_close(struct peers *p)
 	}
 }
 
-/* --- answers --------------------------------------------------------------------------------------- */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 static void key_answered(struct locate *l, unsigned i, const struct peer *peer, bool has_it,
 	bool is_answer)
@@ -142,7 +142,7 @@ void peers_locate_answered(struct peer *peer, struct ask *ask, struct frame_curs
 	release(l);
 }
 
-/* --- questions ------------------------------------------------------------------------------------- */
+/* --- questions -------------------------------------------------------------------------------- */
 
 static void not_asked(struct locate *l, unsigned first)
 {

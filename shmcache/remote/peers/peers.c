@@ -18,7 +18,7 @@
 #define BODY_WAIT_MAX 600000  /* ms, whatever a requester says */
 #define GUESTS_PER_MEMBER 2   /* one that is lost may not be known to be, yet */
 
-/* --- links ----------------------------------------------------------------------------------------- */
+/* --- links ------------------------------------------------------------------------------------ */
 
 static void peer_up(void *owner, uint64_t incarnation, uint64_t capacity)
 {
@@ -86,7 +86,7 @@ static const struct link_events link_events = {
 	.erased = peer_erased,
 };
 
-/* --- members --------------------------------------------------------------------------------------- */
+/* --- members ---------------------------------------------------------------------------------- */
 
 static void peer_close(struct peer *peer)
 {
@@ -148,7 +148,7 @@ static void member_changed(void *context, struct membership *m, enum membership_
 		link_net_review(p->net);
 }
 
-/* --- the kind -------------------------------------------------------------------------------------- */
+/* --- the kind --------------------------------------------------------------------------------- */
 
 static void tick(struct timer *timer)
 {

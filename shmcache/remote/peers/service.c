@@ -77,7 +77,7 @@ unsigned service_n_bodies(const struct service *s)
 	return s->n_bodies;
 }
 
-/* --- what waits ------------------------------------------------------------------------------------ */
+/* --- what waits ------------------------------------------------------------------------------- */
 
 static void wait_add(struct service_guest *guest, struct service_body *body)
 {
@@ -102,7 +102,7 @@ static void wait_remove(struct service_guest *guest, struct service_body *body)
 		guest->last = body->before;
 }
 
-/* --- what is on its way ---------------------------------------------------------------------------- */
+/* --- what is on its way ----------------------------------------------------------------------- */
 
 struct stretch {
 	struct sum *sum;
@@ -236,7 +236,7 @@ static void next_in_turn(struct service *s, struct service_guest *guest)
 	guest->is_starting = false;
 }
 
-/* --- what the link calls --------------------------------------------------------------------------- */
+/* --- what the link calls ---------------------------------------------------------------------- */
 
 void service_fetch(struct service *s, struct service_guest *guest, struct link_request *request)
 {
@@ -282,7 +282,7 @@ void service_tick(struct service *s, uint64_t now_ms)
 	}
 }
 
-/* --- what is here ---------------------------------------------------------------------------------- */
+/* --- what is here ----------------------------------------------------------------------------- */
 
 bool service_has(const struct service *s, const void *key, uint16_t key_size)
 {

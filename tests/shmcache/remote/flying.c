@@ -63,7 +63,7 @@ struct index_key flying_key(struct flying *f, unsigned key, uint8_t bytes[ABI_KE
 	return index_key(&f->rig.store.index, bytes, key_bytes(key, bytes));
 }
 
-/* --- the kind --------------------------------------------------------------------------------------- */
+/* --- the kind --------------------------------------------------------------------------------- */
 
 static void kind_locate(void *self, struct remote_locate *locate)
 {
@@ -143,7 +143,7 @@ static const struct remote_kind kind = {
 	.health = kind_health,
 };
 
-/* --- set up, take down -------------------------------------------------------------------------------- */
+/* --- set up, take down ------------------------------------------------------------------------ */
 
 static void answered(struct ticket *ticket)
 {
@@ -208,7 +208,7 @@ void flying_end(struct flying *f)
 	rig_remove(&f->rig);
 }
 
-/* --- tickets ------------------------------------------------------------------------------------------ */
+/* --- tickets ---------------------------------------------------------------------------------- */
 
 struct ticket *flying_ticket(struct flying *f, unsigned key, int policy)
 {
@@ -254,7 +254,7 @@ void flying_pass(struct flying *f, uint64_t ms)
 	remote_loop_due(&f->loop, f->loop.now_ms + ms);
 }
 
-/* --- what the kind does ------------------------------------------------------------------------------- */
+/* --- what the kind does ----------------------------------------------------------------------- */
 
 void flying_answer_locate(struct flying *f, unsigned i, const uint16_t *holders, unsigned n,
 	bool is_complete)
@@ -330,7 +330,7 @@ void flying_bring(struct flying *f, unsigned key, uint64_t size)
 	flying_finish(f, (unsigned)i, REMOTE_OK);
 }
 
-/* --- what came of it ---------------------------------------------------------------------------------- */
+/* --- what came of it -------------------------------------------------------------------------- */
 
 bool flying_is_answered(const struct flying *f, unsigned n)
 {

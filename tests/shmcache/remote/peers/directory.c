@@ -50,7 +50,7 @@ static uint16_t number_of(const struct node *at, const struct node *other)
 	return membership_find(at->m, name);
 }
 
-/* --- messages -------------------------------------------------------------------------------------- */
+/* --- messages --------------------------------------------------------------------------------- */
 
 enum { ANNOUNCE, ASK, ANSWER };
 
@@ -164,7 +164,7 @@ static void pass(unsigned ms)
 	}
 }
 
-/* --- nodes ----------------------------------------------------------------------------------------- */
+/* --- nodes ------------------------------------------------------------------------------------ */
 
 static void changed(void *context, struct membership *m, enum membership_event event, uint16_t number)
 {
@@ -250,7 +250,7 @@ static void lose(unsigned i, unsigned key)
 	directory_gone(node[i].d, key_name(key), node[i].generation[key]);
 }
 
-/* --- queries --------------------------------------------------------------------------------------- */
+/* --- queries ---------------------------------------------------------------------------------- */
 
 struct question {
 	struct directory_query q;
@@ -321,7 +321,7 @@ static void assert_right(void)
 	}
 }
 
-/* --- tests ----------------------------------------------------------------------------------------- */
+/* --- tests ------------------------------------------------------------------------------------ */
 
 static void test_told(void **state)
 {
@@ -549,7 +549,7 @@ static void test_strangers(void **state)
 	stop_all();
 }
 
-/* --- the table ------------------------------------------------------------------------------------- */
+/* --- the table -------------------------------------------------------------------------------- */
 
 #define TABLE_KEYS 3000
 #define TABLE_HOLDERS 3

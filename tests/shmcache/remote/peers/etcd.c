@@ -26,7 +26,7 @@ static struct scratch scratch;
 static struct proc server;
 static char url[64], peer_url[64];
 
-/* --- the server ------------------------------------------------------------------------------------ */
+/* --- the server ------------------------------------------------------------------------------- */
 
 /* A port that nobody has, for now. */
 static unsigned free_port(void)
@@ -61,7 +61,7 @@ static int server_launch(const char *data)
 	return r;
 }
 
-/* --- asking it ourselves --------------------------------------------------------------------------- */
+/* --- asking it ourselves ---------------------------------------------------------------------- */
 
 static long answer_status;
 static char answer_body[4096];
@@ -115,7 +115,7 @@ static void server_kill(void)
 	(void)proc_wait(&server);
 }
 
-/* --- nodes ----------------------------------------------------------------------------------------- */
+/* --- nodes ------------------------------------------------------------------------------------ */
 
 struct node {
 	struct etcd *e;
@@ -248,7 +248,7 @@ static int stop_all(void **state)
 	return 0;
 }
 
-/* --- tests ----------------------------------------------------------------------------------------- */
+/* --- tests ------------------------------------------------------------------------------------ */
 
 /* They find each other; who leaves is gone at once; who dies, when his lease has run out. */
 static void test_members(void **state)
