@@ -33,7 +33,7 @@ struct cache {
 	unsigned owed; /* percents of a one-off read */
 };
 
-enum { ONE_OFF = UINT32_MAX }; /* no key of the trace: nobody asks for it again */
+#define ONE_OFF UINT32_MAX /* no key of the trace: nobody asks for it again */
 
 static int cache_init(
 	struct cache *c, const struct trace *t, const struct replay_options *o)

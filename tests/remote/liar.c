@@ -126,7 +126,7 @@ static bool lie(struct lane *l, uint64_t id)
 {
 	const uint64_t size = LIAR_SIZE, half = LIAR_SIZE / 2, sum = l->liar->sum;
 
-	switch (*l->liar->lie) {
+	switch (atomic_load(l->liar->lie)) {
 	case LIAR_HONEST:
 		return send_head(l->fd, id, size) && send_data(l, id, 0, size) && send_end(l, id, sum);
 	case LIAR_WRONG_SUM:

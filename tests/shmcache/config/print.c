@@ -89,7 +89,9 @@ static void write_value(const struct key *k, uint32_t random, char text[64])
 			random % 256);
 		break;
 	case KEY_URLS: /* seldom: it contradicts members */
-		snprintf(text, 64, random % 8 ? "" : "http://n%u:1, https://x", random);
+		text[0] = '\0';
+		if (random % 8 == 0)
+			snprintf(text, 64, "http://n%u:1, https://x", random);
 		break;
 	case KEY_BOOL:
 		strcpy(text, random & 1 ? "yes" : "no");
