@@ -13,7 +13,8 @@
 #include "tests/remote/cluster.h"
 
 #define LARGE (UINT64_C(48) << 20) /* some hundred frames: there is a middle */
-#define KNOWN_MS 5000 /* the promise; a machine that is busy with others may be as late again */
+#define KNOWN_MS 5000 /* the promise; what fails is far behind it, for others may keep the machine busy */
+#define SLACK 6
 
 static struct cluster cluster;
 
@@ -90,7 +91,7 @@ static void lose_in_the_middle(void (*lose)(void), uint64_t within_ms, unsigned 
 	printf("fetch: %s after %llu ms; longest local put and get beside it %llu ms\n",
 		f.version ? "whole" : shmc_fetch_miss_name(f.why), (unsigned long long)f.took_ms,
 		(unsigned long long)longest);
-	assert_true(f.took_ms <= 2 * within_ms);
+	assert_true(f.took_ms <= SLACK * within_ms);
 	/* What a busy machine does to a get and a put is no matter; waiting for the peer would be. */
 	assert_true(f.took_ms < KNOWN_MS / 2 || longest < f.took_ms / 2);
 }
@@ -157,7 +158,7 @@ static void cut_and_mend(unsigned host, enum net_end end)
 	known[1] = cluster_now_ms() - begin;
 	printf("known after %llu and %llu ms\n", (unsigned long long)known[0],
 		(unsigned long long)known[1]);
-	assert_true(known[0] <= 2 * KNOWN_MS && known[1] <= 2 * KNOWN_MS);
+	assert_true(known[0] <= SLACK * KNOWN_MS && known[1] <= SLACK * KNOWN_MS);
 	assert_int_equal(net_cable(&cluster.net, host, end, true), 0);
 	cluster_wait_up(&cluster, 0, 1, ups[0] + 1);
 	cluster_wait_up(&cluster, 1, 0, ups[1] + 1);

@@ -3,6 +3,7 @@
 """What the README and the manual page say, held against the programs."""
 import os
 import re
+import socket
 import shlex
 import subprocess
 import tempfile
@@ -86,9 +87,35 @@ class Readme(unittest.TestCase):
     def test_commands(self):
         known = set(commands()) | {"COMMAND"}
         text = "".join(re.findall(r"```sh\n(.*?)```", self.text, re.S))
-        used = re.findall(r"^(?:.*[|] )?shmcache (?:-\S+ )*([a-zA-Z]+)", text, re.M)
+        used = re.findall(r"^(?:.*[|] )?shmcache (?:-n \S+ |-\S+ )*([a-zA-Z]+)", text, re.M)
         self.assertGreater(len(used), 4)
         self.assertEqual(set(used) - known, set())
+
+    def test_two_brokers(self):
+        """What one has, the other fetches and keeps."""
+        text = re.search(r"```sh\n(set -- .*?)```", self.text, re.S).group(1)
+        self.assertLessEqual(len(text.splitlines()), 6)
+        names = [f"doc-{os.getpid()}-{i}" for i in "ab"]
+        with socket.socket() as a, socket.socket() as b:
+            for s in (a, b):
+                s.bind(("127.0.0.1", 0))
+            ports = [s.getsockname()[1] for s in (a, b)]
+        for name, port, was, letter in zip(names, ports, ("7401", "7402"), "ab"):
+            text = text.replace(was, str(port)).replace(f"-n {letter} ", f"-n {name} ")
+            text = text.replace(f"cache.name={letter} ", f"cache.name={name} -o cache.persist=off ")
+        # no more than it takes, and the brokers have the time that they need
+        text = text.replace("1GiB", "16MiB").replace(
+            "sleep 2", "until [ $(grep -c event=peer-up log) = 2 ]; do sleep .1; done")
+        path = ":".join(os.path.dirname(os.environ[n]) for n in ("SHMCACHE", "SHMCACHED"))
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run(["tar", "cf", "src.tar", "-C", SOURCE, "README.md"], cwd=folder, check=True)
+            done = subprocess.run(
+                ["bash", "-ec", "exec 2> log; trap 'kill $(jobs -p); wait' EXIT\n" + text], cwd=folder,
+                env={**os.environ, "PATH": path + ":" + os.environ["PATH"]}, text=True,
+                stdout=subprocess.PIPE, timeout=60)
+            with open(os.path.join(folder, "log")) as f:
+                log = f.read()
+        self.assertEqual(done.stdout, "README.md\n" * 2, log)
 
     def test_layout(self):
         """Every folder that is built is described, and every one described is there."""
