@@ -175,3 +175,10 @@ void store_reclaim(struct store *s, struct abi_worker *w)
 	store_count(w, ABI_COUNTER_RECLAIMED, n - kept);
 	store_count(w, ABI_COUNTER_RECLAIM_KEPT, kept);
 }
+
+void store_reclaim_unlocked(struct store *s, struct abi_worker *w)
+{
+	pthread_mutex_unlock(&s->lock);
+	store_reclaim(s, w);
+	pthread_mutex_lock(&s->lock);
+}

@@ -198,13 +198,6 @@ static bool make_window(struct store *s, struct abi_worker *w, struct tier *tier
 
 /* --- room ------------------------------------------------------------------------------------- */
 
-static void reclaim_unlocked(struct store *s, struct abi_worker *w)
-{
-	pthread_mutex_unlock(&s->lock);
-	store_reclaim(s, w);
-	pthread_mutex_lock(&s->lock);
-}
-
 static void drain_unlocked(struct store *s, struct abi_worker *w)
 {
 	pthread_mutex_unlock(&s->lock);
@@ -254,7 +247,7 @@ static int make_room(struct store *s, struct abi_worker *w, struct tier_choice c
 	int i, status = BLOCK_FULL;
 
 	if (tier->limbo_size >= size) {
-		reclaim_unlocked(s, w);
+		store_reclaim_unlocked(s, w);
 		status = try_block(s, choice.tier, size, align, cell);
 	}
 	if (status != BLOCK_FULL || choice.how == TIER_ROOM_FREE || s->keep == STORE_KEEP_ALL)
@@ -264,13 +257,13 @@ static int make_room(struct store *s, struct abi_worker *w, struct tier_choice c
 		if ((i && is_scattered(tier, size)) ||
 			!give_up_bytes(s, w, tier, size, incoming, moves))
 			break;
-		reclaim_unlocked(s, w);
+		store_reclaim_unlocked(s, w);
 		status = try_block(s, choice.tier, size, align, cell);
 	}
 	for (i = 0; i < TRIES_WINDOW && status == BLOCK_FULL; i++) {
 		if (!make_window(s, w, tier, size, align, moves))
 			break;
-		reclaim_unlocked(s, w);
+		store_reclaim_unlocked(s, w);
 		status = try_block(s, choice.tier, size, align, cell);
 	}
 	return status;
@@ -303,7 +296,7 @@ bool store_index_room_locked(struct store *s, struct abi_worker *w)
 	if (!(store_has_cxl(s) && evict_bytes(s, w, &s->tier[ABI_TIER_CXL], 1, NULL)) &&
 		!evict_bytes(s, w, &s->tier[ABI_TIER_DRAM], 1, NULL) && !n_before)
 		return false;
-	reclaim_unlocked(s, w);
+	store_reclaim_unlocked(s, w);
 	return true;
 }
 

@@ -90,8 +90,7 @@ enum abi_status store_fill_reserve(struct store *s, struct abi_worker *w, struct
 		status = store_make_locked(s, w, &key, &o, size, &fill->cell);
 	if (status == ABI_STATUS_OK) {
 		s->reserved_size += store_block_size(s, fill->cell);
-		*data = (uint8_t *)store_tier_of(s, fill->cell)->base +
-			s->index.cell[fill->cell].value_off;
+		*data = (uint8_t *)store_value(s, fill->cell);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return status;

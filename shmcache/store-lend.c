@@ -24,7 +24,7 @@ static void fill_in(struct store *s, uint32_t cell, struct store_loan *loan)
 
 	loan->cell = cell;
 	loan->generation = r->generation;
-	loan->data = store_tier_of(s, cell)->base + r->value_off;
+	loan->data = store_value(s, cell);
 	loan->size = r->value_size;
 	loan->ttl_ms = time_left(r);
 	lookup_record_hints(&s->index.lookup, r, &loan->hints);

@@ -42,11 +42,6 @@ struct batch {
 	uint64_t size;
 };
 
-static char *value_of(struct store *s, uint32_t cell)
-{
-	return store_tier_of(s, cell)->base + s->index.cell[cell].value_off;
-}
-
 static bool is_same(const struct store *s, uint32_t cell, uint32_t generation)
 {
 	return s->index.meta[cell].state == INDEX_PUBLISHED &&
@@ -208,7 +203,7 @@ static void copy(struct store *s, struct batch *b)
 
 	for (i = 0; i < b->n; i++) {
 		move = &b->move[i];
-		move->is_copied = guard_copy(value_of(s, move->to), value_of(s, move->from),
+		move->is_copied = guard_copy(store_value(s, move->to), store_value(s, move->from),
 			s->index.cell[move->to].value_size);
 	}
 	/* All of a batch come from one tier. */
@@ -345,19 +340,12 @@ unsigned store_demote_cells_locked(struct store *s, struct abi_worker *w,
 
 /* --- up --------------------------------------------------------------------------------------- */
 
-static void reclaim_unlocked(struct store *s, struct abi_worker *w)
-{
-	pthread_mutex_unlock(&s->lock);
-	store_reclaim(s, w);
-	pthread_mutex_lock(&s->lock);
-}
-
 /* Have at least @size bytes of what is colder than @cell leave the DRAM tier. */
 static bool make_way(struct store *s, struct abi_worker *w, uint32_t cell, uint64_t size)
 {
 	if (demote(s, w, size, cell, VICTIMS_MAX, NULL) < size)
 		return false;
-	reclaim_unlocked(s, w);
+	store_reclaim_unlocked(s, w);
 	return true;
 }
 
@@ -411,7 +399,7 @@ static bool step_down(struct store *s, struct abi_worker *w)
 		s->tiering.is_demoting = false;
 		return false;
 	}
-	reclaim_unlocked(s, w);
+	store_reclaim_unlocked(s, w);
 	return true;
 }
 

@@ -229,11 +229,6 @@ static enum abi_status publish_put_locked(struct store *s, struct abi_worker *w,
 	return status;
 }
 
-static char *value_of(struct store *s, uint32_t cell)
-{
-	return store_tier_of(s, cell)->base + s->index.cell[cell].value_off;
-}
-
 /* --- put, reserve, commit --------------------------------------------------------------------- */
 
 enum abi_status store_put(struct store *s, struct abi_worker *w, const struct index_key *key,
@@ -252,12 +247,12 @@ enum abi_status store_put(struct store *s, struct abi_worker *w, const struct in
 	if (status != ABI_STATUS_OK)
 		goto out;
 	if (size <= COPY_LOCKED_MAX) {
-		whole = guard_copy(value_of(s, cell), value, size);
+		whole = guard_copy(store_value(s, cell), value, size);
 	} else {
 		/* The record is open: nobody else touches it or its block. */
 		pthread_mutex_unlock(&s->lock);
 		begin_ns = store_now_ns();
-		whole = guard_copy(value_of(s, cell), value, size);
+		whole = guard_copy(store_value(s, cell), value, size);
 		store_time(w, ABI_STAGE_COPY, begin_ns);
 		pthread_mutex_lock(&s->lock);
 	}
@@ -316,7 +311,7 @@ void store_abort(struct store *s, uint32_t cell)
 enum abi_status store_write(
 	struct store *s, uint32_t cell, uint64_t off, const void *from, uint64_t size)
 {
-	return guard_copy(value_of(s, cell) + off, from, size) ? ABI_STATUS_OK : ABI_STATUS_DAMAGED;
+	return guard_copy(store_value(s, cell) + off, from, size) ? ABI_STATUS_OK : ABI_STATUS_DAMAGED;
 }
 
 /* --- delete, touch, pin ----------------------------------------------------------------------- */

@@ -380,6 +380,9 @@ static inline bool store_has_cxl(const struct store *s)
 	return s->tier[ABI_TIER_CXL].region != NULL;
 }
 
+/* store_reclaim() in the middle of something: lets go of the lock. */
+void store_reclaim_unlocked(struct store *s, struct abi_worker *w);
+
 /* Give the entry in @cell up for room. */
 void store_evict_locked(struct store *s, struct abi_worker *w, uint32_t cell);
 
@@ -431,6 +434,12 @@ void store_free_locked(struct store *s, uint32_t cell);
 static inline struct tier *store_tier_of(struct store *s, uint32_t cell)
 {
 	return &s->tier[s->index.cell[cell].tier];
+}
+
+/* Where the value of a record that has a block lies; a writer may have cut the tier short: guard.h. */
+static inline char *store_value(struct store *s, uint32_t cell)
+{
+	return store_tier_of(s, cell)->base + s->index.cell[cell].value_off;
 }
 
 static inline uint64_t store_block_size(struct store *s, uint32_t cell)
