@@ -77,6 +77,16 @@ void store_overtake_prefix_locked(struct store *s, const void *prefix, size_t si
 				fill->is_overtaken = true;
 }
 
+bool store_fill_is_overtaken(struct store *s, const struct store_fill *fill)
+{
+	bool is_overtaken;
+
+	pthread_mutex_lock(&s->lock);
+	is_overtaken = fill->is_overtaken;
+	pthread_mutex_unlock(&s->lock);
+	return is_overtaken;
+}
+
 enum abi_status store_fill_reserve(struct store *s, struct abi_worker *w, struct store_fill *fill,
 	const struct store_put_options *options, uint64_t size, bool only_free, uint8_t **data)
 {

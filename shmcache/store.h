@@ -233,6 +233,9 @@ void store_loan_end(struct store *s, struct store_loan *loan);
  */
 void store_fill_begin(struct store *s, struct store_fill *fill, const struct index_key *key);
 
+/* Has it become one? If nobody has the value, that was so before the change. */
+bool store_fill_is_overtaken(struct store *s, const struct store_fill *fill);
+
 /*
  * An open record with a block of @size, at *data, for the caller to write to by way of guard.h. With
  * @only_free nothing is evicted for it. OK, GONE (overtaken: there is no point in going on), NOSPACE,

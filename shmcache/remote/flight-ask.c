@@ -36,10 +36,8 @@ void flight_locate(struct flight *f)
 	struct flights *all = f->all;
 
 	if (f->source == all->n_sources) {
-		if (f->is_all_missed && all->loop->config->remote.absent_for_ns)
-			recall_note(&all->absent, f->key.name,
-				all->loop->now_ms + all->loop->config->remote.absent_for_ns / 1000000,
-				all->loop->now_ms);
+		if (f->is_all_missed)
+			flight_note_absent(f);
 		flight_miss(f, f->is_all_missed ? ABI_FETCH_NOBODY : f->why);
 		return;
 	}

@@ -65,6 +65,7 @@ struct flight {
 	uint16_t holder[REMOTE_TRIED_MAX];
 	unsigned n_holders, n_tried;
 	bool is_all_missed; /* whoever could have it has said that he does not */
+	bool is_heard_of;   /* meanwhile, that somebody may have it: flights_heard() */
 	enum abi_fetch_miss why;
 
 	/* The transfer. */
@@ -108,6 +109,7 @@ struct flights {
 	uint64_t usual_size;	       /* of values that came of late */
 
 	struct recall absent;
+	struct remote_ear ear; /* of the kinds */
 	struct writeback writeback;
 	struct batches batches;
 	bool is_closing;
@@ -129,8 +131,23 @@ void flight_end(struct flight *f);
 /* Nobody can join any more. */
 void flight_hide(struct flight *f);
 
+/* The list of those with like names. */
+static inline struct flight **flight_bucket(struct flights *all, XXH128_hash_t name)
+{
+	return &all->bucket[name.low64 % FLIGHT_BUCKETS];
+}
+
 void flight_queue_put(struct flight_queue *queue, struct flight *f);
 void flight_queue_take(struct flight_queue *queue, struct flight *f);
+
+/* --- flight-absent.c: that nobody has it ------------------------------------------------------ */
+
+/* All who could have it said that they do not: to be remembered, if that is still true. */
+void flight_note_absent(struct flight *f);
+
+/* From here on what that kind hears is heard; and, of all of them, no more. */
+void flights_listen(struct flights *all, const struct flight_source *source);
+void flights_listen_no_more(struct flights *all);
 
 /* --- flight-ask.c: who has it ----------------------------------------------------------------- */
 

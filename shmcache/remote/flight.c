@@ -139,14 +139,9 @@ static void deadline_expired(struct timer *timer)
 	flight_left(f);
 }
 
-static struct flight **bucket_of(struct flights *all, XXH128_hash_t name)
-{
-	return &all->bucket[name.low64 % FLIGHT_BUCKETS];
-}
-
 static struct flight *flight_find(struct flights *all, const struct remote_key *key)
 {
-	struct flight *f = *bucket_of(all, key->name);
+	struct flight *f = *flight_bucket(all, key->name);
 
 	while (f && (f->key.size != key->size || memcmp(f->key.data, key->data, key->size)))
 		f = f->hash_next;
@@ -155,7 +150,7 @@ static struct flight *flight_find(struct flights *all, const struct remote_key *
 
 static struct flight *flight_new(struct flights *all, const struct remote_key *key)
 {
-	struct flight **bucket = bucket_of(all, key->name), *f;
+	struct flight **bucket = flight_bucket(all, key->name), *f;
 	struct index_key k;
 
 	if (all->n >= FLIGHTS_MAX)
@@ -452,6 +447,7 @@ void flights_free(struct flights *all)
 		remote_loop_turn(all->loop, 1);
 	remote_loop_not_soon(all->loop, &all->locate);
 	remote_loop_not_soon(all->loop, &all->start);
+	flights_listen_no_more(all);
 	batches_deinit(&all->batches);
 	writeback_deinit(&all->writeback);
 	recall_deinit(&all->absent);
@@ -460,13 +456,10 @@ void flights_free(struct flights *all)
 
 void flights_add(struct flights *all, const struct flight_source *source)
 {
-	if (all->n_sources < FLIGHT_SOURCES_MAX)
-		all->source[all->n_sources++] = *source;
-}
-
-void flights_heard(struct flights *all, XXH128_hash_t name)
-{
-	recall_forget(&all->absent, name);
+	if (all->n_sources == FLIGHT_SOURCES_MAX)
+		return;
+	all->source[all->n_sources++] = *source;
+	flights_listen(all, source);
 }
 
 unsigned flights_health(struct flights *all, struct remote_health *health, unsigned max)

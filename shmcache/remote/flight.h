@@ -47,14 +47,17 @@ int flights_new(struct flights **flights, const struct flights_options *options)
 /* All that wait are answered; what is out is cancelled. The kinds are open still, and closed after. */
 void flights_free(struct flights *flights);
 
-/* One more kind, after the others. The caller has opened it, and closes it. */
+/* One more kind, after the others, which is listened to. The caller has opened it, and closes it. */
 void flights_add(struct flights *flights, const struct flight_source *source);
 
 /* Takes a list of tickets, in their order. */
 void flights_take(struct flights *flights, struct ticket *tickets);
 
-/* Somebody else has this key now: what was known of its absence is over. */
-void flights_heard(struct flights *flights, XXH128_hash_t name);
+/*
+ * Somebody else may have the key of that @name now (NULL: any): that it was nowhere is known no more, and
+ * those who are being asked for it now say nothing of later. Kinds tell it by their ear.
+ */
+void flights_heard(struct flights *flights, const XXH128_hash_t *name);
 
 /* The holders of all kinds, with the state of their breakers. Returns how many. */
 unsigned flights_health(struct flights *flights, struct remote_health *health, unsigned max);

@@ -45,6 +45,7 @@ int recall_init(struct recall *r, unsigned n_max)
 	r->n_lines = 1;
 	while (r->n_lines * PLACES < n_max)
 		r->n_lines *= 2;
+	r->void_ms = 0;
 	r->line = calloc(r->n_lines, sizeof(*r->line));
 	return r->line ? 0 : -ENOMEM;
 }
@@ -75,7 +76,7 @@ bool recall_knows(const struct recall *r, XXH128_hash_t name, uint64_t now_ms)
 {
 	const struct recall_place *p = find(r, name);
 
-	return p && p->until_ms > now_ms;
+	return p && p->until_ms > now_ms && p->until_ms > r->void_ms;
 }
 
 void recall_forget(struct recall *r, XXH128_hash_t name)
@@ -84,4 +85,10 @@ void recall_forget(struct recall *r, XXH128_hash_t name)
 
 	if (p)
 		p->until_ms = 0;
+}
+
+void recall_forget_all(struct recall *r, uint64_t until_ms)
+{
+	if (until_ms > r->void_ms)
+		r->void_ms = until_ms;
 }

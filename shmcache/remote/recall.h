@@ -17,6 +17,7 @@
 struct recall {
 	struct recall_line *line;
 	unsigned n_lines; /* a power of two */
+	uint64_t void_ms; /* what was to be known until then or earlier is not known: recall_forget_all() */
 };
 
 /* Room for @n_max names, rounded up; memory is touched as it is used. 0 or -ENOMEM. */
@@ -30,5 +31,11 @@ void recall_note(struct recall *r, XXH128_hash_t name, uint64_t until_ms, uint64
 bool recall_knows(const struct recall *r, XXH128_hash_t name, uint64_t now_ms);
 
 void recall_forget(struct recall *r, XXH128_hash_t name);
+
+/*
+ * Forget all that is remembered until @until_ms or a shorter time: with names that all are noted for
+ * the same while, @until_ms is the last that can have been noted by now. Touches no line of the table.
+ */
+void recall_forget_all(struct recall *r, uint64_t until_ms);
 
 #endif

@@ -30,6 +30,14 @@
 
 struct remote_loop;
 
+/*
+ * What a kind tells unasked: somebody else may have the key of that @name now (NULL: any key), whatever
+ * was known of its absence. Where nobody tells a kind so, the kind can't tell it either.
+ */
+struct remote_ear {
+	void (*heard)(struct remote_ear *ear, const XXH128_hash_t *name);
+};
+
 enum remote_result {
 	REMOTE_OK = 0,
 	REMOTE_MISS = 1,	/* the holder does not have it (any more) */
@@ -157,6 +165,8 @@ struct remote_kind {
 		void (*done)(void *context, unsigned n_told, unsigned n_failed), void *context);
 	uint64_t (*capacity)(void *self); /* bytes that the others have for values; 0: not known. * */
 	unsigned (*health)(void *self, struct remote_health *health, unsigned max); /* how many. * */
+	/* To whom it tells what it hears, from here on; NULL: to nobody any more. * */
+	void (*set_ear)(void *self, struct remote_ear *ear);
 };
 
 #endif

@@ -134,6 +134,10 @@ static void erase(void *owner, struct link_guest *link, uint64_t id, const uint8
 	(void)link_erased(link, id, status == ABI_STATUS_OK ? FRAME_OK : FRAME_MISS);
 }
 
+/*
+ * We hear of a name whose shard we are; and, whatever else the others have told to whom, of no other. Who
+ * asks the shard remembers for absent_for what it said (docs/remote.md, "Consistency").
+ */
 static void announce(void *owner, struct link_guest *link, const struct frame_notice *notices,
 	unsigned n)
 {
@@ -151,6 +155,8 @@ static void announce(void *owner, struct link_guest *link, const struct frame_no
 			.name = XXH128_hashFromCanonical(&canonical),
 			.generation = notices[i].generation,
 			.what = notices[i].kind};
+		if (notices[i].kind == DIRECTORY_HELD)
+			peers_heard(p, &records[m - 1].name);
 		if (m == sizeof(records) / sizeof(records[0]) || i == n - 1) {
 			directory_hear(p->directory, guest->number, records, m);
 			m = 0;

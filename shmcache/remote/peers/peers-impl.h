@@ -61,6 +61,7 @@ struct peers {
 	struct locate *locates;
 	struct erase *erases;
 	struct transfer *transfers;
+	struct remote_ear *ear; /* NULL: nobody listens */
 	struct timer tick, directory_tick;
 	struct etcd *etcd; /* NULL: the members are a list */
 	struct watch etcd_watch;
@@ -70,6 +71,13 @@ struct peers {
 	char cluster[FRAME_NAME_SIZE], name[FRAME_NAME_SIZE];
 	bool is_closing;
 };
+
+/* Somebody else may have it: see struct remote_ear. */
+static inline void peers_heard(struct peers *p, const XXH128_hash_t *name)
+{
+	if (p->ear)
+		p->ear->heard(p->ear, name);
+}
 
 /* --- asking: peers-locate.c, peers-erase.c ---------------------------------------------------- */
 

@@ -30,6 +30,8 @@ static void peer_up(void *owner, uint64_t incarnation, uint64_t capacity)
 	peer->health.n_links++;
 	log_info(p->loop->log, "peer-up", LOG_STR("peer", peer->name), LOG_U64("epoch", incarnation),
 		LOG_U64("capacity", capacity), LOG_U64("times", peer->health.n_links));
+	/* It may be one who was no member when we asked all that were. */
+	peers_heard(p, NULL);
 	/* It may be another broker than before, or have been told that we were gone. */
 	if (p->directory)
 		directory_again(p->directory, peer->number);
@@ -210,6 +212,13 @@ static int open_net(struct peers *p, char *why, size_t why_size)
 	return r;
 }
 
+static void lent(void *context, const void *key, uint16_t key_size)
+{
+	const XXH128_hash_t name = XXH3_128bits(key, key_size);
+
+	peers_heard(context, &name);
+}
+
 static void peers_close(void *self)
 {
 	struct peers *p = self;
@@ -235,8 +244,9 @@ static void peers_close(void *self)
 static int peers_open(void **self, struct remote_loop *loop, char *why, size_t why_size)
 {
 	const struct config_remote *c = &loop->config->remote;
-	struct service_options service = {loop->store, loop->worker, BODIES_MAX, BODY_WAIT_MAX};
 	struct peers *p = calloc(1, sizeof(*p));
+	const struct service_options service = {
+		loop->store, loop->worker, BODIES_MAX, BODY_WAIT_MAX, lent, p};
 	int r = -ENOMEM;
 
 	why[0] = '\0';
@@ -294,6 +304,13 @@ static uint64_t peers_capacity(void *self)
 	return capacity;
 }
 
+static void peers_set_ear(void *self, struct remote_ear *ear)
+{
+	struct peers *p = self;
+
+	p->ear = ear;
+}
+
 static unsigned peers_health(void *self, struct remote_health *health, unsigned max)
 {
 	struct peers *p = self;
@@ -327,4 +344,5 @@ const struct remote_kind peers_kind = {
 	.erase = peers_erase,
 	.capacity = peers_capacity,
 	.health = peers_health,
+	.set_ear = peers_set_ear,
 };

@@ -215,6 +215,8 @@ static void start(struct service *s, struct service_body *body)
 	s->bodies = body;
 	s->n_bodies++;
 	body->guest->n_bodies++;
+	if (s->options.lent)
+		s->options.lent(s->options.context, request->key, request->key_size);
 	b = describe(body);
 	/* May be done, and the body gone, before this returns. */
 	link_push(request, &b);

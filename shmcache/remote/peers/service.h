@@ -23,6 +23,9 @@ struct service_options {
 	struct abi_worker *w;  /* the thread's part of the plane */
 	unsigned n_bodies_max; /* on their way to one guest at a time */
 	uint32_t wait_ms_max;  /* for a body, whatever the requester says */
+	/* Somebody is sent this value, and may have it from now on. NULL: nobody wants to know. */
+	void (*lent)(void *context, const void *key, uint16_t key_size);
+	void *context;
 };
 
 /* 0 or -ENOMEM. */

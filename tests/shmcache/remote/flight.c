@@ -164,16 +164,83 @@ static void what_nobody_has_is_known_for_a_while(void **state)
 	n = flying_ask(&f, 1, ALWAYS);
 	assert_int_equal(f.n_located, 2);
 	flying_located(&f, 1, 0, 0, true);
-	/* Somebody says that he has it: that is newer. */
-	flights_heard(f.flights, remote_key("flying/1", 8).name);
-	n = flying_ask(&f, 1, ALWAYS);
-	flying_bring(&f, 1, 100);
-	flying_expect_here(&f, n);
+	flying_expect_miss(&f, n, ABI_FETCH_NOBODY);
 	/* Where not all could be asked, nothing is known. */
 	n = flying_ask(&f, 2, ALWAYS);
 	flying_located(&f, 2, 0, 0, false);
 	n = flying_ask(&f, 2, ALWAYS);
 	assert_false(flying_is_answered(&f, n));
+}
+
+static void hear_of(unsigned key)
+{
+	uint8_t bytes[ABI_KEY_SIZE_MAX];
+	struct index_key k = flying_key(&f, key, bytes);
+	XXH128_hash_t name = XXH3_128bits(k.data, k.size);
+
+	f.ear->heard(f.ear, &name);
+}
+
+/* Nobody has it: is it asked for again right after? */
+static bool is_asked_again(unsigned key)
+{
+	unsigned n_located = f.n_located;
+
+	flying_ask(&f, key, ALWAYS);
+	return f.n_located > n_located;
+}
+
+static void look_for_nothing(unsigned key)
+{
+	unsigned n = flying_ask(&f, key, ALWAYS);
+
+	flying_located(&f, key, 0, 0, true);
+	flying_expect_miss(&f, n, ABI_FETCH_NOBODY);
+}
+
+static void what_is_heard_of_is_not_nowhere(void **state)
+{
+	(void)state;
+	look_for_nothing(1);
+	look_for_nothing(2);
+	look_for_nothing(3);
+	assert_false(is_asked_again(1));
+	hear_of(1);
+	hear_of(4); /* of which nothing is known */
+	assert_true(is_asked_again(1));
+	assert_false(is_asked_again(2));
+	/* Anybody may have anything. */
+	f.ear->heard(f.ear, NULL);
+	assert_true(is_asked_again(2));
+	assert_true(is_asked_again(3));
+	/* What is found out from here on is known again. */
+	flying_pass(&f, 1);
+	look_for_nothing(5);
+	assert_false(is_asked_again(5));
+}
+
+/* That nobody has it was true when they were asked. */
+static void what_is_heard_of_on_the_way_is_not_remembered(void **state)
+{
+	unsigned n[4], i;
+
+	(void)state;
+	for (i = 0; i < 4; i++)
+		n[i] = flying_ask(&f, i, ALWAYS);
+	hear_of(1);
+	/* One that was here meanwhile, and may be with those who fetched it from here. */
+	flying_put(&f, 2, 100);
+	flying_delete(&f, 2);
+	for (i = 0; i < 3; i++) {
+		flying_located(&f, i, 0, 0, true);
+		flying_expect_miss(&f, n[i], ABI_FETCH_NOBODY);
+	}
+	assert_false(is_asked_again(0));
+	assert_true(is_asked_again(1));
+	assert_true(is_asked_again(2));
+	f.ear->heard(f.ear, NULL);
+	flying_located(&f, 3, 0, 0, true);
+	assert_true(is_asked_again(3));
 }
 
 static void who_waits_too_long_misses_alone(void **state)
@@ -421,6 +488,8 @@ int main(void)
 		TEST(holders_are_asked_one_after_another),
 		TEST(a_miss_says_why),
 		TEST(what_nobody_has_is_known_for_a_while),
+		TEST(what_is_heard_of_is_not_nowhere),
+		TEST(what_is_heard_of_on_the_way_is_not_remembered),
 		TEST(who_waits_too_long_misses_alone),
 		TEST(when_nobody_waits_only_what_is_to_be_kept_goes_on),
 		TEST(a_holder_that_sends_nothing_is_left_for_the_next),

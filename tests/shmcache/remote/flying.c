@@ -134,6 +134,13 @@ static unsigned kind_health(void *self, struct remote_health *health, unsigned m
 	return 1;
 }
 
+static void kind_set_ear(void *self, struct remote_ear *ear)
+{
+	struct flying *f = self;
+
+	f->ear = ear;
+}
+
 static const struct remote_kind kind = {
 	.name = "double",
 	.locate = kind_locate,
@@ -141,6 +148,7 @@ static const struct remote_kind kind = {
 	.cancel = kind_cancel,
 	.erase = kind_erase,
 	.health = kind_health,
+	.set_ear = kind_set_ear,
 };
 
 /* --- set up, take down ------------------------------------------------------------------------ */

@@ -37,6 +37,7 @@ struct flying {
 	struct config config;
 	struct remote_loop loop;
 	struct flights *flights;
+	struct remote_ear *ear; /* to whom the kind tells what it hears */
 	bool is_slow_to_cancel; /* done() comes when the test says so */
 	struct out_locate locate[FLYING_OUT];
 	struct out_fetch fetch[FLYING_OUT];

@@ -37,6 +37,26 @@ static void names_are_known_until_their_time(void **state)
 	recall_deinit(&r);
 }
 
+/* What is noted for the same while before is forgotten, what is noted behind is not. */
+static void all_are_forgotten_at_once(void **state)
+{
+	struct recall r;
+
+	(void)state;
+	assert_int_equal(recall_init(&r, 64), 0);
+	recall_note(&r, name_of(1), 110, 10);
+	recall_note(&r, name_of(2), 120, 20);
+	recall_forget_all(&r, 120);
+	assert_false(recall_knows(&r, name_of(1), 20));
+	assert_false(recall_knows(&r, name_of(2), 20));
+	recall_note(&r, name_of(1), 121, 21);
+	assert_true(recall_knows(&r, name_of(1), 21));
+	recall_forget_all(&r, 50); /* of an earlier time: nothing more */
+	assert_true(recall_knows(&r, name_of(1), 120));
+	assert_false(recall_knows(&r, name_of(2), 20));
+	recall_deinit(&r);
+}
+
 /* One half of a name is not the name: who finds two keys that share it must not hide one. */
 static void all_of_a_name_counts(void **state)
 {
@@ -80,6 +100,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_are_known_until_their_time),
+		cmocka_unit_test(all_are_forgotten_at_once),
 		cmocka_unit_test(all_of_a_name_counts),
 		cmocka_unit_test(what_ends_first_gives_way),
 	};

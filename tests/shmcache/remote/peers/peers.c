@@ -14,10 +14,13 @@
 #include <cmocka.h>
 
 #include "shmcache/remote/loop.h"
+#include "shmcache/remote/peers/membership.h"
 #include "shmcache/remote/peers/peers.h"
+#include "shmcache/remote/peers/rendezvous.h"
 #include "tests/shmcache/rig.h"
 
 #define N_MAX 4
+#define KEYS 40
 #define PATIENCE_MS 20000
 
 struct node {
@@ -26,6 +29,9 @@ struct node {
 	struct remote_loop loop;
 	void *self;
 	bool is_open, is_stopped;
+	struct remote_ear ear;
+	bool heard[KEYS];     /* by key: that somebody may have it */
+	unsigned n_heard_any; /* that somebody may have any */
 };
 
 static struct node node[N_MAX];
@@ -51,6 +57,17 @@ static void set(struct config *c, const char *key, const char *value)
 	}
 }
 
+static void heard(struct remote_ear *ear, const XXH128_hash_t *name)
+{
+	struct node *n = (struct node *)(void *)((char *)ear - offsetof(struct node, ear));
+	uint8_t bytes[ABI_KEY_SIZE_MAX];
+	unsigned i;
+
+	n->n_heard_any += !name;
+	for (i = 0; name && i < KEYS; i++)
+		n->heard[i] |= XXH128_isEqual(remote_key(bytes, rig_key(i, bytes)).name, *name);
+}
+
 static void open_node(unsigned i, const char *locate)
 {
 	struct node *n = &node[i];
@@ -73,6 +90,8 @@ static void open_node(unsigned i, const char *locate)
 	assert_int_equal(remote_loop_init(&n->loop, &n->rig.store, &n->rig.w, &quiet, &n->config), 0);
 	if (peers_kind.open(&n->self, &n->loop, why, sizeof(why)))
 		fail_msg("%s", why);
+	n->ear.heard = heard;
+	peers_kind.set_ear(n->self, &n->ear);
 	n->is_open = true;
 }
 
@@ -367,8 +386,6 @@ static void test_lost(void **state)
 
 /* --- locating --------------------------------------------------------------------------------- */
 
-#define KEYS 40
-
 struct where {
 	struct remote_locate locate;
 	struct remote_key key[KEYS];
@@ -494,6 +511,60 @@ static void test_directory(void **state)
 	WAIT_FOR(all_found(&w, 0, KEYS / 2));
 }
 
+/* --- hearing ---------------------------------------------------------------------------------- */
+
+/* Who is in charge of it, as all agree. */
+static unsigned shard_of(uint64_t key)
+{
+	uint8_t bytes[ABI_KEY_SIZE_MAX];
+	XXH128_hash_t name = remote_key(bytes, rig_key(key, bytes)).name;
+	uint64_t hash[N_MAX];
+	char text[8];
+	unsigned i;
+
+	for (i = 0; i < n_nodes; i++) {
+		snprintf(text, sizeof(text), "n%u", i);
+		hash[i] = member_hash(text);
+	}
+	return rendezvous_choose(&name, hash, n_nodes);
+}
+
+/* That somebody has stored something is heard by the member in charge of its name, and by no other. */
+static void test_hear_shard(void **state)
+{
+	static struct where w;
+	unsigned i, key;
+
+	(void)state;
+	open_all(4, "directory");
+	/* One that came up may have anything. */
+	for (i = 0; i < n_nodes; i++)
+		assert_true(node[i].n_heard_any >= n_nodes - 1);
+	for (key = 0; key < KEYS; key++)
+		put(0, key, key, 100);
+	tell(0, 0, KEYS, REMOTE_STORED);
+	WAIT_FOR(all_found(&w, 1, KEYS));
+	for (i = 0; i < n_nodes; i++)
+		for (key = 0; key < KEYS; key++)
+			assert_int_equal(node[i].heard[key], i && shard_of(key) == i);
+}
+
+/* Who was sent a value may have it from there on; who asked in vain has not. */
+static void test_hear_served(void **state)
+{
+	struct get g = {0};
+
+	(void)state;
+	open_all(2, "ask");
+	put(0, 1, 1, 100);
+	assert_int_equal(get(&g, 1, 0, 1, 20000), REMOTE_OK);
+	free(g.value);
+	assert_int_equal(get(&g, 1, 0, 2, 20000), REMOTE_MISS);
+	assert_true(node[0].heard[1]);
+	assert_false(node[0].heard[2]);
+	assert_false(node[1].heard[1]);
+}
+
 /* --- erasing ---------------------------------------------------------------------------------- */
 
 static unsigned erased_told, erased_failed, n_erased;
@@ -558,6 +629,8 @@ int main(void)
 		cmocka_unit_test_teardown(test_lost, teardown),
 		cmocka_unit_test_teardown(test_ask, teardown),
 		cmocka_unit_test_teardown(test_directory, teardown),
+		cmocka_unit_test_teardown(test_hear_shard, teardown),
+		cmocka_unit_test_teardown(test_hear_served, teardown),
 		cmocka_unit_test_teardown(test_erase, teardown),
 	};
 	int r;
