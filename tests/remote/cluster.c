@@ -29,16 +29,24 @@ uint64_t cluster_now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-void cluster_init(struct cluster *c, unsigned n_hosts)
+static void usage(const char *program)
+{
+	fprintf(stderr, "usage: %s [--security none|tls|bound]\n", program);
+	exit(1);
+}
+
+void cluster_init(struct cluster *c, unsigned n_hosts, int argc, char **argv)
 {
 	char why[128];
 
 	memset(c, 0, sizeof(*c));
+	if (argc > 1 && (argc != 3 || strcmp(argv[1], "--security") || secure_parse(argv[2], &c->mode)))
+		usage(argv[0]);
 	if (net_open(&c->net, n_hosts, why, sizeof(why))) {
 		fprintf(stderr, "no network of our own: %s\n", why);
 		exit(EXIT_SKIP);
 	}
-	if (cleanup_guard())
+	if (cleanup_guard() || (c->mode && secure_make(&c->files, n_hosts)))
 		exit(1);
 }
 
@@ -129,11 +137,14 @@ static void attach(struct cluster *c, unsigned i)
 static void start_one(struct cluster *c, unsigned i, const char *dram_size, const char *config,
 	const char *members)
 {
-	char text[4096], address[NET_ADDRESS_SIZE];
+	char text[SECURE_CONFIG_SIZE + 4096], known[SECURE_CONFIG_SIZE], name[16];
+	char address[NET_ADDRESS_SIZE];
 
+	snprintf(name, sizeof(name), "n%u", i);
+	secure_config(known, c->mode, &c->files, name);
 	snprintf(text, sizeof(text),
-		"[broker]\npoll = sleep\n[remote]\nname = n%u\nlisten = %s:%u\nmembers = %s\n%s", i,
-		net_address(i, address), CLUSTER_PORT, members, config);
+		"[broker]\npoll = sleep\n[remote]\nname = %s\nlisten = %s:%u\nmembers = %s\n%s%s",
+		name, net_address(i, address), CLUSTER_PORT, members, known, config);
 	assert_int_equal(net_enter(&c->net, i), 0);
 	system_start(&c->broker[i], dram_size, false, text);
 	assert_int_equal(net_leave(&c->net), 0);

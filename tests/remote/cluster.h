@@ -4,6 +4,7 @@
 #define TESTS_REMOTE_CLUSTER_H
 
 #include "tests/support/net.h"
+#include "tests/support/secure.h"
 #include "tests/support/whole.h"
 #include "tests/system/common.h"
 
@@ -13,6 +14,8 @@
 /* Broker i is named "n<i>", is on host i, and listens on CLUSTER_PORT there. Static in its program. */
 struct cluster {
 	struct net net;
+	enum secure_mode mode;
+	struct scratch files; /* certificates, unless SECURE_NONE */
 	unsigned n;
 	struct system_broker broker[CLUSTER_MAX];
 	struct shmc *cache[CLUSTER_MAX]; /* attached to each */
@@ -21,13 +24,13 @@ struct cluster {
 
 /*
  * By main(), first of all. Where the machine has no namespaces for us it says so and ends the program
- * with EXIT_SKIP.
+ * with EXIT_SKIP. The arguments may be "--security none|tls|bound": secure.h.
  */
-void cluster_init(struct cluster *c, unsigned n_hosts);
+void cluster_init(struct cluster *c, unsigned n_hosts, int argc, char **argv);
 
 /*
  * Start @n brokers, and wait until each has a link to each. @config: whole lines, in which sections may
- * begin; those of [remote] are open when it starts. More members than there are brokers may be named
+ * begin; those of [remote] are open when it starts, and say how members are known. More members than there are brokers may be named
  * with @more, "name=address:port, ...", or NULL.
  */
 void cluster_start(struct cluster *c, unsigned n, const char *dram_size, const char *config,

@@ -16,7 +16,7 @@
 #include "tests/support/value.h"
 
 #define RANDOM_CONNECTIONS 3000
-#define CONFIG "security = none\ninsecure_network = on\nabsent_for = 0\n"
+#define CONFIG "absent_for = 0\n"
 
 static struct cluster cluster;
 static _Atomic unsigned lie;
@@ -209,7 +209,7 @@ static void test_random(void **state)
 	cluster_stop(&cluster);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_holder),
@@ -218,6 +218,6 @@ int main(void)
 		cmocka_unit_test(test_random),
 	};
 
-	cluster_init(&cluster, 2);
+	cluster_init(&cluster, 2, argc, argv);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -154,8 +154,7 @@ static void test_race(void **state)
 	(void)state;
 	seed = (uint64_t)time(NULL);
 	printf("seed %llu, %u rounds\n", (unsigned long long)seed, n);
-	cluster_start(&cluster, 2, "64MiB", "security = none\ninsecure_network = on\nabsent_for = 0\n",
-		NULL);
+	cluster_start(&cluster, 2, "64MiB", "absent_for = 0\n", NULL);
 	assert_int_equal(shmc_queue_open(&queue, cluster.cache[1]), 0);
 	for (i = 0; i < n; i++) {
 		uint64_t key = value_random(&seed) % KEYS;
@@ -171,10 +170,10 @@ static void test_race(void **state)
 	cluster_stop(&cluster);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_race)};
 
-	cluster_init(&cluster, 2);
+	cluster_init(&cluster, 2, argc, argv);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
