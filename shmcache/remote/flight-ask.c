@@ -264,7 +264,7 @@ static void stopped(struct flight *f)
 		flight_miss(f, ABI_FETCH_NOSPACE);
 		break;
 	case FLIGHT_STOP_OVERTAKEN:
-		flight_miss(f, ABI_FETCH_CANCELLED);
+		flight_overtaken(f);
 		break;
 	case FLIGHT_STOP_SLOW:
 		note_failure(f, ABI_FETCH_TIMEOUT);

@@ -121,12 +121,17 @@ struct flights {
 void waiter_answer(struct flights *all, struct waiter *waiter, enum abi_status status,
 	uint64_t result0, uint64_t result1);
 void waiter_miss(struct flights *all, struct waiter *waiter, enum abi_fetch_miss why);
+/* It is in the cache, by whatever way it came there. */
+void waiter_found(struct flights *all, struct waiter *waiter);
 
 /* All waiters miss, and the flight is over. */
 void flight_miss(struct flight *f, enum abi_fetch_miss why);
 
 /* It has no waiters. Takes it apart, now or when nobody has it any more. */
 void flight_end(struct flight *f);
+
+/* Is the key in the cache? */
+bool flights_have(struct flights *all, const struct remote_key *key);
 
 /* Nobody can join any more. */
 void flight_hide(struct flight *f);
@@ -169,6 +174,9 @@ uint8_t *flight_land(struct remote_fetch *fetch, const struct remote_head *head)
 
 /* Its block is given back, if there is one. */
 void flight_unland(struct flight *f);
+
+/* Its key was changed here since: what there is now is the answer, or that there is nothing. */
+void flight_overtaken(struct flight *f);
 
 /* All bytes are here. */
 void flight_arrive(struct flight *f);

@@ -104,28 +104,36 @@ void flight_arrive(struct flight *f)
 	remote_loop_soon(f->all->loop, &f->settle);
 }
 
-/* All who wait find it in the cache, or miss. */
+/* All who wait find it in the cache. */
+static void found(struct flight *f)
+{
+	flight_hide(f);
+	while (f->waiters)
+		waiter_found(f->all, f->waiters);
+	flight_end(f);
+}
+
+/* They find it there, or miss. */
 static void publish(struct flight *f)
 {
 	struct flights *all = f->all;
 	enum abi_status status = store_fill_publish(all->store, all->worker, &f->fill);
-	enum abi_fetch_miss why = status == ABI_STATUS_GONE ? ABI_FETCH_CANCELLED :
-		status == ABI_STATUS_DAMAGED		    ? ABI_FETCH_CORRUPT :
-							      ABI_FETCH_NOSPACE;
-	struct waiter *w;
 
 	flights_count(all, status == ABI_STATUS_OK ? ABI_COUNTER_FILLS_PUBLISHED :
 			ABI_COUNTER_FILLS_OVERTAKEN, 1);
-	flight_hide(f);
-	while ((w = f->waiters)) {
-		if (status == ABI_STATUS_OK || status == ABI_STATUS_EXISTS) {
-			batch_found_elsewhere(&w->seat);
-			waiter_answer(all, w, ABI_STATUS_OK, 0, 0);
-		} else {
-			waiter_miss(all, w, why);
-		}
-	}
-	flight_end(f);
+	if (status == ABI_STATUS_OK || status == ABI_STATUS_EXISTS)
+		found(f);
+	else
+		flight_miss(f, status == ABI_STATUS_GONE ? ABI_FETCH_CANCELLED :
+				status == ABI_STATUS_DAMAGED ? ABI_FETCH_CORRUPT : ABI_FETCH_NOSPACE);
+}
+
+void flight_overtaken(struct flight *f)
+{
+	if (flights_have(f->all, &f->key))
+		found(f);
+	else
+		flight_miss(f, ABI_FETCH_CANCELLED);
 }
 
 static void deliver_to(struct flight *f, struct waiter *w)
@@ -143,6 +151,8 @@ static void deliver_to(struct flight *f, struct waiter *w)
 		flights_count(all, ABI_COUNTER_DELIVERIES, 1);
 		w->ticket->size = f->size;
 		waiter_answer(all, w, ABI_STATUS_OK, word, reservation);
+	} else if (status == ABI_STATUS_GONE && flights_have(all, &f->key)) {
+		waiter_found(all, w);
 	} else {
 		waiter_miss(all, w, status == ABI_STATUS_GONE ? ABI_FETCH_CANCELLED :
 				status == ABI_STATUS_DAMAGED ? ABI_FETCH_CORRUPT : ABI_FETCH_BUSY);

@@ -44,6 +44,12 @@ void waiter_miss(struct flights *all, struct waiter *w, enum abi_fetch_miss why)
 	waiter_answer(all, w, ABI_STATUS_MISS, why, 0);
 }
 
+void waiter_found(struct flights *all, struct waiter *w)
+{
+	batch_found_elsewhere(&w->seat);
+	waiter_answer(all, w, ABI_STATUS_OK, 0, 0);
+}
+
 /* --- flights ---------------------------------------------------------------------------------- */
 
 void flight_queue_put(struct flight_queue *queue, struct flight *f)
@@ -251,7 +257,7 @@ static void join(struct flight *f, struct waiter *w)
 	remote_loop_soon(f->all->loop, &f->settle);
 }
 
-static bool is_here(struct flights *all, const struct remote_key *key)
+bool flights_have(struct flights *all, const struct remote_key *key)
 {
 	struct index_key k = index_key(&all->store->index, key->data, key->size);
 
@@ -261,9 +267,8 @@ static bool is_here(struct flights *all, const struct remote_key *key)
 /* Answer it without a flight, if that can be done. */
 static bool answer_at_once(struct flights *all, struct waiter *w, const struct remote_key *key)
 {
-	if (is_here(all, key)) {
-		batch_found_elsewhere(&w->seat);
-		waiter_answer(all, w, ABI_STATUS_OK, 0, 0);
+	if (flights_have(all, key)) {
+		waiter_found(all, w);
 	} else if (!all->n_sources || all->is_closing) {
 		waiter_miss(all, w, ABI_FETCH_OFF);
 	} else if (w->ticket->is_prefetch && w->verdict == VERDICT_DECLINE) {

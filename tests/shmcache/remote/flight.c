@@ -358,14 +358,14 @@ static void what_is_done_here_is_newer(void **state)
 {
 	static const bool lands_before[] = {true, false};
 	uint64_t version;
-	unsigned n;
+	unsigned n, m;
 
 	(void)state;
 	for (unsigned i = 0; i < 2; i++) {
 		unsigned deleted = 2 * i, put = 2 * i + 1;
 
 		n = flying_ask(&f, deleted, ALWAYS);
-		flying_ask(&f, put, OFF);
+		m = flying_ask(&f, put, OFF);
 		flying_located(&f, deleted, 1, 1, true);
 		flying_located(&f, put, 1, 1, true);
 		if (lands_before[i]) {
@@ -382,6 +382,7 @@ static void what_is_done_here_is_newer(void **state)
 			assert_false(flying_land(&f, (unsigned)flying_out(&f, put), 500));
 		}
 		flying_expect_miss(&f, n, ABI_FETCH_CANCELLED);
+		flying_expect_here(&f, m);
 		assert_int_equal(flying_stored(&f, deleted, &version), 0);
 		assert_int_equal(flying_stored(&f, put, &version), 1);
 	}
