@@ -388,7 +388,7 @@ enum shmc_fetch_miss {
 	SHMC_FETCH_UNREACHABLE = 2, /* none that may have it could be asked */
 	SHMC_FETCH_TIMEOUT = 3,	    /* the deadline is over */
 	SHMC_FETCH_CORRUPT = 4,	    /* what came was not what was stored */
-	SHMC_FETCH_CANCELLED = 5,   /* the key was stored, deleted or evicted here meanwhile */
+	SHMC_FETCH_CANCELLED = 5,   /* the key was changed here meanwhile, or gone again each time it came */
 	SHMC_FETCH_NOSPACE = 6,	    /* no memory could be had for it here */
 	SHMC_FETCH_OFF = 7,	    /* the broker has nobody to ask */
 	SHMC_FETCH_BUSY = 8,	    /* it fetches as much as it may */

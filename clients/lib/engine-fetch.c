@@ -12,6 +12,10 @@
  * that no slot names is ours until we say that our hold is set. That is an ABORT for which nobody waits,
  * and the view is a view.
  *
+ * An entry may be gone again before it is read: in a tier that is hard pressed, what was fetched is what
+ * goes first. Who waits for it has done nothing that would explain a miss to him. So it is asked for again,
+ * to be delivered this time, which nothing takes away; some times only, and within the deadline.
+ *
  * How long such an answer takes is not in the hands of our broker. So not more than half of the ring
  * may wait for others, and their keys have places of their own: staging is a ring, whose room comes back
  * behind the oldest. Whoever has something to ask that concerns nobody else finds both.
@@ -25,6 +29,8 @@ _Static_assert((int)SHMC_FETCH_NOBODY == ABI_FETCH_NOBODY &&
 		(int)SHMC_FETCH_CANCELLED == ABI_FETCH_CANCELLED &&
 		(int)SHMC_FETCH_DECLINED == ABI_FETCH_DECLINED, "the same by another name");
 
+#define FETCH_AGAIN_MAX 2
+
 static bool has_room(const struct lane *lane)
 {
 	/* One place is left empty, see engine.c. */
@@ -32,7 +38,8 @@ static bool has_room(const struct lane *lane)
 		lane->engine.n_keys_out < lane->engine.n_key_places;
 }
 
-static int push(struct lane *lane, const struct shmc_request *q, struct shmc_request *waits,
+/* There is room. */
+static void send(struct lane *lane, const struct shmc_request *q, struct shmc_request *waits,
 	unsigned flags)
 {
 	struct engine *e = &lane->engine;
@@ -46,14 +53,19 @@ static int push(struct lane *lane, const struct shmc_request *q, struct shmc_req
 		.position = q->fetch.position,
 		.value_size = q->fetch.n_batch,
 	};
-	uint16_t place;
+	uint16_t place = e->key_place[e->n_keys_out++];
 
-	if (!has_room(lane))
-		return ENGINE_FULL;
-	place = e->key_place[e->n_keys_out++];
 	s.staging_off = e->staging.size + place * SHMC_KEY_SIZE_MAX;
 	memcpy(lane->staging + s.staging_off, q->key, q->key_size);
 	engine_push(lane, waits, &s, place);
+}
+
+static int push(struct lane *lane, const struct shmc_request *q, struct shmc_request *waits,
+	unsigned flags)
+{
+	if (!has_room(lane))
+		return ENGINE_FULL;
+	send(lane, q, waits, flags);
 	return 0;
 }
 
@@ -93,6 +105,7 @@ int engine_fetch_start(struct lane *lane, struct shmc_request *q)
 		if (r)
 			return r;
 		engine_progress(q)->step = ENGINE_STEP_FETCH;
+		engine_progress(q)->off = lane->ring.now_ms;
 		if (!has_looked)
 			reader_count_failure(&lane->reader, SHMC_MISS);
 		return 0;
@@ -107,19 +120,46 @@ int engine_fetch_start(struct lane *lane, struct shmc_request *q)
 	return 0;
 }
 
-/* It is an entry; or was, a moment ago. */
-static int land_published(struct lane *lane, struct shmc_request *q)
+/*
+ * Ask again, of no batch any more. There is room for it, key and all: an answer was just taken. 0; or
+ * SHMC_MISS, and @why it has to be one.
+ */
+static int ask_again(struct lane *lane, struct shmc_request *q)
+{
+	struct engine_progress *p = engine_progress(q);
+	struct shmc_request again = {.key = q->key, .key_size = q->key_size,
+		.fetch.write_back = SHMC_WRITE_BACK_OFF};
+	uint64_t spent_ms = deadline_clock_coarse_ms() - p->off;
+
+	q->why = SHMC_FETCH_CANCELLED;
+	if (p->n_again == FETCH_AGAIN_MAX)
+		return SHMC_MISS;
+	q->why = SHMC_FETCH_TIMEOUT;
+	if (q->fetch.deadline_ms && spent_ms >= q->fetch.deadline_ms)
+		return SHMC_MISS;
+	/* 0 is what the broker has; of that it is not known how much is left. */
+	if (q->fetch.deadline_ms)
+		again.fetch.deadline_ms = q->fetch.deadline_ms - (uint32_t)spent_ms;
+	p->n_again++;
+	send(lane, &again, q, 0);
+	return 0;
+}
+
+/* It is an entry; or was, a moment ago. False: it goes on. */
+static bool land_published(struct lane *lane, struct shmc_request *q, int *result)
 {
 	struct reader_entry entry;
-	int r;
 
+	*result = 0;
 	if (q->operation == SHMC_OP_PREFETCH)
-		return 0;
-	r = look(lane, q, &entry);
-	if (!r)
+		return true;
+	*result = look(lane, q, &entry);
+	if (!*result)
 		lane_view(lane, &entry, &q->view);
-	q->why = SHMC_FETCH_CANCELLED;
-	return r;
+	if (*result != SHMC_MISS)
+		return true;
+	*result = ask_again(lane, q);
+	return *result != 0;
 }
 
 /* There is room for one submission: an answer was just taken. */
@@ -150,7 +190,8 @@ void engine_fetch_land(struct lane *lane, struct shmc_request *q, const struct c
 	if (submission_is_delivered(c)) {
 		r = land_delivered(lane, q, c);
 	} else if (c->status == ABI_STATUS_OK) {
-		r = land_published(lane, q);
+		if (!land_published(lane, q, &r))
+			return;
 	} else {
 		r = engine_result(c->status);
 		if (r == SHMC_MISS)

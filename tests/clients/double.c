@@ -10,8 +10,13 @@
 
 #include <urcu.h>
 
-/* A fill as a flight makes it. False: nothing came of it, and the ticket says why. */
-static void bring(struct double_ *d, struct ticket *t, bool is_published)
+static void make_last(uint8_t *data, uint64_t size, const struct ticket *t)
+{
+	memset(data, t->key[t->key_size - 1], size);
+}
+
+/* A fill as a flight makes it. */
+static enum abi_status fill(struct double_ *d, struct ticket *t, bool is_published)
 {
 	struct store *store = &d->broker->store;
 	struct index_key key = index_key(&store->index, t->key, t->key_size);
@@ -24,18 +29,37 @@ static void bring(struct double_ *d, struct ticket *t, bool is_published)
 	store_fill_begin(store, &fill, &key);
 	status = store_fill_reserve(store, d->w, &fill, &plain, size, false, &data);
 	if (status == ABI_STATUS_OK) {
-		memset(data, t->key[t->key_size - 1], size);
+		d->make(data, size, t);
 		status = is_published ? store_fill_publish(store, d->w, &fill)
 			: store_fill_deliver(store, &fill, &t->result[1], &t->result[0]);
 	}
 	store_fill_end(store, &fill);
 	t->size = size;
+	return status;
+}
+
+static void bring(struct double_ *d, struct ticket *t, bool is_published)
+{
+	enum abi_status status = fill(d, t, is_published);
+
 	t->status = ABI_STATUS_OK;
 	if (status == ABI_STATUS_OK || status == ABI_STATUS_EXISTS)
 		desk_answer(t);
 	else
 		desk_answer_miss(t, status == ABI_STATUS_GONE ? ABI_FETCH_CANCELLED
 							      : ABI_FETCH_NOSPACE);
+}
+
+/* It comes, is published, and must go again before anybody can look. */
+static void bring_in_vain(struct double_ *d, struct ticket *t)
+{
+	struct store *store = &d->broker->store;
+	struct index_key key = index_key(&store->index, t->key, t->key_size);
+
+	if (fill(d, t, true) == ABI_STATUS_OK)
+		store_delete(store, d->w, &key);
+	t->status = ABI_STATUS_OK;
+	desk_answer(t);
 }
 
 static void keep(struct double_ *d, struct ticket *t)
@@ -61,6 +85,15 @@ static void serve(struct double_ *d, struct ticket *t)
 			desk_answer_miss(t, ABI_FETCH_DECLINED);
 		else
 			bring(d, t, false);
+		break;
+	case 'v':
+		if (t->write_back == ABI_WRITE_BACK_OFF + 1)
+			bring(d, t, false);
+		else
+			bring_in_vain(d, t);
+		break;
+	case 'w':
+		bring_in_vain(d, t);
 		break;
 	case 'l':
 	case 'n':
@@ -139,7 +172,7 @@ int double_start(struct double_ *d, struct broker *broker)
 	int r;
 
 	*d = (struct double_){.broker = broker,
-		.w = &broker->plane.shared->worker[ABI_REMOTE], .size = 1000};
+		.w = &broker->plane.shared->worker[ABI_REMOTE], .make = make_last, .size = 1000};
 	d->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = d->bell < 0 ? -errno : desk_open(&broker->desk);
 	return r ? r : -pthread_create(&d->thread, NULL, double_main, d);

@@ -15,16 +15,19 @@
  *
  *	p	published
  *	d	delivered; to a prefetch: declined
+ *	v	published, and gone at once; delivered, if it is not to be published
+ *	w	published, and gone at once
  *	0 - 9	a miss for that reason
  *	l	delivered, but not before double_release()
  *	n	never, until the session leaves or the double stops
  *
- * Values are @size bytes, each the last of the key.
+ * Values are @size bytes, each the last of the key, unless @make is set to make others.
  */
 struct double_ {
 	struct broker *broker;
 	struct abi_worker *w;
 	pthread_t thread;
+	void (*make)(uint8_t *data, uint64_t size, const struct ticket *ticket);
 	int bell;
 	atomic_bool is_stopping, is_released;
 	_Atomic uint64_t n_taken, n_left, n_erased; /* tickets by kind */

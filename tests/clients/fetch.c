@@ -151,6 +151,35 @@ static void test_delivered(void **state)
 	assert_rest();
 }
 
+/* Published, and gone before it is read: it is asked for again, some times. Nobody can say so often enough. */
+static void test_gone_again(void **state)
+{
+	struct shmc_key keys[3] = {{"v1", 2}, {"w2", 2}, {"v3", 2}};
+	struct shmc_fetch_options hasty = {.deadline_ms = LONG_MS};
+	struct shmc_view view, views[3];
+	unsigned why, whys[3];
+	int results[3];
+
+	(void)state;
+	assert_int_equal(fetch("v1", &view, NULL, LONG_MS), 0);
+	assert_true(is_value_of(&view, "v1"));
+	assert_int_equal(atomic_load(&other.n_taken), 2);
+	shmc_release(cache, &view);
+	assert_here("v1", SHMC_MISS);
+	assert_int_equal(fetch("w1", &view, &why, LONG_MS), SHMC_MISS);
+	assert_int_equal(why, SHMC_FETCH_CANCELLED);
+	assert_int_equal(atomic_load(&other.n_taken), 5);
+	assert_int_equal(shmc_fetch(cache, "v4", 2, &hasty, &view, &why, LONG_MS), 0);
+	shmc_release(cache, &view);
+	assert_int_equal(shmc_fetch_many(cache, keys, 3, NULL, views, results, whys, LONG_MS), 2);
+	assert_int_equal(results[1], SHMC_MISS);
+	assert_int_equal(whys[1], SHMC_FETCH_CANCELLED);
+	assert_true(is_value_of(&views[0], "v1") && is_value_of(&views[2], "v3"));
+	shmc_release(cache, &views[0]);
+	shmc_release(cache, &views[2]);
+	assert_rest();
+}
+
 static void test_reasons(void **state)
 {
 	struct shmc_view view;
@@ -448,6 +477,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		UNIT(test_published),
 		UNIT(test_delivered),
+		UNIT(test_gone_again),
 		UNIT(test_reasons),
 		UNIT(test_off),
 		UNIT(test_late),
