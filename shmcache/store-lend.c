@@ -11,14 +11,20 @@
  *
  * The list is as long as there are bodies on their way, which its caller bounds.
  */
-static uint64_t time_left(const struct abi_record *r)
-{
-	uint64_t expire_ms = abi_record_expire_ms(r);
 
-	return expire_ms ? expire_ms - store_now_ms() : 0;
+/*
+ * False: its time is over. Else what is left of it, 0: it has no end. By one look at the clock:
+ * between two it may run out, and what is left be less than nothing, or the 0 of no end.
+ */
+static bool time_left(const struct abi_record *r, uint64_t *ttl_ms)
+{
+	uint64_t expire_ms = abi_record_expire_ms(r), now_ms = store_now_ms();
+
+	*ttl_ms = expire_ms ? expire_ms - now_ms : 0;
+	return !expire_ms || expire_ms > now_ms;
 }
 
-static void fill_in(struct store *s, uint32_t cell, struct store_loan *loan)
+static void fill_in(struct store *s, uint32_t cell, uint64_t ttl_ms, struct store_loan *loan)
 {
 	const struct abi_record *r = &s->index.cell[cell];
 
@@ -26,7 +32,7 @@ static void fill_in(struct store *s, uint32_t cell, struct store_loan *loan)
 	loan->generation = r->generation;
 	loan->data = store_value(s, cell);
 	loan->size = r->value_size;
-	loan->ttl_ms = time_left(r);
+	loan->ttl_ms = ttl_ms;
 	lookup_record_hints(&s->index.lookup, r, &loan->hints);
 	loan->next = s->loans;
 	loan->link = &s->loans;
@@ -39,11 +45,12 @@ enum abi_status store_lend(struct store *s, struct abi_worker *w, const struct i
 	struct store_loan *loan)
 {
 	enum abi_status status = ABI_STATUS_MISS;
+	uint64_t ttl_ms;
 	uint32_t cell;
 
 	pthread_mutex_lock(&s->lock);
-	if (index_find(&s->index, key, &cell) && !store_is_expired(s, cell)) {
-		fill_in(s, cell, loan);
+	if (index_find(&s->index, key, &cell) && time_left(&s->index.cell[cell], &ttl_ms)) {
+		fill_in(s, cell, ttl_ms, loan);
 		status = ABI_STATUS_OK;
 	}
 	pthread_mutex_unlock(&s->lock);

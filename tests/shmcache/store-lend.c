@@ -71,6 +71,26 @@ static void test_expired(void **state)
 	assert_null(rig.store.loans);
 }
 
+/*
+ * Asked for again and again while its time runs out. The moment at which it does lies in the middle of some
+ * of all these calls: none may tell of more time than there ever was, or that there is no end (0).
+ */
+static void test_expires_meanwhile(void **state)
+{
+	const struct store_put_options options = {.ttl_ms = 2};
+	struct store_loan loan;
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 300; i++) {
+		assert_int_equal(rig_put_with(&rig, 1, 11, 100, &options), ABI_STATUS_OK);
+		while (lend(1, &loan) == ABI_STATUS_OK) {
+			store_loan_end(&rig.store, &loan);
+			assert_in_range(loan.ttl_ms, 1, 2);
+		}
+	}
+}
+
 /* Replaced, deleted, and driven out while all else is put: the bytes stay, each as long as it is lent. */
 static void test_kept(void **state)
 {
@@ -112,6 +132,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_expired, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_expires_meanwhile, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kept, setup, teardown),
 	};
 	int r;
