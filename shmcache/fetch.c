@@ -186,12 +186,12 @@ bool fetch_land(struct store *store, struct abi_worker *w, struct ticket *ticket
 void fetch_leave(struct store *store, struct session *s)
 {
 	struct ticket *ticket;
-	bool has_some = s->tickets;
 
 	for (ticket = s->tickets; ticket; ticket = ticket->out_next)
 		ticket->lane = NULL;
 	s->tickets = NULL;
-	if (has_some) {
+	/* Also where all its tickets are back: of what it asked in batches there may be more to forget. */
+	if (s->leave) {
 		s->leave->session = s->id;
 		s->leave->home = s->tray;
 		if (desk_submit(s->desk, s->leave))

@@ -35,12 +35,10 @@ struct batch {
 	struct batch_entry *entry;
 };
 
+/* By lane: all batches of one are in one bucket, since they are counted together. */
 static struct batch **bucket_of(struct batches *all, struct batch_name name)
 {
-	uint64_t h = (name.lane ^ name.number * UINT64_C(0x9e3779b97f4a7c15)) *
-		UINT64_C(0xbf58476d1ce4e5b9);
-
-	return &all->bucket[h >> 56];
+	return &all->bucket[name.lane * UINT64_C(0x9e3779b97f4a7c15) >> 56];
 }
 
 static void free_batch(struct batch *b)
@@ -119,11 +117,26 @@ static struct batch *find(struct batches *all, struct batch_name name)
 	return b;
 }
 
+/* May the lane have one more batch, of @n? */
+static bool may_have(struct batches *all, struct batch_name name, unsigned n)
+{
+	uint64_t n_requests = n;
+	unsigned n_batches = 1;
+
+	for (const struct batch *b = *bucket_of(all, name); b; b = b->next) {
+		if (b->name.lane != name.lane)
+			continue;
+		n_requests += b->n;
+		n_batches++;
+	}
+	return n_batches <= BATCHES_OF_LANE && n_requests <= BATCH_MAX;
+}
+
 static struct batch *make(struct batches *all, struct batch_name name, unsigned n)
 {
 	struct batch **bucket = bucket_of(all, name), *b;
 
-	if (!n || n > BATCH_MAX)
+	if (!n || !may_have(all, name, n))
 		return NULL;
 	b = calloc(1, sizeof(*b));
 	if (!b)
@@ -166,6 +179,21 @@ void batches_deinit(struct batches *all)
 		while (all->bucket[i]) {
 			give_up(all->bucket[i]);
 			free_batch(all->bucket[i]);
+		}
+	}
+}
+
+void batches_leave(struct batches *all, uint64_t session)
+{
+	struct batch *b, *next;
+
+	for (unsigned i = 0; i < BATCH_BUCKETS; i++) {
+		for (b = all->bucket[i]; b; b = next) {
+			next = b->next;
+			if (b->name.session != session)
+				continue;
+			give_up(b);
+			free_batch(b);
 		}
 	}
 }

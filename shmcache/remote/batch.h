@@ -16,7 +16,9 @@
  *	BATCH_ALL	keep, if all of the batch were found
  *	BATCH_PREFIX	keep, if all before it in the batch were found, and it itself
  *
- * One thread. What a client tells of a batch may be nonsense: that costs its values their being kept.
+ * One thread. What a client tells of a batch may be nonsense: that costs its values their being kept. What
+ * is promised need not come, so a batch may stay until its deadline with nobody in it; a lane therefore has
+ * BATCHES_OF_LANE of them at most, of BATCH_MAX requests together, and all of them go with its session.
  */
 enum batch_rule {
 	BATCH_ALL,
@@ -37,10 +39,12 @@ struct batch_seat {
 
 struct batch_name {
 	uint64_t lane, number;
+	uint64_t session; /* the lane's */
 };
 
 #define BATCH_BUCKETS 256
-#define BATCH_MAX 65536 /* requests */
+#define BATCH_MAX 65536	    /* requests, of one batch or of all that a lane has open */
+#define BATCHES_OF_LANE 256 /* open at once */
 
 struct batches {
 	struct timers *timers;
@@ -65,6 +69,9 @@ void batch_missed(struct batch_seat *seat);
 
 /* It was found, and is answered for: the seat is left, and not judged. No-op for one that is judged. */
 void batch_found_elsewhere(struct batch_seat *seat);
+
+/* The session has left, and its requests are answered: forget its batches. */
+void batches_leave(struct batches *batches, uint64_t session);
 
 /* Judge the oldest batch that there is a seat of, so that its values don't wait any more. */
 bool batches_give_up_one(struct batches *batches);

@@ -235,8 +235,9 @@ static struct waiter *waiter_new(struct flights *all, struct ticket *t, XXH128_h
 	w->verdict = writeback_judge(
 		&all->writeback, policy, name, t->batch != 0, all->loop->now_ms);
 	if (w->verdict == VERDICT_PENDING)
-		batch_join(&all->batches, &w->seat, (struct batch_name){t->lane_id, t->batch},
-			t->n_batch, t->position, t->deadline_ms);
+		batch_join(&all->batches, &w->seat,
+			(struct batch_name){t->lane_id, t->batch, t->session}, t->n_batch,
+			t->position, t->deadline_ms);
 	return w;
 }
 
@@ -329,6 +330,7 @@ static void take_left(struct flights *all, struct ticket *t)
 		}
 		flight_left(f);
 	}
+	batches_leave(&all->batches, t->session);
 	t->status = ABI_STATUS_OK;
 	all->options.answer(t);
 }

@@ -352,13 +352,28 @@ static void test_leave(void **state)
 	assert_rest();
 }
 
-/* Nobody is told of one that never asked, or has all its answers. */
+/* One who has all its answers may have left something in batches all the same. */
 static void test_leave_at_rest(void **state)
 {
+	struct ticket *left;
+
 	(void)state;
 	send_out("key");
 	desk_answer_miss(take_one(), ABI_FETCH_NOBODY);
 	assert_true(land());
+	seat_leave(&d);
+	left = take_one();
+	assert_int_equal(left->kind, TICKET_LEFT);
+	assert_int_equal(left->session, 77);
+	desk_answer(left);
+	assert_false(land());
+	assert_rest();
+}
+
+/* Nobody is told of one that never asked. */
+static void test_leave_unasked(void **state)
+{
+	(void)state;
 	seat_leave(&d);
 	assert_null(desk_take(&desk));
 	assert_rest();
@@ -378,6 +393,7 @@ int main(void)
 		UNIT(test_cut_off),
 		UNIT(test_leave),
 		UNIT(test_leave_at_rest),
+		UNIT(test_leave_unasked),
 	};
 	int r;
 

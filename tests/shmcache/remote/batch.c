@@ -65,7 +65,7 @@ static int teardown(void **state)
 static void join(unsigned i, enum batch_rule rule, uint64_t number, unsigned n, uint32_t position)
 {
 	request[i].seat = (struct batch_seat){.rule = rule, .judged = judged};
-	batch_join(&batches, &request[i].seat, (struct batch_name){7, number}, n, position, 1000);
+	batch_join(&batches, &request[i].seat, (struct batch_name){7, number, 1}, n, position, 1000);
 }
 
 static void tell(unsigned i)
@@ -217,12 +217,51 @@ static void the_one_that_waits_longest_can_be_given_up(void **state)
 	join(0, BATCH_ALL, 1, 3, 0);
 	batch_found(&request[0].seat);
 	request[1].seat = (struct batch_seat){.rule = BATCH_ALL, .judged = judged};
-	batch_join(&batches, &request[1].seat, (struct batch_name){8, 1}, 3, 0, 500);
+	batch_join(&batches, &request[1].seat, (struct batch_name){8, 1, 1}, 3, 0, 500);
 	assert_true(batches_give_up_one(&batches));
 	assert_true(request[1].is_judged && !request[1].is_kept && !request[0].is_judged);
 	assert_true(batches_give_up_one(&batches));
 	assert_true(request[0].is_judged);
 	assert_false(batches_give_up_one(&batches));
+}
+
+/* One request each of batches of two: what is promised does not come, and what has come is answered. */
+static void leave_open(uint64_t lane, uint64_t session, unsigned n, unsigned n_promised)
+{
+	static struct request one;
+
+	for (unsigned i = 0; i < n; i++) {
+		one = (struct request){.seat = {.rule = BATCH_ALL, .judged = judged}};
+		batch_join(&batches, &one.seat, (struct batch_name){lane, i + 1, session},
+			n_promised, 0, UINT64_MAX);
+		batch_missed(&one.seat);
+		assert_true(one.is_judged);
+	}
+}
+
+static void what_is_promised_and_never_comes_is_bounded_for_each_lane(void **state)
+{
+	(void)state;
+	leave_open(7, 1, 100000, 2);
+	assert_int_equal(batches.n, BATCHES_OF_LANE);
+	/* Another lane has its own. */
+	leave_open(8, 1, 1, 2);
+	assert_int_equal(batches.n, BATCHES_OF_LANE + 1);
+	leave_open(9, 1, 100, BATCH_MAX / 4);
+	assert_int_equal(batches.n, BATCHES_OF_LANE + 1 + 4);
+}
+
+static void batches_go_with_their_session(void **state)
+{
+	(void)state;
+	leave_open(7, 1, 5, 2);
+	leave_open(8, 1, 5, 2);
+	leave_open(9, 2, 5, 2);
+	batches_leave(&batches, 1);
+	assert_int_equal(batches.n, 5);
+	batches_leave(&batches, 2);
+	assert_int_equal(batches.n, 0);
+	assert_int_equal(timers_next(&timers), UINT64_MAX);
 }
 
 int main(int argc, char **argv)
@@ -236,6 +275,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(a_batch_of_which_the_rest_never_comes_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(nonsense_is_not_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_one_that_waits_longest_can_be_given_up, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			what_is_promised_and_never_comes_is_bounded_for_each_lane, setup, teardown),
+		cmocka_unit_test_setup_teardown(batches_go_with_their_session, setup, teardown),
 	};
 
 	seed = argc > 1 ? strtoull(argv[1], NULL, 0) : (uint64_t)time(NULL);

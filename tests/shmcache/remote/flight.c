@@ -408,6 +408,26 @@ static void who_left_is_answered_and_nothing_else_changes(void **state)
 	flying_expect_here(&f, other);
 }
 
+/* Of a batch there came one, and the rest never will. */
+static void a_batch_that_is_never_whole_goes_with_its_session(void **state)
+{
+	struct ticket *t = flying_ticket(&f, 1, ABI_WRITE_BACK_ALL_FOUND), *left;
+	unsigned n;
+
+	(void)state;
+	t->batch = 5;
+	t->n_batch = 2;
+	n = flying_take(&f, t);
+	flying_pass(&f, 1);
+	flying_located(&f, 1, 0, 0, true);
+	flying_expect_miss(&f, n, ABI_FETCH_NOBODY);
+	assert_int_not_equal(timers_next(&f.loop.timers), UINT64_MAX);
+	left = flying_ticket(&f, 0, -1);
+	left->kind = TICKET_LEFT;
+	flying_take(&f, left);
+	assert_int_equal(timers_next(&f.loop.timers), UINT64_MAX);
+}
+
 static void a_delete_is_told_to_all(void **state)
 {
 	struct ticket *t = flying_ticket(&f, 1, -1);
@@ -498,6 +518,7 @@ int main(void)
 		TEST(who_fails_is_not_asked_for_a_while),
 		TEST(what_is_done_here_is_newer),
 		TEST(who_left_is_answered_and_nothing_else_changes),
+		TEST(a_batch_that_is_never_whole_goes_with_its_session),
 		TEST(a_delete_is_told_to_all),
 		TEST(no_more_transfers_than_allowed_are_out),
 		TEST(no_more_bytes_than_allowed_are_out),
