@@ -29,7 +29,7 @@ static const struct kind {
 	[FRAME_PING] = {"ping", 0, 0, 0, CONTROL, 0},
 	[FRAME_PONG] = {"pong", 0, 0, 0, 0, CONTROL},
 	[FRAME_LOOKUP] = {"lookup", 1, FRAME_BODY_MAX, FRAME_LOOKUP_NAMES, CONTROL, 0},
-	[FRAME_FOUND] = {"found", 1, FRAME_BODY_MAX, 0, 0, CONTROL},
+	[FRAME_FOUND] = {"found", 0, FRAME_BODY_MAX, 0, 0, CONTROL},
 	[FRAME_ANNOUNCE] = {"announce", 0, FRAME_BODY_MAX, 0, CONTROL, 0},
 	[FRAME_ERASE] = {"erase", 1, ABI_KEY_SIZE_MAX, 0, CONTROL, 0},
 	[FRAME_ERASED] = {"erased", 0, 0, FRAME_N_STATUSES - 1, 0, CONTROL},

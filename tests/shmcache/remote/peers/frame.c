@@ -73,7 +73,7 @@ static void test_sizes(void **state)
 	} cases[] = {
 		{FRAME_PING, FRAME_FROM_REQUESTER, false, 0, 0},
 		{FRAME_LOOKUP, FRAME_FROM_REQUESTER, false, 1, FRAME_BODY_MAX},
-		{FRAME_FOUND, FRAME_FROM_HOLDER, false, 1, FRAME_BODY_MAX},
+		{FRAME_FOUND, FRAME_FROM_HOLDER, false, 0, FRAME_BODY_MAX},
 		{FRAME_ERASE, FRAME_FROM_REQUESTER, false, 1, ABI_KEY_SIZE_MAX},
 		{FRAME_FETCH, FRAME_FROM_REQUESTER, true, 1, ABI_KEY_SIZE_MAX},
 		{FRAME_DATA, FRAME_FROM_HOLDER, true, 1, FRAME_DATA_MAX},
@@ -203,6 +203,8 @@ static void test_holders(void **state)
 	assert_null(check(FRAME_FOUND, 0, 2, body, n));
 	assert_non_null(check(FRAME_FOUND, 0, 2, body, n - 1));
 	assert_non_null(check(FRAME_FOUND, 0, 1, body, n));
+	assert_null(check(FRAME_FOUND, 0, 0, body, 0));
+	assert_non_null(check(FRAME_FOUND, 0, 1, body, 0));
 	head = frame(FRAME_FOUND, 0, (uint32_t)n);
 	c = frame_cursor(&head, body);
 	assert_true(frame_next_holders(&c, &back));

@@ -58,6 +58,22 @@ static void test_questions(void **state)
 	pair_end(&p);
 }
 
+/* Who has no answer, as one without a directory who is asked for it, says so: that is no lie. */
+static void test_no_answer(void **state)
+{
+	struct link_item item = {"name of 16 bytes", 16};
+	struct pair p;
+
+	(void)state;
+	pair_begin(&p, LINK_NONE, true);
+	assert_true(pair_run(&p, &p.a.n_up, 1));
+	p.b.knows_nothing = true;
+	assert_int_equal(link_lookup(p.a.link, 1, FRAME_LOOKUP_NAMES, &item, 1), 1);
+	assert_true(pair_run(&p, &p.a.n_found, 1));
+	assert_int_equal(p.a.n_down, 0);
+	pair_end(&p);
+}
+
 /* Sizes about every limit: of a frame, of the buffer, of the window. */
 static const uint64_t sizes[] = {1, 2, 4096, 16383, 16384, 16385, 65536, FRAME_DATA_MAX - 1,
 	FRAME_DATA_MAX, FRAME_DATA_MAX + 1, 4 << 20, (4 << 20) + 1, SIZE};
@@ -277,6 +293,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_up),
 		cmocka_unit_test(test_questions),
+		cmocka_unit_test(test_no_answer),
 		cmocka_unit_test(test_fetch),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_corrupt),
