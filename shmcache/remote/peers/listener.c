@@ -138,7 +138,7 @@ static struct stranger *find_place(struct link_net *net)
 	for (s = net->strangers; s < net->strangers + LINK_STRANGERS_MAX; s++) {
 		if (!s->lane.stream)
 			return s;
-		if (s->since_ms < oldest->since_ms)
+		if (s->number < oldest->number)
 			oldest = s;
 	}
 	say_refused(oldest, FRAME_REFUSE_FULL, "too many say nothing");
@@ -164,8 +164,9 @@ void listener_take(struct link_net *net, int fd, const union address *from)
 
 	s->net = net;
 	s->since_ms = net->now_ms;
+	/* The clock may show the same for all of them. */
+	s->number = ++net->stats.n_accepted;
 	show_address(from, s->from, sizeof(s->from));
-	net->stats.n_accepted++;
 	(void)stream_tune(fd, net->settings.silence_ms, net->settings.congestion);
 	/* Who begins in the clear where he may not is told so. */
 	stream = net->tls ? stream_tls_accept(net->tls, fd, true) : stream_tcp_new(fd);

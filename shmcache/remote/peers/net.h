@@ -25,6 +25,7 @@ struct stranger {
 	struct lane lane; /* free: no stream */
 	struct link_net *net;
 	struct frame_greet greet;
+	uint64_t number; /* later ones have higher ones */
 	uint64_t since_ms;
 	char from[64]; /* address, for the log */
 };

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "shmcache/watch.h"
 #include "tests/shmcache/remote/peers/raw.h"
 
 static struct pair p;
@@ -265,6 +266,39 @@ static void test_crowd(void **state)
 	assert_true(pair_run(&p, &p.b.n_left, 1));
 }
 
+static void hear_all(void)
+{
+	while (watch_wait(p.epoll, 0))
+		;
+}
+
+/* The same before the clock has gone on: nobody is the longest there by it. */
+static void test_rush(void **state)
+{
+	struct raw r[LINK_STRANGERS_MAX + 32], honest;
+	struct frame_hello hello;
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < LINK_STRANGERS_MAX + 32; i++) {
+		if (i == LINK_STRANGERS_MAX)
+			raw_connect(&honest, port);
+		raw_connect(&r[i], port);
+		if (i % 16 == 15)
+			hear_all();
+	}
+	assert_int_equal(stats().n_strangers, LINK_STRANGERS_MAX);
+	assert_true(raw_knock(&honest, &p));
+	raw_make_hello(&honest, &hello, "c", false, 5, NULL);
+	raw_hello(&honest, &hello);
+	assert_true(raw_receive(&honest, &p));
+	assert_int_equal(honest.head.type, FRAME_WELCOME);
+	for (i = 0; i < LINK_STRANGERS_MAX + 32; i++)
+		raw_close(&r[i]);
+	raw_close(&honest);
+	assert_true(pair_run(&p, &p.b.n_left, 1));
+}
+
 static void test_random(void **state)
 {
 	uint8_t bytes[600];
@@ -411,6 +445,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_data_lane, begin, end),
 		cmocka_unit_test_setup_teardown(test_silence, begin, end),
 		cmocka_unit_test_setup_teardown(test_crowd, begin, end),
+		cmocka_unit_test_setup_teardown(test_rush, begin, end),
 		cmocka_unit_test_setup_teardown(test_random, begin, end),
 		cmocka_unit_test_setup_teardown(test_manners, begin, end),
 		cmocka_unit_test_setup_teardown(test_no_credit, begin, end),
