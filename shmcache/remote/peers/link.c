@@ -20,7 +20,8 @@
  *
  * A peer that is stopped keeps its connections, and its kernel goes on to acknowledge. So it is
  * asked (PING) three times in the time that it may be silent. Any byte from it is a sign of
- * life.
+ * life. One that lives and does not answer what it was asked has that long four times over:
+ * whoever asks keeps something for each question, which must not gather without end.
  */
 #define PAUSE_MIN_MS 50
 #define PAUSE_MAX_MS 2000
@@ -123,7 +124,7 @@ static void call(struct link *link)
 	}
 	link->state = LINK_CALLING;
 	link->number = ++link->net->n_links;
-	link->n_joined = 0;
+	link->n_joined = link->n_questions = 0;
 	r = connect_lane(link, &link->control, false);
 	if (r)
 		link_fall(link, strerror(-r));
@@ -265,25 +266,37 @@ const char *link_lane_first(struct link_lane *l, const struct frame *head, const
 
 /* --- the control lane ------------------------------------------------------------------------ */
 
+/* NULL, or what is wrong. */
+static const char *answered(struct link *link)
+{
+	if (!link->n_questions)
+		return "an answer where nothing was asked for";
+	link->n_questions--;
+	link->answered_ms = link->net->now_ms;
+	return NULL;
+}
+
 static const char *control_frame(struct lane *lane, const struct frame *head, const uint8_t *body)
 {
 	struct link_lane *l = lane->owner;
 	struct link *link = l->link;
+	const char *wrong;
 
 	if (!l->is_welcome || head->type == FRAME_REFUSE)
 		return link_lane_first(l, head, body);
-	switch (head->type) {
-	case FRAME_PONG:
+	if (head->type == FRAME_PONG) {
 		if (head->argument == link->ping_ns)
 			link->stats.rtt_ns = clock_ns() - link->ping_ns;
 		return NULL;
-	case FRAME_FOUND:
-		link->events->found(link->owner, head->id, frame_cursor(head, body));
-		return NULL;
-	default:
-		link->events->erased(link->owner, head->id, head->flags);
-		return NULL;
 	}
+	wrong = answered(link);
+	if (wrong)
+		return wrong;
+	if (head->type == FRAME_FOUND)
+		link->events->found(link->owner, head->id, frame_cursor(head, body));
+	else
+		link->events->erased(link->owner, head->id, head->flags);
+	return NULL;
 }
 
 static const char *control_data(struct lane *lane, const struct frame *head, uint8_t **land)
@@ -310,6 +323,15 @@ static int ask(struct link *link, const struct frame *head, const void *body)
 	return lane_send(&link->control.lane, head, body);
 }
 
+static int ask_question(struct link *link, const struct frame *head, const void *body)
+{
+	int r = link->n_questions < LINK_QUESTIONS_MAX ? ask(link, head, body) : -EAGAIN;
+
+	if (!r && !link->n_questions++)
+		link->answered_ms = link->net->now_ms;
+	return r;
+}
+
 int link_lookup(struct link *link, uint64_t id, enum frame_lookup kind,
 	const struct link_item *items, unsigned n)
 {
@@ -326,7 +348,7 @@ int link_lookup(struct link *link, uint64_t id, enum frame_lookup kind,
 		head.size += (uint32_t)taken;
 		head.argument++;
 	}
-	r = ask(link, &head, body);
+	r = ask_question(link, &head, body);
 	return r ? r : (int)head.argument;
 }
 
@@ -342,7 +364,7 @@ int link_erase(struct link *link, uint64_t id, const void *key, uint16_t key_siz
 {
 	struct frame head = {FRAME_MAGIC, FRAME_ERASE, 0, key_size, id, 0};
 
-	return ask(link, &head, key);
+	return ask_question(link, &head, key);
 }
 
 /* --- time ------------------------------------------------------------------------------------ */
@@ -377,6 +399,8 @@ static void tick_up(struct link *link)
 	}
 	if (now_ms > link->heard_ms + silence_ms)
 		link_fall(link, "it does not answer");
+	else if (link->n_questions && now_ms > link->answered_ms + UINT64_C(4) * silence_ms)
+		link_fall(link, "it does not answer what it was asked");
 	else if (fetch_is_stuck(link))
 		link_fall(link, "it does not end what was cancelled");
 	else if (now_ms >= link->pinged_ms + silence_ms / 3)

@@ -140,7 +140,8 @@ struct link_item {
 /*
  * On the control lane. @id is the caller's, unique among what is open on this link. All return
  * -ENOTCONN when the link is down, -EAGAIN when too much waits to be sent already
- * (LINK_BACKLOG_MAX).
+ * (LINK_BACKLOG_MAX) or to be answered (LINK_QUESTIONS_MAX). A holder that answers none of its
+ * questions for four times the silence that it may keep loses its link.
  *
  * link_lookup() takes as many of the @n items as one frame holds, at least one, and returns how
  * many.
@@ -152,6 +153,7 @@ int link_erase(struct link *link, uint64_t id, const void *key, uint16_t key_siz
 
 enum {
 	LINK_BACKLOG_MAX = 4 << 20,                                          /* bytes */
+	LINK_QUESTIONS_MAX = 4096,                                           /* lookups, erases */
 	LINK_NOTICES_MAX = FRAME_BODY_MAX / sizeof(struct frame_notice), /* of one call */
 };
 

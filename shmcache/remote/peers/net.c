@@ -100,6 +100,7 @@ static void forgive(struct link_net *net, uint64_t ms)
 	for (l = net->links; l; l = l->next) {
 		l->heard_ms += ms;
 		l->begun_ms += ms;
+		l->answered_ms += ms;
 	}
 	for (g = net->guests; g; g = g->next)
 		g->heard_ms += ms;

@@ -105,7 +105,8 @@ struct link {
 	uint8_t secret[FRAME_TOKEN_SIZE];
 	uint64_t incarnation, capacity;
 	struct link_lane control, data[LINK_LANES_MAX];
-	unsigned n_joined;
+	unsigned n_joined, n_questions;
+	uint64_t answered_ms; /* last, or when the first question was asked */
 	struct link_pending *waiting, **waiting_end;
 	uint64_t next_id;
 	struct link_stats stats; /* of lanes that are closed */

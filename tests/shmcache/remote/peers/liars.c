@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* liars.c: a holder that answers what it should not. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,7 +30,7 @@ static uint8_t to[ROOM + 2 * GUARD];
 static uint64_t id;
 static int listener;
 
-static int begin(void **state)
+static int begin_with(uint32_t silence_ms)
 {
 	struct link_settings a = pair_settings("a", LINK_NONE, true);
 	struct link_settings b = pair_settings("b", LINK_NONE, true);
@@ -37,8 +38,8 @@ static int begin(void **state)
 	uint16_t port;
 	unsigned n_up;
 
-	(void)state;
 	a.n_lanes = 1;
+	a.silence_ms = silence_ms;
 	pair_begin_with(&p, &a, &b);
 	assert_true(pair_run(&p, &p.a.n_up, 1));
 	listener = raw_listen(&port);
@@ -51,6 +52,18 @@ static int begin(void **state)
 	raw_welcome(&data, &p);
 	assert_true(pair_run(&p, &p.a.n_up, n_up + 1));
 	return 0;
+}
+
+static int begin(void **state)
+{
+	(void)state;
+	return begin_with(0);
+}
+
+static int begin_impatient(void **state)
+{
+	(void)state;
+	return begin_with(1000);
 }
 
 static void ask(void)
@@ -207,6 +220,32 @@ static void test_found(void **state)
 	fell(LINK_UNREACHABLE, "not what it says");
 }
 
+static void test_unasked(void **state)
+{
+	(void)state;
+	ask();
+	raw_send(&control, FRAME_ERASED, FRAME_OK, 0, 1, 0, NULL);
+	fell(LINK_UNREACHABLE, "nothing was asked for");
+}
+
+/* It shows signs of life, and answers nothing: what is asked of it does not gather without end. */
+static void test_unanswered(void **state)
+{
+	struct link_item item = {"key", 3};
+	unsigned n = 0;
+
+	(void)state;
+	while (n <= LINK_QUESTIONS_MAX && link_lookup(to_liar, n, FRAME_LOOKUP_KEYS, &item, 1) == 1)
+		n++;
+	assert_int_equal(n, LINK_QUESTIONS_MAX);
+	assert_int_equal(link_erase(to_liar, n, "key", 3), -EAGAIN);
+	while (!p.a.n_down && raw_receive(&control, &p))
+		if (control.head.type == FRAME_PING)
+			raw_send(&control, FRAME_PONG, 0, 0, 0, control.head.argument, NULL);
+	assert_int_equal(p.a.n_down, 1);
+	assert_non_null(strstr(p.a.down, "does not answer what it was asked"));
+}
+
 static void test_refusal(void **state)
 {
 	(void)state;
@@ -297,6 +336,8 @@ int main(void)
 		CASE(empty_value),
 		CASE(wrong_lane),
 		CASE(found),
+		CASE(unasked),
+		cmocka_unit_test_setup_teardown(test_unanswered, begin_impatient, end),
 		CASE(refusal),
 		CASE(hangs_up),
 		CASE(silent),
