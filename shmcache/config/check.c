@@ -116,6 +116,12 @@ static bool has_no_key(const struct config *c)
 	return wants_tls(c) && !c->remote.key[0];
 }
 
+/* One of the two would go with the other of the peers' pair. */
+static bool has_half_for_etcd(const struct config *c)
+{
+	return !c->remote.etcd_certificate[0] != !c->remote.etcd_key[0];
+}
+
 #define PLAIN_WHY                                                                                  \
 	"without certificates everybody who reaches such an address is a peer; use loopback "      \
 	"addresses, security = tls, or confirm it with insecure_network = on"
@@ -152,6 +158,8 @@ static const struct contradiction {
 		"peers are known by certificates; set certificate, or security = none on loopback"},
 	{{{"remote", "key"}, {"remote", "security"}}, has_no_key,
 		"peers are known by certificates; set key, or security = none on loopback"},
+	{{{"remote", "etcd_certificate"}, {"remote", "etcd_key"}}, has_half_for_etcd,
+		"a certificate is of use with its own key alone; set both, or none"},
 };
 
 static unsigned index_of(const struct key *key)

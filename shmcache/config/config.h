@@ -167,6 +167,9 @@ struct config {
 		char etcd_prefix[CONFIG_PATH_MAX + 1];
 		char etcd_user[CONFIG_NAME_MAX + 1];	       /* empty: etcd asks for none */
 		char etcd_password_file[CONFIG_PATH_MAX + 1];
+		char etcd_ca[CONFIG_PATH_MAX + 1];	    /* empty: as ca */
+		char etcd_certificate[CONFIG_PATH_MAX + 1]; /* empty: as certificate */
+		char etcd_key[CONFIG_PATH_MAX + 1];	    /* empty: as key */
 		enum config_locate locate;
 		enum config_write_back write_back;
 		unsigned lanes;	      /* data connections for each peer */

@@ -237,6 +237,16 @@ const struct key keys[] = {
 	{"remote", "etcd_password_file", KEY_PATH, FIELD(remote.etcd_password_file),
 		.max = CONFIG_PATH_MAX, .zero = "none", .value = "",
 		.help = "The file whose first line is that user's password."},
+	{"remote", "etcd_ca", KEY_PATH, FIELD(remote.etcd_ca), .max = CONFIG_PATH_MAX,
+		.zero = "what ca says", .value = "",
+		.help = "The file with the certificate of the CA that etcd's own are of, for URLs "
+			"that begin with https."},
+	{"remote", "etcd_certificate", KEY_PATH, FIELD(remote.etcd_certificate),
+		.max = CONFIG_PATH_MAX, .zero = "what certificate says", .value = "",
+		.help = "The file with the certificate that is shown to etcd."},
+	{"remote", "etcd_key", KEY_PATH, FIELD(remote.etcd_key), .max = CONFIG_PATH_MAX,
+		.zero = "what key says", .value = "",
+		.help = "The file with the private key of that certificate."},
 	{"remote", "locate", KEY_CHOICE, FIELD(remote.locate), .choices = locates,
 		.value = "auto",
 		.help = "How it is found out who has a value: by a directory that is spread over "

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* etcd-post.c: curl's multi interface behind one descriptor. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -160,7 +161,7 @@ int post_init(struct post *r, struct posts *h, const struct post_files *files)
 	curl_easy_setopt(r->easy, CURLOPT_PRIVATE, r);
 	curl_easy_setopt(r->easy, CURLOPT_WRITEFUNCTION, on_data);
 	curl_easy_setopt(r->easy, CURLOPT_WRITEDATA, r);
-	curl_easy_setopt(r->easy, CURLOPT_ERRORBUFFER, r->error);
+	curl_easy_setopt(r->easy, CURLOPT_ERRORBUFFER, r->curl_error);
 	curl_easy_setopt(r->easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(r->easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(r->easy, CURLOPT_NOPROXY, "*");
@@ -219,7 +220,8 @@ int post_send(struct post *r, const char *url, const char *body, const char *tok
 
 	post_stop(r);
 	r->n = 0;
-	r->error[0] = '\0';
+	r->error[0] = r->curl_error[0] = '\0';
+	r->is_untrusted = false;
 	r->is_stream = !timeout_ms;
 	r->body = strdup(body);
 	status = r->body ? add_header(r, "Content-Type: ", "application/json") : -ENOMEM;
@@ -276,6 +278,45 @@ static void hand_lines(struct post *r)
 	}
 }
 
+/*
+ * A server that refuses our certificate says so in an alert, which with TLS 1.3 comes when the handshake
+ * is over for us, and is followed by the end of the connection: it looks as if reading had failed. What we
+ * have sent by then makes that end a reset, which may overtake the alert.
+ */
+static const char *refusal(struct post *r, CURLcode code, const char *text)
+{
+	curl_off_t handshake_us = 0;
+	long n_connects = 0;
+
+	if (code != CURLE_SSL_CONNECT_ERROR && code != CURLE_RECV_ERROR && code != CURLE_SEND_ERROR)
+		return "";
+	if (strstr(text, " alert "))
+		return "it does not accept our certificate: ";
+	if (code == CURLE_SSL_CONNECT_ERROR)
+		return "no TLS with it (is its certificate of the CA that we have?): ";
+	curl_easy_getinfo(r->easy, CURLINFO_APPCONNECT_TIME_T, &handshake_us);
+	curl_easy_getinfo(r->easy, CURLINFO_NUM_CONNECTS, &n_connects);
+	if (!handshake_us || !n_connects || r->n)
+		return "";
+	return "it hung up after the handshake (does it accept our certificate?): ";
+}
+
+/* Into @error: what is wrong, and at whose end. */
+static void explain(struct post *r, CURLcode code)
+{
+	const char *text = r->curl_error[0] ? r->curl_error : curl_easy_strerror(code);
+	const char *who;
+
+	if (code == CURLE_PEER_FAILED_VERIFICATION)
+		who = "its certificate is not accepted: ";
+	else if (code == CURLE_SSL_CERTPROBLEM || code == CURLE_SSL_CACERT_BADFILE)
+		who = "our own certificates are of no use: ";
+	else
+		who = refusal(r, code, text);
+	r->is_untrusted = *who != '\0';
+	snprintf(r->error, sizeof(r->error), "%s%s", who, text);
+}
+
 static void hand_end(struct post *r, CURLcode code)
 {
 	long status = 0;
@@ -286,8 +327,8 @@ static void hand_end(struct post *r, CURLcode code)
 		return;
 	if (!code)
 		curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
-	else if (!r->error[0])
-		strncpy(r->error, curl_easy_strerror(code), sizeof(r->error) - 1);
+	else
+		explain(r, code);
 	post_stop(r);
 	r->done(r, status, r->n ? r->data : "");
 }

@@ -10,6 +10,7 @@
 #include <curl/curl.h>
 
 #define POST_ANSWER_MAX (8U << 20) /* of an answer, or of a line of a stream */
+#define POST_ERROR_SIZE (CURL_ERROR_SIZE + 80)
 
 struct post;
 
@@ -35,7 +36,8 @@ struct post {
 	char *data; /* that came */
 	size_t n, n_max;
 	bool is_running, is_stream;
-	char error[CURL_ERROR_SIZE];
+	bool is_untrusted; /* what it ended with: there is no TLS between us, for want of certificates */
+	char curl_error[CURL_ERROR_SIZE], error[POST_ERROR_SIZE];
 	/* A stream: each line, NUL-terminated. May stop the request. */
 	void (*line)(struct post *r, char *line);
 	/* The end. @status is that of HTTP, 0 where there is none (@error tells why); @body is

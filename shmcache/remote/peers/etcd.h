@@ -31,7 +31,8 @@ struct etcd;
 enum etcd_note {
 	ETCD_CONNECTED, /* the view is that of etcd, from now on; @text: of whom */
 	ETCD_AWAY,	/* nobody answers, the last view is kept; @text: why. Told once */
-	ETCD_REFUSED,	/* it answers and refuses us; @text: what it says. Told once for each text */
+	/* It answers and refuses us, or we it, by certificates; @text: why. Told once for each text. */
+	ETCD_REFUSED,
 };
 
 struct etcd_options {

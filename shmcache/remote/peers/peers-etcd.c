@@ -84,17 +84,48 @@ static int read_password(const char *path, char password[PASSWORD_MAX + 1], char
 	return r;
 }
 
+/*
+ * One of the files for https: etcd's own, or the one that is there for peers. What can't be read curl would
+ * tell of only when it is to be used, and again and again.
+ */
+static int take_file(const char **file, const struct config_remote *c, const char *name,
+	const char *own, const char *shared, char *why, size_t why_size)
+{
+	int r;
+
+	*file = own[0] ? own : shared;
+	if (!strstr(c->etcd, "https://") || !(*file)[0] || !access(*file, R_OK))
+		return 0;
+	r = -errno;
+	snprintf(why, why_size, "[remote] %s%s = %s: %s", own[0] ? "etcd_" : "", name, *file,
+		strerror(-r));
+	return r;
+}
+
+static int take_files(struct etcd_options *o, const struct config_remote *c, char *why,
+	size_t why_size)
+{
+	int r = take_file(&o->ca, c, "ca", c->etcd_ca, c->ca, why, why_size);
+
+	if (!r)
+		r = take_file(&o->certificate, c, "certificate", c->etcd_certificate,
+			c->certificate, why, why_size);
+	return r ? r : take_file(&o->key, c, "key", c->etcd_key, c->key, why, why_size);
+}
+
 int peers_etcd_open(struct peers *p, uint64_t epoch, char *why, size_t why_size)
 {
 	const struct config_remote *c = &p->loop->config->remote;
 	struct etcd_options options = {.endpoints = c->etcd, .prefix = c->etcd_prefix,
-		.cluster = c->cluster, .user = c->etcd_user, .ca = c->ca,
-		.certificate = c->certificate, .key = c->key, .self = c->name,
+		.cluster = c->cluster, .user = c->etcd_user, .self = c->name,
 		.endpoint = c->advertise[0] ? c->advertise : c->listen, .epoch = epoch,
 		.view = on_view, .note = on_note, .context = p};
 	char password[PASSWORD_MAX + 1];
 	int r;
 
+	r = take_files(&options, c, why, why_size);
+	if (r)
+		return r;
 	if (c->etcd_user[0]) {
 		r = read_password(c->etcd_password_file, password, why, why_size);
 		if (r)

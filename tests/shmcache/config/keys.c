@@ -69,6 +69,9 @@ static void defaults_are_as_promised(void **state)
 	assert_string_equal(c.remote.etcd_prefix, "/shmcache");
 	assert_string_equal(c.remote.etcd_user, "");
 	assert_string_equal(c.remote.etcd_password_file, "");
+	assert_string_equal(c.remote.etcd_ca, "");
+	assert_string_equal(c.remote.etcd_certificate, "");
+	assert_string_equal(c.remote.etcd_key, "");
 	assert_int_equal(c.remote.locate, CONFIG_LOCATE_AUTO);
 	assert_int_equal(c.remote.write_back, CONFIG_WRITE_BACK_ALWAYS);
 	assert_int_equal(c.remote.lanes, 2);
@@ -109,6 +112,7 @@ static const char all_set[] =
 	"[remote]\nlisten = 10.0.0.1:7400\nadvertise = [fd00::1]:7401\nname = b1\ncluster = c1\n"
 	"members = b1=10.0.0.1:7400, b2=[fd00::2]:7402\netcd_prefix = /there\n"
 	"etcd_user = me\netcd_password_file = /secret\n"
+	"etcd_ca = /x\netcd_certificate = /y\netcd_key = /z\n"
 	"locate = ask\nwrite_back = second-hit\nlanes = 6\nwindow = 9MiB\ntimeout = 4s\n"
 	"absent_for = 77ms\nfetches = 44\ndeliver_max = 31%\nsecurity = none\n"
 	"insecure_network = on\nca = /a\ncertificate = /b\nkey = /c\ndata_tls = off\n"
@@ -177,6 +181,9 @@ static void every_key_reaches_its_field(void **state)
 	assert_string_equal(c.remote.etcd_prefix, "/there");
 	assert_string_equal(c.remote.etcd_user, "me");
 	assert_string_equal(c.remote.etcd_password_file, "/secret");
+	assert_string_equal(c.remote.etcd_ca, "/x");
+	assert_string_equal(c.remote.etcd_certificate, "/y");
+	assert_string_equal(c.remote.etcd_key, "/z");
 	assert_int_equal(c.remote.locate, CONFIG_LOCATE_ASK);
 	assert_int_equal(c.remote.write_back, CONFIG_WRITE_BACK_SECOND_HIT);
 	assert_int_equal(c.remote.lanes, 6);

@@ -175,6 +175,9 @@ static void what_peers_need_is_asked_for(void **state)
 		"f.conf: [remote] certificate = : contradicts [remote] security = tls (the "
 		"default): peers are known by certificates; set certificate, or security = none "
 		"on loopback\n");
+	load_bad("[remote]\netcd_key = /c\n",
+		"f.conf:2: [remote] etcd_key = /c: contradicts [remote] etcd_certificate =  (the "
+		"default): a certificate is of use with its own key alone; set both, or none\n");
 }
 
 static void only_some_keys_make_a_remote(void **state)
