@@ -142,16 +142,21 @@ int peers_directory_open(struct peers *p)
 
 void peers_directory_found(struct peer *peer, uint64_t id, struct frame_cursor cursor)
 {
-	struct directory_found *found = calloc(DIRECTORY_BATCH, sizeof(*found));
+	struct directory *directory = peer->peers->directory;
+	struct directory_found *found;
 	struct frame_holders holders;
 	unsigned n = 0, i;
 
+	/* An id of the directory's is what the peer says that it is. */
+	if (!directory)
+		return;
+	found = calloc(DIRECTORY_BATCH, sizeof(*found));
 	if (!found)
 		return;
 	for (; n < DIRECTORY_BATCH && frame_next_holders(&cursor, &holders); n++)
 		for (i = 0; i < holders.n && i < DIRECTORY_HOLDERS; i++)
 			found[n].holder[found[n].n++] = holders.id[i];
-	directory_answered(peer->peers->directory, peer->number, id, found, n);
+	directory_answered(directory, peer->number, id, found, n);
 	free(found);
 }
 
