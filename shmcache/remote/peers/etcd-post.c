@@ -167,6 +167,8 @@ int post_init(struct post *r, struct posts *h, const struct post_files *files)
 	curl_easy_setopt(r->easy, CURLOPT_NOPROXY, "*");
 	curl_easy_setopt(r->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(r->easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
+	/* Else curl would wait for the thread that asks for an address, which may take half a minute. */
+	curl_easy_setopt(r->easy, CURLOPT_QUICK_EXIT, 1L);
 	/* A stream may be silent for hours: only so is a host that is gone found out. */
 	curl_easy_setopt(r->easy, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(r->easy, CURLOPT_TCP_KEEPIDLE, 5L);

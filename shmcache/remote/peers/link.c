@@ -50,8 +50,6 @@ static void close_all(struct link *link)
 	close_lane(link, &link->control);
 	for (i = 0; i < link->net->settings.n_lanes; i++)
 		close_lane(link, &link->data[i]);
-	resolve_free(link->resolve);
-	link->resolve = NULL;
 }
 
 void link_fall(struct link *link, const char *why)
@@ -139,7 +137,9 @@ static void start(struct link *link)
 		return;
 	}
 	link->state = LINK_RESOLVING;
-	link->resolve = resolve_start(link->where);
+	/* Who asked for the attempt before may wait for his answer still. It is as good for this one. */
+	if (!link->resolve)
+		link->resolve = resolve_start(link->where);
 	if (!link->resolve)
 		link_fall(link, "nobody can be asked for its address");
 }
@@ -475,6 +475,7 @@ void link_close(struct link *link)
 		return;
 	link->state = LINK_IDLE;
 	close_all(link);
+	resolve_free(link->resolve);
 	fetch_end_all(link, LINK_CANCELLED);
 	for (at = &link->net->links; *at != link; at = &(*at)->next)
 		;
