@@ -1,15 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # run.sh TARGET CORPUS: fuzz for a bounded time, from the corpus of the tree, and leave nothing behind.
-# SHMCACHE_FUZZ_SECONDS says how long (10), SHMCACHE_FUZZ_KEEP where to keep what was found (nowhere);
-# with a directory there, that is also where an input that failed is written.
+# SHMCACHE_FUZZ_SECONDS says how long (10), SHMCACHE_FUZZ_KEEP where to keep what was found (nowhere):
+# in a directory there with the corpus' name, next to which an input that failed is written.
 set -eu
 target=$1 corpus=$2
 scratch=$(mktemp -d)
 SHMCACHE_FUZZ_NAME=fuzz-$$
 export SHMCACHE_FUZZ_NAME
 trap 'rm -rf "$scratch" /dev/shm/"$SHMCACHE_FUZZ_NAME"-*' EXIT
-found=${SHMCACHE_FUZZ_KEEP:-$scratch}
+found=${SHMCACHE_FUZZ_KEEP:-$scratch}/${corpus##*/}
 mkdir -p "$found"
 status=0
 "$target" -max_total_time="${SHMCACHE_FUZZ_SECONDS:-10}" -timeout=20 -rss_limit_mb=2048 \
