@@ -31,45 +31,21 @@ const char *liar_lie_name(unsigned lie)
 	return names[lie];
 }
 
-bool liar_send(int fd, const void *data, size_t size)
-{
-	const uint8_t *at = data;
-	ssize_t n;
-
-	for (; size; size -= (size_t)n, at += n) {
-		n = send(fd, at, size, MSG_NOSIGNAL);
-		if (n <= 0)
-			return false;
-	}
-	return true;
-}
-
-bool liar_receive(int fd, void *data, size_t size)
-{
-	return recv(fd, data, size, MSG_WAITALL) == (ssize_t)size;
-}
-
-bool liar_send_frame(int fd, uint8_t type, uint8_t flags, uint64_t id, uint64_t argument,
-	const void *body, uint32_t size)
-{
-	struct frame f = {FRAME_MAGIC, type, flags, size, id, argument};
-
-	return liar_send(fd, &f, sizeof(f)) && (!body || liar_send(fd, body, size));
-}
-
 /* --- as a holder ------------------------------------------------------------------------------ */
 
 struct lane {
 	struct liar *liar;
 	pthread_t thread;
-	int fd;
+	struct line line;
 };
 
 struct liar {
+	struct liar_self self;
 	int listener;
-	const char *name;
 	const _Atomic unsigned *lie;
 	pthread_t thread;
+	pthread_mutex_t lock; /* for secret: of the latest control lane, whose data lanes follow */
+	uint8_t secret[FRAME_TOKEN_SIZE];
 	atomic_bool is_over;
 	struct lane lane[LANES_MAX];
 	unsigned n_lanes;
@@ -77,31 +53,55 @@ struct liar {
 	uint64_t sum;
 };
 
-static bool say_hello(struct lane *l, bool *is_data)
+/* Bytes of the first frame: a knock, or TLS. */
+static bool secure(struct lane *l)
 {
-	const struct hello_self self = {CLUSTER_NAME, l->liar->name, 4711, 1 << 20};
-	static const uint8_t zeroes[FRAME_TOKEN_SIZE];
+	const struct liar_self *self = &l->liar->self;
+	uint8_t first;
+
+	if (self->mode == SECURE_NONE)
+		return true;
+	if (recv(l->line.fd, &first, 1, MSG_PEEK) != 1)
+		return false;
+	return first != 22 || line_secure(&l->line, self->files->path, self->certificate, true);
+}
+
+static void keep_secret(struct lane *l, bool is_data, uint8_t secret[FRAME_TOKEN_SIZE])
+{
+	struct liar *liar = l->liar;
+
+	pthread_mutex_lock(&liar->lock);
+	if (!is_data)
+		line_export(&l->line, liar->secret);
+	memcpy(secret, liar->secret, FRAME_TOKEN_SIZE);
+	pthread_mutex_unlock(&liar->lock);
+}
+
+static bool say_hello(struct lane *l)
+{
+	const struct hello_self self = {CLUSTER_NAME, l->liar->self.name, 4711, 1 << 20};
+	uint8_t secret[FRAME_TOKEN_SIZE];
 	struct frame_welcome welcome;
 	struct frame_greet greet;
 	struct frame_hello hello;
 	struct frame head;
 
-	if (!liar_receive(l->fd, &head, sizeof(head)) || head.type != FRAME_KNOCK ||
+	if (!secure(l) || !line_receive(&l->line, &head, sizeof(head)) || head.type != FRAME_KNOCK ||
 		hello_greet(&greet) ||
-		!liar_send_frame(l->fd, FRAME_GREET, 0, 0, 0, &greet, sizeof(greet)) ||
-		!liar_receive(l->fd, &head, sizeof(head)) || head.type != FRAME_HELLO ||
-		!liar_receive(l->fd, &hello, sizeof(hello)))
+		!line_send_frame(&l->line, FRAME_GREET, 0, 0, 0, &greet, sizeof(greet)) ||
+		!line_receive(&l->line, &head, sizeof(head)) || head.type != FRAME_HELLO ||
+		!line_receive(&l->line, &hello, sizeof(hello)))
 		return false;
-	*is_data = hello.is_data;
-	hello_welcome(&welcome, &self, &hello, hello.is_data ? zeroes : NULL);
-	return liar_send_frame(l->fd, FRAME_WELCOME, 0, 0, 0, &welcome, sizeof(welcome));
+	keep_secret(l, hello.is_data, secret);
+	hello_welcome(&welcome, &self, &hello, hello.is_data ? secret : NULL);
+	return line_send_frame(&l->line, FRAME_WELCOME, 0, 0, 0, &welcome, sizeof(welcome));
 }
 
-static bool send_head(int fd, uint64_t id, uint64_t size)
+static bool send_head(struct lane *l, uint64_t id, uint64_t size)
 {
 	const struct frame_value value = {.size = size};
 
-	return liar_send_frame(fd, FRAME_HEAD, FRAME_OK, id, 0, &value, sizeof(value));
+	return line_send_frame(&l->line, FRAME_HEAD, FRAME_OK, id, 0, &value, sizeof(value));
 }
 
 static bool send_data(struct lane *l, uint64_t id, uint64_t off, uint64_t size)
@@ -110,7 +110,7 @@ static bool send_data(struct lane *l, uint64_t id, uint64_t off, uint64_t size)
 
 	for (; size; size -= n, off += n) {
 		n = size < FRAME_DATA_MAX ? (uint32_t)size : FRAME_DATA_MAX;
-		if (!liar_send_frame(l->fd, FRAME_DATA, 0, id, off, l->liar->value + off % LIAR_SIZE / 2,
+		if (!line_send_frame(&l->line, FRAME_DATA, 0, id, off, l->liar->value + off % LIAR_SIZE / 2,
 			    n))
 			return false;
 	}
@@ -119,7 +119,7 @@ static bool send_data(struct lane *l, uint64_t id, uint64_t off, uint64_t size)
 
 static bool send_end(struct lane *l, uint64_t id, uint64_t sum)
 {
-	return liar_send_frame(l->fd, FRAME_END, FRAME_OK, id, sum, NULL, 0);
+	return line_send_frame(&l->line, FRAME_END, FRAME_OK, id, sum, NULL, 0);
 }
 
 static bool lie(struct lane *l, uint64_t id)
@@ -128,50 +128,50 @@ static bool lie(struct lane *l, uint64_t id)
 
 	switch (atomic_load(l->liar->lie)) {
 	case LIAR_HONEST:
-		return send_head(l->fd, id, size) && send_data(l, id, 0, size) && send_end(l, id, sum);
+		return send_head(l, id, size) && send_data(l, id, 0, size) && send_end(l, id, sum);
 	case LIAR_WRONG_SUM:
-		return send_head(l->fd, id, size) && send_data(l, id, 0, size) && send_end(l, id, ~sum);
+		return send_head(l, id, size) && send_data(l, id, 0, size) && send_end(l, id, ~sum);
 	case LIAR_WRONG_BYTES:
-		return send_head(l->fd, id, size) && send_data(l, id, 0, size - 1) &&
-			liar_send_frame(l->fd, FRAME_DATA, 0, id, size - 1, "y", 1) &&
+		return send_head(l, id, size) && send_data(l, id, 0, size - 1) &&
+			line_send_frame(&l->line, FRAME_DATA, 0, id, size - 1, "y", 1) &&
 			send_end(l, id, sum);
 	case LIAR_TOO_MANY:
-		return send_head(l->fd, id, half) && send_data(l, id, 0, size) && send_end(l, id, sum);
+		return send_head(l, id, half) && send_data(l, id, 0, size) && send_end(l, id, sum);
 	case LIAR_TOO_FEW:
-		return send_head(l->fd, id, size) && send_data(l, id, 0, half) && send_end(l, id, sum);
+		return send_head(l, id, size) && send_data(l, id, 0, half) && send_end(l, id, sum);
 	case LIAR_ENDLESS:
-		if (!send_head(l->fd, id, size))
+		if (!send_head(l, id, size))
 			return false;
 		while (send_data(l, id, 0, size))
 			;
 		return false;
 	case LIAR_HUGE:
-		return send_head(l->fd, id, UINT64_C(1) << 60) && send_data(l, id, 0, size);
+		return send_head(l, id, UINT64_C(1) << 60) && send_data(l, id, 0, size);
 	case LIAR_EMPTY:
-		return send_head(l->fd, id, 0) && send_end(l, id, 0);
+		return send_head(l, id, 0) && send_end(l, id, 0);
 	case LIAR_NO_HEAD:
 		return send_data(l, id, 0, size) && send_end(l, id, sum);
 	case LIAR_TWO_HEADS:
-		return send_head(l->fd, id, size) && send_head(l->fd, id, size) &&
+		return send_head(l, id, size) && send_head(l, id, size) &&
 			send_data(l, id, 0, size) && send_end(l, id, sum);
 	case LIAR_OTHER_ID:
-		return send_head(l->fd, id + 77, size) && send_data(l, id + 77, 0, size) &&
+		return send_head(l, id + 77, size) && send_data(l, id + 77, 0, size) &&
 			send_end(l, id + 77, sum);
 	case LIAR_BACKWARDS:
-		return send_head(l->fd, id, size) && send_data(l, id, half, size - half) &&
+		return send_head(l, id, size) && send_data(l, id, half, size - half) &&
 			send_data(l, id, 0, half) && send_end(l, id, sum);
 	case LIAR_LONG_FRAME:
-		return send_head(l->fd, id, size) &&
-			liar_send_frame(l->fd, FRAME_DATA, 0, id, 0, NULL, 3U << 30) &&
-			liar_send(l->fd, l->liar->value, size);
+		return send_head(l, id, size) &&
+			line_send_frame(&l->line, FRAME_DATA, 0, id, 0, NULL, 3U << 30) &&
+			line_send(&l->line, l->liar->value, size);
 	case LIAR_NO_FRAME:
-		return liar_send(l->fd, l->liar->value, size);
+		return line_send(&l->line, l->liar->value, size);
 	case LIAR_WRONG_LANE:
-		return liar_send_frame(l->fd, FRAME_FOUND, 0, id, 1, "\0", 1);
+		return line_send_frame(&l->line, FRAME_FOUND, 0, id, 1, "\0", 1);
 	case LIAR_HALF_A_FRAME:
-		return send_head(l->fd, id, size) && liar_send(l->fd, l->liar->value, 11);
+		return send_head(l, id, size) && line_send(&l->line, l->liar->value, 11);
 	case LIAR_HANGS_UP:
-		if (send_head(l->fd, id, size))
+		if (send_head(l, id, size))
 			send_data(l, id, 0, half);
 		return false;
 	default:
@@ -182,14 +182,14 @@ static bool lie(struct lane *l, uint64_t id)
 /* Answers to lookups of both kinds that nobody made; the high bit is of the directory's. */
 static bool answer_unasked(struct lane *l)
 {
-	return liar_send_frame(l->fd, FRAME_FOUND, 0, UINT64_C(1) << 63 | 1, 1, "\0", 1) &&
-		liar_send_frame(l->fd, FRAME_FOUND, 0, 1 << 20, 1, "\0", 1);
+	return line_send_frame(&l->line, FRAME_FOUND, 0, UINT64_C(1) << 63 | 1, 1, "\0", 1) &&
+		line_send_frame(&l->line, FRAME_FOUND, 0, 1 << 20, 1, "\0", 1);
 }
 
 /* Everything that is asked on a control lane: it is there, and it has everything. */
 static bool answer(struct lane *l, const struct frame *head, const uint8_t *body)
 {
-	struct frame_holders holders = {1, {frame_member_id(l->liar->name)}};
+	struct frame_holders holders = {1, {frame_member_id(l->liar->self.name)}};
 	uint8_t found[FRAME_ITEMS_MAX * 9];
 	size_t size = 0;
 	uint64_t i;
@@ -198,13 +198,13 @@ static bool answer(struct lane *l, const struct frame *head, const uint8_t *body
 	switch (head->type) {
 	case FRAME_PING:
 		return answer_unasked(l) &&
-			liar_send_frame(l->fd, FRAME_PONG, 0, 0, head->argument, NULL, 0);
+			line_send_frame(&l->line, FRAME_PONG, 0, 0, head->argument, NULL, 0);
 	case FRAME_LOOKUP:
 		for (i = 0; i < head->argument && i < FRAME_ITEMS_MAX; i++)
 			size += frame_put_holders(found + size, sizeof(found) - size, &holders);
-		return liar_send_frame(l->fd, FRAME_FOUND, 0, head->id, i, found, (uint32_t)size);
+		return line_send_frame(&l->line, FRAME_FOUND, 0, head->id, i, found, (uint32_t)size);
 	case FRAME_ERASE:
-		return liar_send_frame(l->fd, FRAME_ERASED, FRAME_OK, head->id, 0, NULL, 0);
+		return line_send_frame(&l->line, FRAME_ERASED, FRAME_OK, head->id, 0, NULL, 0);
 	case FRAME_FETCH:
 		return lie(l, head->id);
 	default:
@@ -217,12 +217,12 @@ static void *lane_main(void *context)
 	uint8_t body[FRAME_BODY_MAX];
 	struct lane *l = context;
 	struct frame head;
-	bool is_data, goes_on = say_hello(l, &is_data);
+	bool goes_on = say_hello(l);
 
-	while (goes_on && liar_receive(l->fd, &head, sizeof(head)) && head.size <= sizeof(body) &&
-		(!head.size || liar_receive(l->fd, body, head.size)))
+	while (goes_on && line_receive(&l->line, &head, sizeof(head)) && head.size <= sizeof(body) &&
+		(!head.size || line_receive(&l->line, body, head.size)))
 		goes_on = answer(l, &head, body);
-	shutdown(l->fd, SHUT_RDWR);
+	line_shut(&l->line);
 	return NULL;
 }
 
@@ -237,11 +237,11 @@ static void *listen_main(void *context)
 			continue;
 		l = &liar->lane[liar->n_lanes];
 		l->liar = liar;
-		l->fd = accept4(liar->listener, NULL, NULL, SOCK_CLOEXEC);
-		if (l->fd < 0)
+		l->line = (struct line){.fd = accept4(liar->listener, NULL, NULL, SOCK_CLOEXEC)};
+		if (l->line.fd < 0)
 			continue;
 		if (pthread_create(&l->thread, NULL, lane_main, l))
-			close(l->fd);
+			line_close(&l->line);
 		else
 			liar->n_lanes++;
 	}
@@ -267,21 +267,20 @@ static struct sockaddr_in address_of(unsigned host, uint16_t port)
 	return a;
 }
 
-struct liar *liar_start(const struct net *net, unsigned host, uint16_t port, const char *name,
-	const _Atomic unsigned *what)
+struct liar *liar_start(const struct liar_self *self, uint16_t port, const _Atomic unsigned *what)
 {
-	struct sockaddr_in a = address_of(host, port);
+	struct sockaddr_in a = address_of(self->host, port);
 	struct liar *liar = calloc(1, sizeof(*liar));
 	int on = 1;
 
 	if (!liar)
 		return NULL;
-	liar->name = name;
+	liar->self = *self;
 	liar->lie = what;
-	liar->listener = open_socket(net, host);
+	liar->listener = open_socket(self->net, self->host);
 	/* Longer than a value: whatever stretch is sent, it is there. */
 	liar->value = malloc(LIAR_SIZE * 2);
-	if (!liar->value)
+	if (!liar->value || pthread_mutex_init(&liar->lock, NULL))
 		return NULL;
 	memset(liar->value, 'x', LIAR_SIZE * 2);
 	liar->sum = hash_bytes(0, liar->value, LIAR_SIZE);
@@ -301,71 +300,101 @@ void liar_stop(struct liar *liar)
 	pthread_join(liar->thread, NULL);
 	close(liar->listener);
 	for (i = 0; i < liar->n_lanes; i++)
-		shutdown(liar->lane[i].fd, SHUT_RDWR);
+		line_shut(&liar->lane[i].line);
 	for (i = 0; i < liar->n_lanes; i++) {
 		pthread_join(liar->lane[i].thread, NULL);
-		close(liar->lane[i].fd);
+		line_close(&liar->lane[i].line);
 	}
+	pthread_mutex_destroy(&liar->lock);
 	free(liar->value);
 	free(liar);
 }
 
 /* --- as a requester --------------------------------------------------------------------------- */
 
-int liar_connect(const struct net *net, unsigned host, unsigned to_host, uint16_t port)
+struct line liar_connect(const struct liar_self *self, const struct liar_target *to)
 {
-	struct sockaddr_in a = address_of(to_host, port);
+	struct sockaddr_in a = address_of(to->host, to->port);
 	struct timeval patience = {.tv_sec = 20};
-	int fd = open_socket(net, host);
+	struct line w = {.fd = open_socket(self->net, self->host)};
 
-	if (fd >= 0 && (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) ||
-			       connect(fd, (struct sockaddr *)&a, sizeof(a)))) {
-		close(fd);
-		return -1;
-	}
-	return fd;
+	if (w.fd >= 0 && (setsockopt(w.fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) ||
+				 connect(w.fd, (struct sockaddr *)&a, sizeof(a))))
+		line_close(&w);
+	return w;
 }
 
-static bool knock(int fd, uint64_t version, struct frame *head)
+static bool knock(const struct liar_self *self, const struct liar_target *to, bool is_clear,
+	uint64_t version, struct line *w, struct frame *head)
 {
-	return liar_send_frame(fd, FRAME_KNOCK, 0, FRAME_HELLO_MAGIC, version, NULL, 0) &&
-		liar_receive(fd, head, sizeof(*head));
+	*w = liar_connect(self, to);
+	return w->fd >= 0 &&
+		(is_clear || line_secure(w, self->files->path, self->certificate, false)) &&
+		line_send_frame(w, FRAME_KNOCK, 0, FRAME_HELLO_MAGIC, version, NULL, 0) &&
+		line_receive(w, head, sizeof(*head));
 }
 
-bool liar_is_refused(const struct net *net, unsigned host, unsigned to_host, uint16_t port,
-	uint64_t version)
+bool liar_is_refused(const struct liar_self *self, const struct liar_target *to, uint64_t version)
 {
-	int fd = liar_connect(net, host, to_host, port);
 	struct frame head;
-	bool is = fd >= 0 && knock(fd, version, &head) && head.type == FRAME_REFUSE &&
-		head.flags == FRAME_REFUSE_VERSION;
+	struct line w;
+	bool is = knock(self, to, self->mode == SECURE_NONE, version, &w, &head) &&
+		head.type == FRAME_REFUSE && head.flags == FRAME_REFUSE_VERSION;
 
-	close(fd);
+	line_close(&w);
 	return is;
 }
 
-int liar_call(const struct net *net, unsigned host, unsigned to_host, uint16_t port, const char *name,
-	const char *to, uint64_t link, bool is_data)
+bool liar_knock(const struct liar_self *self, const struct liar_target *to, bool is_clear,
+	struct line *w, struct frame_greet *greet)
 {
-	const struct hello_self self = {CLUSTER_NAME, name, 4712, 1 << 20};
-	const struct hello_lane lane = {is_data, 0, 1, link, 16 << 20};
-	static const uint8_t zeroes[FRAME_TOKEN_SIZE];
-	int fd = liar_connect(net, host, to_host, port);
-	struct frame_welcome welcome;
-	struct frame_greet greet;
-	struct frame_hello hello;
 	struct frame head;
 
-	if (fd < 0)
-		return -1;
-	if (knock(fd, FRAME_VERSION, &head) && head.type == FRAME_GREET &&
-		liar_receive(fd, &greet, sizeof(greet))) {
-		hello_make(&hello, &self, to, &lane, &greet, is_data ? zeroes : NULL);
-		if (liar_send_frame(fd, FRAME_HELLO, 0, 0, 0, &hello, sizeof(hello)) &&
-			liar_receive(fd, &head, sizeof(head)) && head.type == FRAME_WELCOME &&
-			liar_receive(fd, &welcome, sizeof(welcome)))
-			return fd;
+	if (knock(self, to, is_clear || self->mode == SECURE_NONE, FRAME_VERSION, w, &head) &&
+		head.type == FRAME_GREET && line_receive(w, greet, sizeof(*greet)))
+		return true;
+	line_close(w);
+	return false;
+}
+
+void liar_make_hello(const struct liar_self *self, const struct liar_target *to, uint64_t link,
+	const uint8_t *secret, const struct frame_greet *greet, struct frame_hello *hello)
+{
+	const struct hello_self me = {CLUSTER_NAME, self->name, 4712, 1 << 20};
+	const struct hello_lane lane = {secret, 0, 1, link, 16 << 20};
+
+	hello_make(hello, &me, to->name, &lane, greet, secret);
+}
+
+int liar_hello(struct line *w, const struct frame_hello *hello)
+{
+	struct frame_welcome welcome;
+	struct frame head;
+	int r = -1;
+
+	if (line_send_frame(w, FRAME_HELLO, 0, 0, 0, hello, sizeof(*hello)) &&
+		line_receive(w, &head, sizeof(head))) {
+		if (head.type == FRAME_REFUSE)
+			r = head.flags;
+		else if (head.type == FRAME_WELCOME && line_receive(w, &welcome, sizeof(welcome)))
+			r = 0;
 	}
-	close(fd);
-	return -1;
+	if (r)
+		line_close(w);
+	return r;
+}
+
+int liar_call(const struct liar_self *self, const struct liar_target *to, uint64_t link,
+	const struct line *control, struct line *w)
+{
+	uint8_t secret[FRAME_TOKEN_SIZE];
+	struct frame_greet greet;
+	struct frame_hello hello;
+
+	if (!liar_knock(self, to, control && self->mode == SECURE_BOUND, w, &greet))
+		return -1;
+	if (control)
+		line_export(control, secret);
+	liar_make_hello(self, to, link, control ? secret : NULL, &greet, &hello);
+	return liar_hello(w, &hello);
 }

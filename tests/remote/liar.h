@@ -6,8 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "shmcache/remote/peers/frame.h"
+#include "tests/remote/line.h"
 #include "tests/support/net.h"
+#include "tests/support/secure.h"
 
 /* What it does with a FETCH. All but LIAR_HONEST are to be seen through. */
 enum liar_lie {
@@ -35,32 +36,49 @@ enum liar_lie {
 #define LIAR_SIZE 3000000
 
 /*
- * A holder on @host: accepts links at @port, says a proper hello as @name, and from then on serves a
- * FETCH by *lie as it is at that moment. It has a thread for each connection, and one more; all end
- * with liar_stop().
+ * Who it is: on which host, how it shows that, and what it says. @certificate: of the files, NULL: none;
+ * not looked at with SECURE_NONE.
+ */
+struct liar_self {
+	const struct net *net;
+	unsigned host;
+	enum secure_mode mode;
+	const struct scratch *files;
+	const char *certificate, *name;
+};
+
+/*
+ * A holder: accepts links at @port, says a proper hello, and from then on serves a FETCH by *lie as it
+ * is at that moment. It has a thread for each connection, and one more; all end with liar_stop().
  */
 struct liar;
-struct liar *liar_start(const struct net *net, unsigned host, uint16_t port, const char *name,
-	const _Atomic unsigned *lie);
+struct liar *liar_start(const struct liar_self *self, uint16_t port, const _Atomic unsigned *lie);
 void liar_stop(struct liar *liar);
 
 /*
- * A requester on @host, who has said a proper hello as @name to broker @to: a connected lane, or -1 when
- * he was refused. A data lane belongs to the link with the number of a control lane.
+ * A requester, in steps. Where he calls: @port of host @host, to one who is called @name. What comes to
+ * nothing closes the line. liar_knock(): up to the greeting; @is_clear: without TLS, whatever the mode.
  */
-int liar_call(const struct net *net, unsigned host, unsigned to_host, uint16_t port, const char *name,
-	const char *to, uint64_t link, bool is_data);
-/* The same up to the greeting, in another version of the protocol: was it refused as such? */
-bool liar_is_refused(const struct net *net, unsigned host, unsigned to_host, uint16_t port,
-	uint64_t version);
-/* Only connected. */
-int liar_connect(const struct net *net, unsigned host, unsigned to_host, uint16_t port);
+struct liar_target {
+	unsigned host;
+	uint16_t port;
+	const char *name;
+};
+bool liar_knock(const struct liar_self *self, const struct liar_target *to, bool is_clear,
+	struct line *w, struct frame_greet *greet);
+/* A proper hello to that greeting. @secret: of a data lane, NULL: a control lane. */
+void liar_make_hello(const struct liar_self *self, const struct liar_target *to, uint64_t link,
+	const uint8_t *secret, const struct frame_greet *greet, struct frame_hello *hello);
+/* Say it: 0: welcome, or the enum frame_refusal, or -1: the other end hung up. */
+int liar_hello(struct line *w, const struct frame_hello *hello);
 
-/* All of it, or false: the other end hung up. */
-bool liar_send(int fd, const void *data, size_t size);
-bool liar_send_frame(int fd, uint8_t type, uint8_t flags, uint64_t id, uint64_t argument,
-	const void *body, uint32_t size);
-bool liar_receive(int fd, void *data, size_t size);
+/* All of it. A data lane belongs to the link with the number of a control lane: @control, or NULL. */
+int liar_call(const struct liar_self *self, const struct liar_target *to, uint64_t link,
+	const struct line *control, struct line *w);
+/* Up to the greeting, in another version of the protocol: was it refused as such? */
+bool liar_is_refused(const struct liar_self *self, const struct liar_target *to, uint64_t version);
+/* Only connected: fd is negative where that failed. */
+struct line liar_connect(const struct liar_self *self, const struct liar_target *to);
 
 const char *liar_lie_name(unsigned lie);
 

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A peer that lies, and one who is none. Whatever it says: the one who asked gets a miss with a reason in
+ * A peer that lies, and random bytes. Whatever it says: the one who asked gets a miss with a reason in
  * time, never a wrong byte; nothing is left of it; and the next one who asks is served.
  */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +18,9 @@
 #define CONFIG "absent_for = 0\n"
 
 static struct cluster cluster;
+static struct liar_self self = {.net = &cluster.net, .host = 1, .files = &cluster.files,
+	.certificate = "liar", .name = "liar"};
+static const struct liar_target n0 = {0, CLUSTER_PORT, "n0"};
 static _Atomic unsigned lie;
 
 static void start(void)
@@ -71,7 +73,7 @@ static void test_holder(void **state)
 
 	(void)state;
 	start();
-	liar = liar_start(&cluster.net, 1, CLUSTER_PORT, "liar", &lie);
+	liar = liar_start(&self, CLUSTER_PORT, &lie);
 	assert_non_null(liar);
 	assert_true(system_wait(has_link, NULL));
 	for (unsigned i = 0; i < LIAR_N_LIES; i++) {
@@ -91,80 +93,60 @@ static void test_holder(void **state)
 
 /* --- as a requester --------------------------------------------------------------------------- */
 
-static int call(const char *name, uint64_t link, bool is_data)
-{
-	return liar_call(&cluster.net, 1, 0, CLUSTER_PORT, name, "n0", link, is_data);
-}
-
-static void test_strangers(void **state)
-{
-	(void)state;
-	start();
-	assert_int_equal(call("stranger", 1, false), -1);
-	assert_int_equal(call("n0", 1, false), -1);
-	assert_int_equal(liar_call(&cluster.net, 1, 0, CLUSTER_PORT, "liar", "n7", 1, false), -1);
-	/* A data lane of no link. */
-	assert_int_equal(call("liar", 99, true), -1);
-	assert_true(liar_is_refused(&cluster.net, 1, 0, CLUSTER_PORT, FRAME_VERSION + 1));
-	assert_true(liar_is_refused(&cluster.net, 1, 0, CLUSTER_PORT, 0));
-	cluster_stop(&cluster);
-}
-
 /* One link after another, each with another way to misbehave. */
 static void misbehave(unsigned how, uint64_t link, const char *key, size_t key_size)
 {
-	int control = call("liar", link, false), data;
+	struct line control, data;
 	uint8_t junk[4096];
 	unsigned i;
 
-	assert_true(control >= 0);
-	data = call("liar", link, true);
-	assert_true(data >= 0);
+	assert_int_equal(liar_call(&self, &n0, link, NULL, &control), 0);
+	assert_int_equal(liar_call(&self, &n0, link, &control, &data), 0);
 	memset(junk, 0xa5, sizeof(junk));
 	switch (how) {
 	case 0: /* asks, and reads nothing of it */
 		for (i = 0; i < 60; i++)
-			liar_send_frame(data, FRAME_FETCH, 0, i + 1, 2000, key, (uint32_t)key_size);
+			line_send_frame(&data, FRAME_FETCH, 0, i + 1, 2000, key, (uint32_t)key_size);
 		usleep(300000);
 		break;
 	case 1: /* asks, and goes */
-		liar_send_frame(data, FRAME_FETCH, 0, 1, 60000, key, (uint32_t)key_size);
+		line_send_frame(&data, FRAME_FETCH, 0, 1, 60000, key, (uint32_t)key_size);
 		break;
 	case 2: /* more at once than there may be */
 		for (i = 0; i < 5000; i++)
-			if (!liar_send_frame(data, FRAME_FETCH, 0, i + 1, 60000, key, (uint32_t)key_size))
+			if (!line_send_frame(&data, FRAME_FETCH, 0, i + 1, 60000, key, (uint32_t)key_size))
 				break;
 		break;
 	case 3: /* grants more than was ever sent */
-		liar_send_frame(data, FRAME_FETCH, 0, 1, 60000, key, (uint32_t)key_size);
-		liar_send_frame(data, FRAME_CREDIT, 0, 0, UINT64_MAX, NULL, 0);
+		line_send_frame(&data, FRAME_FETCH, 0, 1, 60000, key, (uint32_t)key_size);
+		line_send_frame(&data, FRAME_CREDIT, 0, 0, UINT64_MAX, NULL, 0);
 		usleep(50000);
 		break;
 	case 4: /* cancels what was never asked for */
 		for (i = 0; i < 100; i++)
-			liar_send_frame(data, FRAME_CANCEL, 0, i, 0, NULL, 0);
+			line_send_frame(&data, FRAME_CANCEL, 0, i, 0, NULL, 0);
 		break;
 	case 5: /* the same id twice */
 		for (i = 0; i < 20; i++)
-			liar_send_frame(data, FRAME_FETCH, 0, 1, 60000, key, (uint32_t)key_size);
+			line_send_frame(&data, FRAME_FETCH, 0, 1, 60000, key, (uint32_t)key_size);
 		break;
 	case 6: /* lookups that are none */
-		liar_send_frame(control, FRAME_LOOKUP, FRAME_LOOKUP_KEYS, 1, 1000, junk, sizeof(junk));
+		line_send_frame(&control, FRAME_LOOKUP, FRAME_LOOKUP_KEYS, 1, 1000, junk, sizeof(junk));
 		break;
 	case 7: /* an answer where questions are asked */
-		liar_send_frame(control, FRAME_FOUND, 0, 1, 1, "\0", 1);
+		line_send_frame(&control, FRAME_FOUND, 0, 1, 1, "\0", 1);
 		break;
 	case 8: /* announces for ever what nobody wants to know */
 		for (i = 0; i < 2000; i++)
-			if (!liar_send_frame(control, FRAME_ANNOUNCE, 0, 0, 0, junk, 24 * 100))
+			if (!line_send_frame(&control, FRAME_ANNOUNCE, 0, 0, 0, junk, 24 * 100))
 				break;
 		break;
 	default:
-		liar_send(control, junk, sizeof(junk));
-		liar_send(data, junk, sizeof(junk));
+		line_send(&control, junk, sizeof(junk));
+		line_send(&data, junk, sizeof(junk));
 	}
-	close(data);
-	close(control);
+	line_close(&data);
+	line_close(&control);
 }
 
 static void test_requester(void **state)
@@ -186,15 +168,15 @@ static void test_random(void **state)
 {
 	uint64_t seed = (uint64_t)time(NULL), n;
 	uint8_t bytes[2000];
+	struct line w;
 	unsigned i, j;
-	int fd;
 
 	(void)state;
 	printf("seed %llu\n", (unsigned long long)seed);
 	start();
 	for (i = 0; i < RANDOM_CONNECTIONS; i++) {
-		fd = liar_connect(&cluster.net, 1, 0, CLUSTER_PORT);
-		assert_true(fd >= 0);
+		w = liar_connect(&self, &n0);
+		assert_true(w.fd >= 0);
 		for (j = 0; j < sizeof(bytes); j++)
 			bytes[j] = (uint8_t)value_random(&seed);
 		n = value_random(&seed);
@@ -203,8 +185,8 @@ static void test_random(void **state)
 			memcpy(bytes, &(struct frame){FRAME_MAGIC, (uint8_t)(n >> 8) % 20, 0,
 					      (uint32_t)(n >> 16) % 4000, FRAME_HELLO_MAGIC,
 					      FRAME_VERSION}, sizeof(struct frame));
-		(void)!send(fd, bytes, (n >> 40) % sizeof(bytes), MSG_NOSIGNAL);
-		close(fd);
+		line_send(&w, bytes, (n >> 40) % sizeof(bytes));
+		line_close(&w);
 	}
 	cluster_stop(&cluster);
 }
@@ -213,11 +195,20 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_holder),
-		cmocka_unit_test(test_strangers),
 		cmocka_unit_test(test_requester),
 		cmocka_unit_test(test_random),
 	};
+	/* Random bytes are no TLS: peers-security. */
+	const struct CMUnitTest secured[] = {
+		cmocka_unit_test(test_holder),
+		cmocka_unit_test(test_requester),
+	};
 
 	cluster_init(&cluster, 2, argc, argv);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	self.mode = cluster.mode;
+	if (!self.mode)
+		return cmocka_run_group_tests(tests, NULL, NULL);
+	if (secure_add(&cluster.files, "liar"))
+		return 1;
+	return cmocka_run_group_tests(secured, NULL, NULL);
 }
