@@ -278,10 +278,15 @@ static void *request_main(void *context)
 	size_t key_size = value_key('v', 5, text);
 	struct shmc_view view;
 	uint64_t version;
+	unsigned why = SHMC_FETCH_NONE;
+	int r;
 
 	pthread_barrier_wait(&barrier);
-	if (shmc_fetch(cache, text, key_size, NULL, &view, NULL, 60000))
+	r = shmc_fetch(cache, text, key_size, NULL, &view, &why, 60000);
+	if (r) {
+		fprintf(stderr, "%s: %s\n", shmc_strerror(r), shmc_fetch_miss_name(why));
 		return NULL;
+	}
 	if (value_is(view.data, view.size, 5, &version) && version == 6)
 		__atomic_add_fetch(&n_right, 1, __ATOMIC_RELAXED);
 	shmc_release(cache, &view);
