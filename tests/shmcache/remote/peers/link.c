@@ -11,11 +11,25 @@
 #include <cmocka.h>
 
 #include "ipc/hash.h"
-#include "tests/shmcache/remote/peers/pair.h"
+#include "tests/shmcache/remote/peers/abort.h"
 
 #define SIZE (9U << 20) /* more than two windows */
 
 static uint8_t *value, *copy;
+
+static void begin_up(struct pair *p)
+{
+	pair_begin(p, LINK_NONE, true);
+	assert_true(pair_run(p, &p->a.n_up, 1));
+}
+
+/* A fetch is asked for, and not answered. */
+static void begin_asking(struct pair *p, struct pair_fetch *f)
+{
+	begin_up(p);
+	pair_fetch(p, f, "key");
+	assert_true(pair_run(p, &p->b.n_requests, 1));
+}
 
 static void test_up(void **state)
 {
@@ -23,8 +37,7 @@ static void test_up(void **state)
 	struct pair p;
 
 	(void)state;
-	pair_begin(&p, LINK_NONE, true);
-	assert_true(pair_run(&p, &p.a.n_up, 1));
+	begin_up(&p);
 	assert_true(link_is_up(p.a.link));
 	assert_int_equal(p.b.n_arrived, 1);
 	assert_string_equal(link_guest_name(p.b.guest), "a");
@@ -65,8 +78,7 @@ static void test_no_answer(void **state)
 	struct pair p;
 
 	(void)state;
-	pair_begin(&p, LINK_NONE, true);
-	assert_true(pair_run(&p, &p.a.n_up, 1));
+	begin_up(&p);
 	p.b.knows_nothing = true;
 	assert_int_equal(link_lookup(p.a.link, 1, FRAME_LOOKUP_NAMES, &item, 1), 1);
 	assert_true(pair_run(&p, &p.a.n_found, 1));
@@ -86,8 +98,7 @@ static void test_fetch(void **state)
 	size_t i;
 
 	(void)state;
-	pair_begin(&p, LINK_NONE, true);
-	assert_true(pair_run(&p, &p.a.n_up, 1));
+	begin_up(&p);
 	p.b.value = value;
 	for (i = 0; i < N_SIZES; i++) {
 		p.b.value_size = sizes[i];
@@ -111,8 +122,7 @@ static void test_many(void **state)
 
 	(void)state;
 	memset(f, 0, sizeof(f));
-	pair_begin(&p, LINK_NONE, true);
-	assert_true(pair_run(&p, &p.a.n_up, 1));
+	begin_up(&p);
 	p.b.value = value;
 	p.b.value_size = 20000;
 	p.b.sum = XXH3_64bits(value, 20000);
@@ -137,8 +147,7 @@ static void test_corrupt(void **state)
 	struct pair p;
 
 	(void)state;
-	pair_begin(&p, LINK_NONE, true);
-	assert_true(pair_run(&p, &p.a.n_up, 1));
+	begin_up(&p);
 	p.b.value = value;
 	p.b.value_size = 100000;
 	p.b.sum = XXH3_64bits(value, 100000) + 1;
@@ -159,8 +168,7 @@ static void test_cancel(void **state)
 	struct pair p;
 
 	(void)state;
-	pair_begin(&p, LINK_NONE, true);
-	assert_true(pair_run(&p, &p.a.n_up, 1));
+	begin_up(&p);
 	/* Unanswered. */
 	pair_fetch(&p, &f, "key");
 	assert_true(pair_run(&p, &p.b.n_requests, 1));
@@ -198,23 +206,30 @@ static void test_cancel(void **state)
 	pair_end(&p);
 }
 
-/*
- * The holder gives up in the middle: its memory may be gone, the frame goes on, the fetch
- * fails.
- */
-static void test_abort(void **state)
+static void test_busy(void **state)
 {
 	struct pair_fetch f = {.to = copy, .room = SIZE};
 	struct pair p;
 
 	(void)state;
-	pair_begin(&p, LINK_NONE, true);
-	assert_true(pair_run(&p, &p.a.n_up, 1));
-	pair_fetch(&p, &f, "key");
-	assert_true(pair_run(&p, &p.b.n_requests, 1));
+	begin_asking(&p, &f);
 	link_refuse(p.b.requests[0], FRAME_BUSY);
 	assert_true(pair_run(&p, &f.n_done, 1));
 	assert_int_equal(f.result, LINK_BUSY);
+	pair_end(&p);
+}
+
+static void test_abort(void **state)
+{
+	struct link_settings a = pair_settings("a", LINK_NONE, true), b = a;
+	struct pair p;
+
+	(void)state;
+	b.name = "b";
+	a.window = b.window = ABORT_SIZE;
+	pair_begin_with(&p, &a, &b);
+	assert_true(pair_run(&p, &p.a.n_up, 1));
+	abort_in_the_middle(&p);
 	pair_end(&p);
 }
 
@@ -224,10 +239,7 @@ static void test_holder_goes(void **state)
 	struct pair p;
 
 	(void)state;
-	pair_begin(&p, LINK_NONE, true);
-	assert_true(pair_run(&p, &p.a.n_up, 1));
-	pair_fetch(&p, &f, "key");
-	assert_true(pair_run(&p, &p.b.n_requests, 1));
+	begin_asking(&p, &f);
 	link_net_free(p.b.net);
 	p.b.net = NULL;
 	assert_int_equal(p.b.n_gone, 1);
@@ -252,10 +264,7 @@ static void test_requester_goes(void **state)
 	struct pair p;
 
 	(void)state;
-	pair_begin(&p, LINK_NONE, true);
-	assert_true(pair_run(&p, &p.a.n_up, 1));
-	pair_fetch(&p, &f, "key");
-	assert_true(pair_run(&p, &p.b.n_requests, 1));
+	begin_asking(&p, &f);
 	p.b.value = value;
 	p.b.value_size = SIZE;
 	pair_fetch(&p, &g, "key");
@@ -298,6 +307,7 @@ int main(void)
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_corrupt),
 		cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_busy),
 		cmocka_unit_test(test_abort),
 		cmocka_unit_test(test_holder_goes),
 		cmocka_unit_test(test_requester_goes),

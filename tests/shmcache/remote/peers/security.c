@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "shmcache/remote/peers/sum.h"
+#include "tests/shmcache/remote/peers/abort.h"
 #include "tests/shmcache/remote/peers/raw.h"
 
 #define SIZE (9U << 20)
@@ -104,6 +105,24 @@ static void test_bound(void **state)
 {
 	(void)state;
 	fetch_sizes(false);
+}
+
+static void test_abort(void **state)
+{
+	struct link_settings a, b;
+	struct pair p;
+	int mode;
+
+	(void)state;
+	for (mode = 0; mode < 2; mode++) {
+		a = pair_settings("a", LINK_TLS, mode);
+		b = pair_settings("b", LINK_TLS, mode);
+		a.window = b.window = ABORT_SIZE;
+		pair_begin_with(&p, &a, &b);
+		assert_true(pair_run(&p, &p.a.n_up, 1));
+		abort_in_the_middle(&p);
+		pair_end(&p);
+	}
 }
 
 /* --- who may not ----------------------------------------------------------------------------- */
@@ -356,6 +375,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tls),
 		cmocka_unit_test(test_bound),
+		cmocka_unit_test(test_abort),
 		cmocka_unit_test(test_other_authority),
 		cmocka_unit_test(test_no_member),
 		cmocka_unit_test(test_wrong_holder),
