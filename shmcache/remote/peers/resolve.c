@@ -136,7 +136,8 @@ int resolve_poll(struct resolve *r, union address *out)
 
 	if (result == 1)
 		return -EAGAIN;
-	*out = r->address;
+	if (!result)
+		*out = r->address;
 	return result;
 }
 
