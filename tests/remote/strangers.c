@@ -22,9 +22,11 @@ static struct liar_self member(void)
 
 static void start(void)
 {
-	char more[64], address[NET_ADDRESS_SIZE];
+	char more[128], address[NET_ADDRESS_SIZE];
 
-	snprintf(more, sizeof(more), "liar=%s:%u", net_address(1, address), CLUSTER_PORT);
+	net_address(1, address);
+	snprintf(more, sizeof(more), "liar=%s:%u, other=%s:%u", address, CLUSTER_PORT, address,
+		CLUSTER_PORT + 1);
 	cluster_start(&cluster, 1, "64MiB", "", more);
 }
 
@@ -62,6 +64,8 @@ static void test_names(void **state)
 	assert_served(1);
 	assert_int_equal(call(&self, &n7), FRAME_REFUSE_NAME);
 	/* With its own certificate it says that it is another member, or the broker itself. */
+	self.name = "other";
+	assert_int_equal(call(&self, &n0), cluster.mode ? FRAME_REFUSE_STRANGER : 0);
 	self.name = "n0";
 	assert_int_equal(call(&self, &n0), cluster.mode ? FRAME_REFUSE_STRANGER : FRAME_REFUSE_NAME);
 	self.name = self.certificate = "stranger";

@@ -50,6 +50,20 @@ static void test_up(void **state)
 	pair_end(&p);
 }
 
+/* Who was stopped himself, and knows nothing of the others' silence, blames nobody for it. */
+static void test_stopped(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	begin_up(&p);
+	usleep(1200 * LINK_SILENCE_MS);
+	pair_rest(&p, 500);
+	assert_int_equal(p.a.n_down, 0);
+	assert_int_equal(p.b.n_left, 0);
+	pair_end(&p);
+}
+
 static void test_questions(void **state)
 {
 	struct link_item items[3] = {{"a1", 2}, {"b", 1}, {"a2", 2}};
@@ -301,6 +315,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_up),
+		cmocka_unit_test(test_stopped),
 		cmocka_unit_test(test_questions),
 		cmocka_unit_test(test_no_answer),
 		cmocka_unit_test(test_fetch),

@@ -19,6 +19,7 @@
 #include "shmcache/remote/peers/sum.h"
 #include "tests/shmcache/remote/peers/abort.h"
 #include "tests/shmcache/remote/peers/raw.h"
+#include "tests/support/certificate.h"
 
 #define SIZE (9U << 20)
 
@@ -203,6 +204,36 @@ static void test_wrong_holder(void **state)
 	no_link(&p, "another member");
 }
 
+/* Names that are no member's, or more than one. */
+static void own_names(void)
+{
+	const struct certificate_wish odd[] = {
+		{"bare", NULL, "a", 86400},
+		{"dns", "DNS:a", "a", 86400},
+		{"west", "URI:spiffe://west/broker/a", NULL, 86400},
+		{"tester", "URI:spiffe://tester/broker/a", NULL, 86400},
+		{"longer", "URI:spiffe://test/broker/a/b", NULL, 86400},
+		{"two", "URI:spiffe://test/broker/a,URI:spiffe://test/broker/b", NULL, 86400},
+		{"another", "URI:spiffe://test/broker/a,URI:https://test/a", NULL, 86400},
+	};
+	char certificate[128], key[128];
+	struct link_settings s;
+	struct pair_end e = {0};
+	unsigned i;
+
+	settings_of(&s, "good", "a");
+	for (i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+		assert_int_equal(certificate_make(pair_certificates, &odd[i]), 0);
+		snprintf(certificate, sizeof(certificate), "%s/%s.pem", pair_certificates, odd[i].name);
+		snprintf(key, sizeof(key), "%s/%s.key", pair_certificates, odd[i].name);
+		s.certificate = certificate;
+		s.key = key;
+		assert_int_not_equal(pair_end_begin(&e, -1, &s), 0);
+		assert_non_null(strstr(e.why, "names no member of test"));
+		close(e.log.fd);
+	}
+}
+
 /* A certificate that is not its own, at start. */
 static void test_own_certificate(void **state)
 {
@@ -224,14 +255,15 @@ static void test_own_certificate(void **state)
 	assert_int_not_equal(pair_end_begin(&e, -1, &s), 0);
 	assert_non_null(strstr(e.why, "names no member of test"));
 	close(e.log.fd);
+	own_names();
 	s.ca = "/nonexistent";
 	assert_int_not_equal(pair_end_begin(&e, -1, &s), 0);
 	assert_non_null(strstr(e.why, "/nonexistent"));
 	close(e.log.fd);
 }
 
-/* By hand in a child: with no certificate at all. 0: it was let in. */
-static int without_certificate(uint16_t port)
+/* By hand in a child: with @certificate or none, and no newer TLS. 0: it was let in. */
+static int call_by_hand(uint16_t port, const char *certificate, const char *key, int newest)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -241,28 +273,55 @@ static int without_certificate(uint16_t port)
 	SSL *ssl = SSL_new(context);
 
 	signal(SIGPIPE, SIG_IGN);
+	if (certificate && (SSL_use_certificate_file(ssl, certificate, SSL_FILETYPE_PEM) != 1 ||
+				   SSL_use_PrivateKey_file(ssl, key, SSL_FILETYPE_PEM) != 1))
+		return 2;
+	if (SSL_set_max_proto_version(ssl, newest) != 1)
+		return 2;
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) || !SSL_set_fd(ssl, fd) ||
 		SSL_connect(ssl) != 1 || SSL_write(ssl, &knock, sizeof(knock)) <= 0)
 		return 1;
 	return SSL_read(ssl, &knock, sizeof(knock)) > 0 ? 0 : 1;
 }
 
-static void test_no_certificate(void **state)
+static int call(struct pair *p, const struct link_settings *s, int newest)
 {
 	int status = -1;
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(call_by_hand(link_net_port(p->b.net), s ? s->certificate : NULL,
+			s ? s->key : NULL, newest));
+	while (!waitpid(pid, &status, WNOHANG))
+		pair_rest(p, 5);
+	assert_true(WIFEXITED(status));
+	pair_rest(p, 50);
+	return WEXITSTATUS(status);
+}
+
+/* Who has all that it takes, but for a TLS that is new enough. */
+static void test_old_tls(void **state)
+{
+	struct link_settings s;
 	struct pair p;
-	pid_t pid;
+
+	(void)state;
+	settings_of(&s, "good", "a");
+	pair_begin(&p, LINK_TLS, true);
+	assert_int_equal(call(&p, &s, TLS1_2_VERSION), 1);
+	assert_int_equal(stats(&p).n_tls_failed, 1);
+	assert_int_equal(call(&p, &s, TLS1_3_VERSION), 0);
+	pair_end(&p);
+}
+
+static void test_no_certificate(void **state)
+{
+	struct pair p;
 
 	(void)state;
 	pair_begin(&p, LINK_TLS, true);
 	assert_true(pair_run(&p, &p.a.n_up, 1));
-	pid = fork();
-	if (!pid)
-		_exit(without_certificate(link_net_port(p.b.net)));
-	while (!waitpid(pid, &status, WNOHANG))
-		pair_rest(&p, 5);
-	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
-	pair_rest(&p, 50);
+	assert_int_equal(call(&p, NULL, TLS1_3_VERSION), 1);
 	assert_int_equal(stats(&p).n_tls_failed, 1);
 	assert_int_equal(stats(&p).n_strangers, 0);
 	assert_true(link_is_up(p.a.link));
@@ -381,6 +440,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_wrong_holder),
 		cmocka_unit_test(test_own_certificate),
 		cmocka_unit_test(test_no_certificate),
+		cmocka_unit_test(test_old_tls),
 		cmocka_unit_test(test_clear),
 		cmocka_unit_test(test_review),
 		cmocka_unit_test(test_random),

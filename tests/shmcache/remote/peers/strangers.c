@@ -404,6 +404,19 @@ static void test_manners(void **state)
 	shown_out(&data, "");
 }
 
+/* A guest who says nothing more, though his connections stand. */
+static void test_mute(void **state)
+{
+	unsigned n_left = p.b.n_left;
+
+	(void)state;
+	join();
+	assert_true(pair_run(&p, &p.b.n_left, n_left + 1));
+	assert_string_equal(p.b.why, "it is silent");
+	raw_close(&control);
+	raw_close(&data);
+}
+
 /* A body without an end is no longer than a value: the holder sends as far as there is credit. */
 static void test_no_credit(void **state)
 {
@@ -448,6 +461,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_rush, begin, end),
 		cmocka_unit_test_setup_teardown(test_random, begin, end),
 		cmocka_unit_test_setup_teardown(test_manners, begin, end),
+		cmocka_unit_test_setup_teardown(test_mute, begin, end),
 		cmocka_unit_test_setup_teardown(test_no_credit, begin, end),
 	};
 
