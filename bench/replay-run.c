@@ -167,6 +167,7 @@ int replay_run(
 	if (c.n_fresh - 1 > c.n_free)
 		res.books_per_entry =
 			(double)policy_books_size(c.policy) / (c.n_fresh - 1 - c.n_free);
+	res.n_one_offs = c.n_one_off;
 	*out = res;
 out:
 	cache_deinit(&c);

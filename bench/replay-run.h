@@ -24,7 +24,8 @@ struct replay_options {
 };
 
 struct replay_result {
-	uint64_t n_reads, n_hits;
+	uint64_t n_reads, n_hits; /* of the trace */
+	uint64_t n_one_offs;      /* reads beside them */
 	uint64_t n_bytes, n_bytes_hit;
 	/*
 	 * Hits before which all of the same group were hits too: of a prompt's

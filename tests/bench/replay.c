@@ -351,6 +351,63 @@ static void test_bytes(void **state)
 	trace_free(&t);
 }
 
+/* So many percent of all reads, not of the trace's; those that the cache has no room for don't count. */
+static void test_one_offs_counted(void **state)
+{
+	static const unsigned percents[] = {0, 1, 10, 25, 50, 75, 99};
+	struct replay_options o = {.policy = "lru", .size = 100};
+	struct replay_result res;
+	struct trace_error error;
+	struct trace t;
+
+	(void)state;
+	assert_int_equal(trace_make(&t, "zipf:keys=2000,reads=3000", 3, &error), 0);
+	for (unsigned i = 0; i < sizeof(percents) / sizeof(percents[0]); i++) {
+		o.one_off_percent = percents[i];
+		assert_int_equal(replay_run(&res, &t, &o), 0);
+		assert_int_equal(res.n_one_offs, 3000 * percents[i] / (100 - percents[i]));
+		assert_int_equal(res.n_reads, 3000);
+	}
+	o.by_bytes = true;
+	o.size = 63;
+	assert_int_equal(replay_run(&res, &t, &o), 0);
+	assert_int_equal(res.n_one_offs, 0);
+	trace_free(&t);
+}
+
+/*
+ * Each policy loses little by half of all reads being of keys that nobody asks for again, by entries and
+ * by bytes: they are unproven. What the trace itself misses may be that, too, and is found when it comes
+ * again.
+ */
+static void test_one_offs(void **state)
+{
+	struct replay_options o = {.size = 0};
+	struct replay_result alone, beside, fetched;
+	struct trace_error error;
+	struct trace t;
+
+	(void)state;
+	assert_int_equal(trace_make(&t, "zipf:keys=2000,reads=30000", 3, &error), 0);
+	for (unsigned i = 0; (o.policy = policy_names(i)); i++)
+		for (unsigned j = 0; j < 2; j++) {
+			o.by_bytes = j;
+			o.size = 500 * (j ? t.reads[0].size : 1);
+			o.one_off_percent = 0;
+			o.unproven = false;
+			assert_int_equal(replay_run(&alone, &t, &o), 0);
+			o.one_off_percent = 50;
+			assert_int_equal(replay_run(&beside, &t, &o), 0);
+			o.one_off_percent = 0;
+			o.unproven = true;
+			assert_int_equal(replay_run(&fetched, &t, &o), 0);
+			assert_int_equal(beside.n_one_offs, 30000);
+			assert_true(beside.n_hits + 30000 / 50 > alone.n_hits);
+			assert_true(fetched.n_hits + 30000 / 50 > alone.n_hits);
+		}
+	trace_free(&t);
+}
+
 /* Points of the hit ratio that the default loses in two tiers. */
 static double points_lost(const struct trace *t, uint64_t size, unsigned upper_percent)
 {
@@ -483,6 +540,8 @@ int main(void)
 		cmocka_unit_test(test_belady),
 		cmocka_unit_test(test_lru),
 		cmocka_unit_test(test_bytes),
+		cmocka_unit_test(test_one_offs_counted),
+		cmocka_unit_test(test_one_offs),
 		cmocka_unit_test(test_tiers),
 		cmocka_unit_test(test_tiers_bytes),
 		cmocka_unit_test(test_usable),
