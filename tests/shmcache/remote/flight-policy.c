@@ -12,21 +12,6 @@
 
 static struct flying f;
 
-static int setup(void **state)
-{
-	(void)state;
-	flying_init(&f, 16 * MIB);
-	flying_begin(&f);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	flying_end(&f);
-	return 0;
-}
-
 #define ALL_FOUND ABI_WRITE_BACK_ALL_FOUND
 #define PREFIX ABI_WRITE_BACK_CONTIGUOUS_PREFIX
 
@@ -239,18 +224,17 @@ static void the_configured_policy_is_the_default(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(second_hit_keeps_what_comes_again),
-		TEST(free_space_evicts_nothing),
-		TEST(all_found_keeps_all),
-		TEST(all_found_keeps_none_where_one_is_missing),
-		TEST(prefix_keeps_what_is_before_the_first_miss),
-		TEST(what_is_here_was_found),
-		TEST(who_waits_for_his_batch_gets_it_in_time),
-		TEST(who_wants_it_kept_decides_for_all),
-		TEST(a_batch_without_room_does_not_wait_for_itself),
-		TEST(the_configured_policy_is_the_default),
+		FLYING_TEST(second_hit_keeps_what_comes_again),
+		FLYING_TEST(free_space_evicts_nothing),
+		FLYING_TEST(all_found_keeps_all),
+		FLYING_TEST(all_found_keeps_none_where_one_is_missing),
+		FLYING_TEST(prefix_keeps_what_is_before_the_first_miss),
+		FLYING_TEST(what_is_here_was_found),
+		FLYING_TEST(who_waits_for_his_batch_gets_it_in_time),
+		FLYING_TEST(who_wants_it_kept_decides_for_all),
+		FLYING_TEST(a_batch_without_room_does_not_wait_for_itself),
+		FLYING_TEST(the_configured_policy_is_the_default),
 	};
 	int r;
 

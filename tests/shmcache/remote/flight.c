@@ -12,21 +12,6 @@
 
 static struct flying f;
 
-static int setup(void **state)
-{
-	(void)state;
-	flying_init(&f, 16 * MIB);
-	flying_begin(&f);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	flying_end(&f);
-	return 0;
-}
-
 #define ALWAYS ABI_WRITE_BACK_ALWAYS
 #define OFF ABI_WRITE_BACK_OFF
 
@@ -500,29 +485,28 @@ static void an_end_answers_all_and_waits_for_the_kind(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(what_comes_is_cached_and_found),
-		TEST(many_who_ask_for_one_key_cost_one_transfer),
-		TEST(what_is_off_is_delivered_to_each),
-		TEST(a_prefetch_that_is_not_kept_costs_no_transfer),
-		TEST(holders_are_asked_one_after_another),
-		TEST(a_miss_says_why),
-		TEST(what_nobody_has_is_known_for_a_while),
-		TEST(what_is_heard_of_is_not_nowhere),
-		TEST(what_is_heard_of_on_the_way_is_not_remembered),
-		TEST(who_waits_too_long_misses_alone),
-		TEST(when_nobody_waits_only_what_is_to_be_kept_goes_on),
-		TEST(a_holder_that_sends_nothing_is_left_for_the_next),
-		TEST(bytes_that_come_are_waited_for),
-		TEST(who_fails_is_not_asked_for_a_while),
-		TEST(what_is_done_here_is_newer),
-		TEST(who_left_is_answered_and_nothing_else_changes),
-		TEST(a_batch_that_is_never_whole_goes_with_its_session),
-		TEST(a_delete_is_told_to_all),
-		TEST(no_more_transfers_than_allowed_are_out),
-		TEST(no_more_bytes_than_allowed_are_out),
-		TEST(an_end_answers_all_and_waits_for_the_kind),
+		FLYING_TEST(what_comes_is_cached_and_found),
+		FLYING_TEST(many_who_ask_for_one_key_cost_one_transfer),
+		FLYING_TEST(what_is_off_is_delivered_to_each),
+		FLYING_TEST(a_prefetch_that_is_not_kept_costs_no_transfer),
+		FLYING_TEST(holders_are_asked_one_after_another),
+		FLYING_TEST(a_miss_says_why),
+		FLYING_TEST(what_nobody_has_is_known_for_a_while),
+		FLYING_TEST(what_is_heard_of_is_not_nowhere),
+		FLYING_TEST(what_is_heard_of_on_the_way_is_not_remembered),
+		FLYING_TEST(who_waits_too_long_misses_alone),
+		FLYING_TEST(when_nobody_waits_only_what_is_to_be_kept_goes_on),
+		FLYING_TEST(a_holder_that_sends_nothing_is_left_for_the_next),
+		FLYING_TEST(bytes_that_come_are_waited_for),
+		FLYING_TEST(who_fails_is_not_asked_for_a_while),
+		FLYING_TEST(what_is_done_here_is_newer),
+		FLYING_TEST(who_left_is_answered_and_nothing_else_changes),
+		FLYING_TEST(a_batch_that_is_never_whole_goes_with_its_session),
+		FLYING_TEST(a_delete_is_told_to_all),
+		FLYING_TEST(no_more_transfers_than_allowed_are_out),
+		FLYING_TEST(no_more_bytes_than_allowed_are_out),
+		FLYING_TEST(an_end_answers_all_and_waits_for_the_kind),
 	};
 	int r;
 

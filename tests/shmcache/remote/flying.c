@@ -218,6 +218,19 @@ void flying_end(struct flying *f)
 
 /* --- tickets ---------------------------------------------------------------------------------- */
 
+int flying_setup(void **state)
+{
+	flying_init(*state, 16 * MIB);
+	flying_begin(*state);
+	return 0;
+}
+
+int flying_teardown(void **state)
+{
+	flying_end(*state);
+	return 0;
+}
+
 struct ticket *flying_ticket(struct flying *f, unsigned key, int policy)
 {
 	uint8_t bytes[ABI_KEY_SIZE_MAX];

@@ -56,6 +56,12 @@ void flying_begin(struct flying *f);
 /* Nothing is left: no flight, no block, no delivery that was not ended; the store's books agree. */
 void flying_end(struct flying *f);
 
+/* Of a test whose state is a struct flying: 16 MiB, everything as configured by default. */
+int flying_setup(void **state);
+int flying_teardown(void **state);
+#define FLYING_TEST(name) \
+	cmocka_unit_test_prestate_setup_teardown(name, flying_setup, flying_teardown, &f)
+
 /* A ticket for key @key. Its policy: enum abi_write_back, or -1: as configured. Not taken yet. */
 struct ticket *flying_ticket(struct flying *f, unsigned key, int policy);
 /* It is taken. Returns its number, an index into @asked. */
