@@ -280,7 +280,8 @@ const struct key keys[] = {
 	{"remote", "deliver_max", KEY_PERCENT, FIELD(remote.deliver_percent), .min = 1,
 		.max = 100, .value = "25%",
 		.help = "The share of the memory for values that may be taken by values which are "
-			"on their way. What a client has and does not release counts for held_max."},
+			"on their way here, and of each tier by those which are on their way to "
+			"peers. What a client has and does not release counts for held_max."},
 	{"remote", "security", KEY_CHOICE, FIELD(remote.security), .choices = securities,
 		.value = "tls",
 		.help = "tls: peers show each other certificates of the cluster's own CA. none: "

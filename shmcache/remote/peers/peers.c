@@ -246,7 +246,7 @@ static int peers_open(void **self, struct remote_loop *loop, char *why, size_t w
 	const struct config_remote *c = &loop->config->remote;
 	struct peers *p = calloc(1, sizeof(*p));
 	const struct service_options service = {
-		loop->store, loop->worker, BODIES_MAX, BODY_WAIT_MAX, lent, p};
+		loop->store, loop->worker, BODIES_MAX, BODY_WAIT_MAX, c->deliver_percent, lent, p};
 	int r = -ENOMEM;
 
 	why[0] = '\0';

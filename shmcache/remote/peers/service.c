@@ -19,6 +19,12 @@
  * wrong, and does not publish.
  *
  * The books of sums are as long as there may be cells; memory comes to those that were served.
+ *
+ * What is lent can't be reused, whatever becomes of the entry, for as long as its requester takes.
+ * So that those who take their time don't leave the clients here without room, all that is on its
+ * way is bounded by a share of its tier; and so that one does not take all of that from the others,
+ * a guest has at most as much as is left (A. K. Choudhury, E. L. Hahne, "Dynamic queue length
+ * thresholds for shared-memory packet switches", IEEE/ACM Transactions on Networking 6, 1998).
  */
 struct kept_sum {
 	uint64_t sum;
@@ -31,6 +37,7 @@ struct service_body {
 	struct service_guest *guest;
 	struct link_request *request;
 	struct store_loan loan;
+	unsigned tier; /* where it is lent */
 	uint64_t deadline_ms;
 	struct service_body *next, **link; /* of the service's list when it is on its way */
 	struct service_body *after, *before; /* of the guest's when it waits */
@@ -42,6 +49,10 @@ struct service {
 	struct service_options options;
 	struct service_body *bodies; /* on their way */
 	unsigned n_bodies;
+	uint64_t lent_size[ABI_TIERS];
+	struct service_guest *starved, **starved_end; /* their next bodies wait for room */
+	unsigned n_starved;
+	bool is_feeding, has_room_again;
 	struct kept_sum *sum;
 	uint64_t n_sums;
 };
@@ -53,6 +64,7 @@ int service_new(struct service **out, const struct service_options *options)
 	if (!s)
 		return -ENOMEM;
 	s->options = *options;
+	s->starved_end = &s->starved;
 	s->n_sums = options->store->index.head->n_cells_max;
 	s->sum = mmap(NULL, s->n_sums * sizeof(*s->sum), PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -102,6 +114,31 @@ static void wait_remove(struct service_guest *guest, struct service_body *body)
 		guest->last = body->before;
 }
 
+/* In their order. No-op where it is in the list. */
+static void starved_add(struct service *s, struct service_guest *guest)
+{
+	if (guest->starved_link)
+		return;
+	guest->starved_next = NULL;
+	guest->starved_link = s->starved_end;
+	*s->starved_end = guest;
+	s->starved_end = &guest->starved_next;
+	s->n_starved++;
+}
+
+static void starved_remove(struct service *s, struct service_guest *guest)
+{
+	if (!guest->starved_link)
+		return;
+	*guest->starved_link = guest->starved_next;
+	if (guest->starved_next)
+		guest->starved_next->starved_link = guest->starved_link;
+	else
+		s->starved_end = guest->starved_link;
+	guest->starved_link = NULL;
+	s->n_starved--;
+}
+
 /* --- what is on its way ----------------------------------------------------------------------- */
 
 struct stretch {
@@ -140,7 +177,18 @@ static uint64_t body_sum(void *context)
 	return kept->sum;
 }
 
+/* Room for one more, where nothing is lent in any case: else it would wait for ever. */
+static bool may_lend(const struct service *s, const struct service_body *body)
+{
+	uint64_t max = s->options.store->tier[body->tier].size / 100 * s->options.lent_percent;
+	uint64_t lent = s->lent_size[body->tier], own = body->guest->lent_size[body->tier];
+	uint64_t size = body->loan.size;
+
+	return !lent || (lent + size <= max && (!own || own + size <= max - lent));
+}
+
 static void next_in_turn(struct service *s, struct service_guest *guest);
+static void feed_starved(struct service *s);
 
 static void body_done(void *context, bool sent)
 {
@@ -148,6 +196,8 @@ static void body_done(void *context, bool sent)
 	struct service *s = body->service;
 	struct service_guest *guest = body->guest;
 
+	s->lent_size[body->tier] -= body->loan.size;
+	guest->lent_size[body->tier] -= body->loan.size;
 	store_loan_end(s->options.store, &body->loan);
 	*body->link = body->next;
 	if (body->next)
@@ -160,6 +210,7 @@ static void body_done(void *context, bool sent)
 	sum_free(body->sum);
 	free(body);
 	next_in_turn(s, guest);
+	feed_starved(s);
 }
 
 static bool is_known(const struct service *s, const struct store_loan *loan)
@@ -186,56 +237,95 @@ static struct link_body describe(struct service_body *body)
 	return b;
 }
 
-/* Answer one that is on no list; frees it in the end. */
-static void start(struct service *s, struct service_body *body)
+/* 0: it is lent; -EAGAIN: there is no room; else the answer, enum frame_status. */
+static int lend(struct service *s, struct service_body *body)
 {
-	struct link_request *request = body->request;
+	const struct link_request *request = body->request;
 	struct index_key key = index_key(&s->options.store->index, request->key, request->key_size);
-	enum frame_status status = FRAME_OK;
-	struct link_body b;
+	int r = 0;
 
 	if (store_now_ms() >= body->deadline_ms)
-		status = FRAME_BUSY;
-	else if (store_lend(s->options.store, s->options.w, &key, &body->loan) != ABI_STATUS_OK)
-		status = FRAME_MISS;
-	if (status == FRAME_OK && !is_known(s, &body->loan) && !(body->sum = sum_new())) {
+		return FRAME_BUSY;
+	/* Not the first time: a look costs a hit. */
+	if (body->loan.size && !may_lend(s, body))
+		return -EAGAIN;
+	if (store_lend(s->options.store, s->options.w, &key, &body->loan) != ABI_STATUS_OK)
+		return FRAME_MISS;
+	body->tier = s->options.store->index.cell[body->loan.cell].tier;
+	if (!may_lend(s, body))
+		r = -EAGAIN;
+	else if (!is_known(s, &body->loan) && !(body->sum = sum_new()))
+		r = FRAME_BUSY;
+	if (r)
 		store_loan_end(s->options.store, &body->loan);
-		status = FRAME_BUSY;
-	}
-	if (status != FRAME_OK) {
-		body->guest->n_missed += status == FRAME_MISS;
+	return r;
+}
+
+/* Answer the one that waits longest; frees it in the end. False: it waits on. */
+static bool start_first(struct service *s, struct service_guest *guest)
+{
+	struct service_body *body = guest->first;
+	struct link_request *request = body->request;
+	int r = lend(s, body);
+	struct link_body b;
+
+	if (r == -EAGAIN)
+		return false;
+	wait_remove(guest, body);
+	if (r) {
+		guest->n_missed += r == FRAME_MISS;
 		free(body);
-		link_refuse(request, status);
-		return;
+		link_refuse(request, (enum frame_status)r);
+		return true;
 	}
+	s->lent_size[body->tier] += body->loan.size;
+	guest->lent_size[body->tier] += body->loan.size;
 	body->next = s->bodies;
 	body->link = &s->bodies;
 	if (body->next)
 		body->next->link = &body->next;
 	s->bodies = body;
 	s->n_bodies++;
-	body->guest->n_bodies++;
+	guest->n_bodies++;
 	if (s->options.lent)
 		s->options.lent(s->options.context, request->key, request->key_size);
 	b = describe(body);
 	/* May be done, and the body gone, before this returns. */
 	link_push(request, &b);
+	return true;
 }
 
 /* A body may be done while it is pushed, and let the next begin: that one is begun here, not deeper. */
 static void next_in_turn(struct service *s, struct service_guest *guest)
 {
-	struct service_body *body;
-
 	if (guest->is_starting)
 		return;
 	guest->is_starting = true;
+	starved_remove(s, guest);
 	while (guest->first && guest->n_bodies < s->options.n_bodies_max) {
-		body = guest->first;
-		wait_remove(guest, body);
-		start(s, body);
+		if (start_first(s, guest))
+			continue;
+		starved_add(s, guest);
+		break;
 	}
 	guest->is_starting = false;
+}
+
+/* There is room again: whoever waits gets a turn, and another when one was done at once. */
+static void feed_starved(struct service *s)
+{
+	unsigned n;
+
+	s->has_room_again = true;
+	if (s->is_feeding)
+		return;
+	s->is_feeding = true;
+	while (s->has_room_again && s->n_starved) {
+		s->has_room_again = false;
+		for (n = s->n_starved; n && s->starved; n--)
+			next_in_turn(s, s->starved);
+	}
+	s->is_feeding = false;
 }
 
 /* --- what the link calls ---------------------------------------------------------------------- */
@@ -263,10 +353,12 @@ void service_fetch(struct service *s, struct service_guest *guest, struct link_r
 void service_gone(struct service *s, struct link_request *request)
 {
 	struct service_body *body = request->owner;
+	struct service_guest *guest = body->guest;
 
-	(void)s;
-	wait_remove(body->guest, body);
+	wait_remove(guest, body);
 	free(body);
+	if (!guest->first)
+		starved_remove(s, guest);
 }
 
 void service_tick(struct service *s, uint64_t now_ms)

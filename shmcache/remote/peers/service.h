@@ -10,10 +10,10 @@
 #include "shmcache/store.h"
 
 /*
- * A request that comes from a guest is answered at once where the key is not here. Where it is, the
- * value is lent by the store and pushed; a guest has so many bodies on their way at a time, the rest of
- * its requests wait, and hold nothing. All of one thread, the remote one, which is registered with
- * liburcu. Nothing here waits.
+ * A request that comes from a guest is answered at once where the key is not here. Where it is,
+ * the value is lent by the store and pushed; a guest has so many bodies on their way at a time,
+ * and all of them so much of a tier, the rest of the requests wait, and hold nothing. All of one
+ * thread, the remote one, which is registered with liburcu. Nothing here waits.
  */
 struct service;
 struct service_body;
@@ -23,6 +23,7 @@ struct service_options {
 	struct abi_worker *w;  /* the thread's part of the plane */
 	unsigned n_bodies_max; /* on their way to one guest at a time */
 	uint32_t wait_ms_max;  /* for a body, whatever the requester says */
+	unsigned lent_percent; /* of a tier, to all guests; one value may be more */
 	/* Somebody is sent this value, and may have it from now on. NULL: nobody wants to know. */
 	void (*lent)(void *context, const void *key, uint16_t key_size);
 	void *context;
@@ -38,7 +39,10 @@ struct service_guest {
 	struct link_guest *link;
 	struct service_body *first, *last; /* that wait, in order */
 	unsigned n_bodies;		   /* on their way */
+	uint64_t lent_size[ABI_TIERS];	   /* their bytes */
 	bool is_starting;
+	/* Of those for whose next body there is no room. */
+	struct service_guest *starved_next, **starved_link;
 	uint64_t n_served, sent_bytes, n_missed, n_broken; /* for show */
 };
 

@@ -36,6 +36,7 @@ struct node {
 
 static struct node node[N_MAX];
 static unsigned n_nodes;
+static const char *window; /* NULL: as is configured by default */
 static struct log quiet;
 
 /* All of 127.0.0.0/8 is this machine: the pid makes addresses that no other test has. */
@@ -87,6 +88,8 @@ static void open_node(unsigned i, const char *locate)
 	set(&n->config, "remote.members", members);
 	set(&n->config, "remote.security", "none");
 	set(&n->config, "remote.locate", locate);
+	if (window)
+		set(&n->config, "remote.window", window);
 	assert_int_equal(remote_loop_init(&n->loop, &n->rig.store, &n->rig.w, &quiet, &n->config), 0);
 	if (peers_kind.open(&n->self, &n->loop, why, sizeof(why)))
 		fail_msg("%s", why);
@@ -332,6 +335,55 @@ static void test_stopped(void **state)
 	free(g.value);
 }
 
+/*
+ * A requester that asks for most of what is here, and then takes nothing of it: who puts at the holder
+ * finds room all the same, and so does another requester.
+ */
+#define HOARD 15
+#define LARGE 1000 /* the number of a key */
+
+static void test_hoarder(void **state)
+{
+	static struct get g[HOARD];
+	struct get other = {0};
+	unsigned i;
+
+	(void)state;
+	/* Little lies between the two. */
+	window = "1MiB";
+	open_all(3, "auto");
+	window = NULL;
+	for (i = 0; i < HOARD; i++)
+		put(0, i, i, 4 * MIB);
+	for (i = 0; i < HOARD; i++)
+		begin(&g[i], 1, number_of(1, 0), i, 60000);
+	WAIT_FOR(node[0].rig.store.loans);
+	node[1].is_stopped = true;
+	for (i = 0; i < 20; i++)
+		turn();
+	for (i = 100; i < 112; i++)
+		put(0, i, i, 6 * MIB);
+	put(0, LARGE, 1, 12 * MIB);
+	assert_int_equal(get(&other, 2, 0, 111, 20000), REMOTE_OK);
+	free(other.value);
+	assert_non_null(node[0].rig.store.loans);
+	/* For this one there is no room, until what was lent is back. */
+	begin(&other, 2, number_of(2, 0), LARGE, 60000);
+	for (i = 0; i < 20; i++)
+		turn();
+	assert_null(other.value);
+	node[1].is_stopped = false;
+	WAIT_FOR(other.is_done);
+	assert_int_equal(other.result, REMOTE_OK);
+	free(other.value);
+	for (i = 0; i < HOARD; i++) {
+		WAIT_FOR(g[i].is_done);
+		if (g[i].result == REMOTE_OK)
+			assert_true(rig_is_filled(g[i].value, g[i].head.size, i));
+		free(g[i].value);
+	}
+}
+
 /* Cancelled at every stage: done comes once, and what was landed is not written any more. */
 static void test_cancel(void **state)
 {
@@ -519,7 +571,7 @@ static unsigned shard_of(uint64_t key)
 	uint8_t bytes[ABI_KEY_SIZE_MAX];
 	XXH128_hash_t name = remote_key(bytes, rig_key(key, bytes)).name;
 	uint64_t hash[N_MAX];
-	char text[8];
+	char text[12];
 	unsigned i;
 
 	for (i = 0; i < n_nodes; i++) {
@@ -625,6 +677,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_fetch, teardown),
 		cmocka_unit_test_teardown(test_many, teardown),
 		cmocka_unit_test_teardown(test_stopped, teardown),
+		cmocka_unit_test_teardown(test_hoarder, teardown),
 		cmocka_unit_test_teardown(test_cancel, teardown),
 		cmocka_unit_test_teardown(test_lost, teardown),
 		cmocka_unit_test_teardown(test_ask, teardown),
