@@ -31,7 +31,7 @@ sources()
 	peers) echo shmcache/remote/peers/frame.c shmcache/remote/peers/hello.c shmcache/remote/peers/guest.c \
 		shmcache/remote/peers/lane*.c shmcache/remote/peers/fetch.c shmcache/remote/peers/serve.c \
 		shmcache/remote/peers/sum.c ;;
-	request) echo ipc/submission.c shmcache/request.c shmcache/worker.c shmcache/holds.c ;;
+	request) echo ipc/submission.c shmcache/request.c shmcache/worker.c shmcache/fetch.c shmcache/store-fill.c shmcache/holds.c ;;
 	esac
 }
 

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* request.c: a client whose whole request region is the fuzzer's, served by a worker's own rounds. */
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <urcu.h>
 
 #include "shmcache/broker.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/elsewhere.h"
 
 /*
  * The input is a program of steps: a submission, in the place and with the number that are next or with
  * any number, and a round of the worker behind it or not yet; bytes anywhere in the region (head, rings,
- * holds, access log and staging among it); or a piece of the broker's upkeep. After each round what was
- * answered must make sense, and no more answers stand than there is room for. After each input the
+ * holds, access log and staging among it); an answer of another broker; or a piece of the broker's upkeep.
+ * After each round what was answered must make sense, and no more answers stand than there is room for. After each input the
  * client is gone, and then the store must have got everything back, and its books must balance.
  * Canaries show a copy that goes beyond its block, a page that nobody may touch one that begins in
  * staging and goes on behind it.
@@ -34,6 +35,9 @@
 #define STEP_LATER 0x08	     /* with what comes next */
 #define STEP_UNTOLD 0x10     /* the client keeps to itself what it has taken */
 
+/* One of the others. */
+#define STEP_ELSEWHERE 0xf2
+
 static struct broker broker;
 static struct store *const store = &broker.store;
 static struct worker *const worker = &broker.worker[0];
@@ -41,6 +45,7 @@ static struct log logger;
 static struct abi_worker counters;
 static struct abi_session directory;
 static struct config config;
+static struct elsewhere others;
 
 static struct {
 	struct session *session;
@@ -124,6 +129,11 @@ static void open_store(void)
 	fuzz_name(dram, sizeof(dram), "/", "-request.dram");
 	store->sessions.scan_holds = scan_holds;
 	store->sessions.drain_logs = drain_logs;
+	pthread_mutex_init(&worker->inbox_lock, NULL);
+	worker->bell.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	tray_init(&worker->tray);
+	tray_open(&worker->tray, worker->bell.fd);
+	elsewhere_open(&others, store, &counters);
 	FUZZ_CHECK(!store_open(store, &options, &opened, why, sizeof(why)), "%s", why);
 	/* Mapped is enough: nothing stays behind, however the fuzzer ends. */
 	shm_unlink(index);
@@ -185,6 +195,8 @@ static void open_client(void)
 	client.session->role = WIRE_ROLE_WRITER;
 	client.session->worker = worker;
 	client.session->directory = &directory;
+	client.session->desk = &others.desk;
+	client.session->tray = &worker->tray;
 	client.region = mmap(NULL, client.session->request_size, PROT_READ | PROT_WRITE, MAP_SHARED,
 		fds.request, 0);
 	FUZZ_CHECK(client.region != MAP_FAILED, "no map");
@@ -196,6 +208,8 @@ static void open_client(void)
 static void close_client(void)
 {
 	session_give_back(client.session, store, &counters);
+	elsewhere_end(&others);
+	worker_read_mail(worker);
 	munmap(client.region, client.session->request_size);
 	close(client.bell);
 	session_free(client.session);
@@ -255,6 +269,8 @@ static bool submit(struct fuzz_input *in, uint8_t step)
 	/* A reservation's number is no secret to its owner, but nothing that a fuzzer finds. */
 	if (raw[3] >> 56 == 0xee)
 		raw[3] = client.session->reservation[raw[3] & 3].id;
+	if (raw[3] >> 56 == 0xed && client.session->n_deliveries)
+		raw[3] = client.session->delivery[raw[3] % client.session->n_deliveries].id;
 	if (!(step & STEP_ANY_NUMBER))
 		raw[7] = client.submitted + 1;
 	memcpy(&slot[client.submitted % N_QUEUE], raw, sizeof(raw));
@@ -275,6 +291,8 @@ static void scribble(struct fuzz_input *in)
 
 static void upkeep(uint8_t kind)
 {
+	static uint64_t now_ms;
+
 	session_drain_logs(client.session, store, &counters);
 	if (kind & 1)
 		store_reclaim(store, &counters);
@@ -284,6 +302,18 @@ static void upkeep(uint8_t kind)
 		store_sweep(store, &counters, 1000);
 	if (kind & 8)
 		(void)session_held_size(client.session, store, ABI_TIER_DRAM);
+	if (kind & 16)
+		session_drain_waits(client.session, &counters);
+	if (kind & 32)
+		(void)session_look_at_holds(client.session, ++now_ms);
+}
+
+/* Answers come at any time, and take no place from anybody. */
+static void elsewhere(struct fuzz_input *in)
+{
+	elsewhere_go_on(&others, in);
+	worker_read_mail(worker);
+	take_answers(true);
 }
 
 static void check_rest(void)
@@ -300,7 +330,8 @@ static void check_rest(void)
 	store_reclaim(store, &counters);
 	FUZZ_CHECK(!store_check(store, why, sizeof(why)), "%s", why);
 	FUZZ_CHECK(!store->index.n_entries && !store->limbo.n && !store->tier[ABI_TIER_DRAM].limbo_size &&
-			!store->reserved_size && !store->pinned_size && !store->n_expiring,
+			!store->reserved_size && !store->pinned_size && !store->n_expiring &&
+			!store->n_fills && !store->deliveries,
 		"%llu entries, %llu in limbo, %llu bytes reserved, %llu pinned, %llu expire",
 		(unsigned long long)store->index.n_entries, (unsigned long long)store->limbo.n,
 		(unsigned long long)store->reserved_size, (unsigned long long)store->pinned_size,
@@ -322,6 +353,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (step % 4 < 2) {
 			if (!submit(&in, step))
 				break;
+		} else if (step == STEP_ELSEWHERE) {
+			elsewhere(&in);
 		} else if (step % 4 == 2) {
 			scribble(&in);
 		} else {
