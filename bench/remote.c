@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench/keys.h"
 #include "bench/must.h"
@@ -93,30 +94,86 @@ static void fetch_all(const char *prefix, size_t n, const struct shmc_fetch_opti
 	shmc_queue_close(queue);
 }
 
+/* All processes together: this one, which asks, both brokers, and the server of the rival. */
+static struct cost {
+	uint64_t cpu_ns, n_sleeps;
+} cost_now(void)
+{
+	const pid_t pid[] = {getpid(), bench.pair.broker[0].proc.pid, bench.pair.broker[1].proc.pid,
+		bench.tcp.server.pid};
+	struct proc_usage usage;
+	struct cost sum = {0};
+	size_t i;
+
+	for (i = 0; i < sizeof(pid) / sizeof(pid[0]); i++) {
+		bench_must(&bench.rep, proc_usage(pid[i], &usage), "usage");
+		sum.cpu_ns += usage.cpu_ns;
+		sum.n_sleeps += usage.n_sleeps;
+	}
+	return sum;
+}
+
+/* A side's rounds: GB/s, and what a value took of the processors and of their schedulers. */
+struct side {
+	double rate[ROUNDS_MAX], cpu_us[ROUNDS_MAX], sleeps[ROUNDS_MAX];
+	struct cost cost; /* when the round began */
+	uint64_t begin_ns;
+};
+
+static void side_begin(struct side *side)
+{
+	side->cost = cost_now();
+	side->begin_ns = report_now();
+}
+
+static void side_end(struct side *side, unsigned at, size_t n, size_t total)
+{
+	uint64_t ns = report_now() - side->begin_ns;
+	struct cost cost = cost_now();
+
+	side->rate[at] = (double)total / (double)ns;
+	side->cpu_us[at] = (double)(cost.cpu_ns - side->cost.cpu_ns) / 1000 / (double)n;
+	side->sleeps[at] = (double)(cost.n_sleeps - side->cost.n_sleeps) / (double)n;
+}
+
+static void cost_rows(const char *name, struct side *ours, struct side *theirs)
+{
+	const unsigned n = bench.n_rounds;
+	char full[64];
+
+	snprintf(full, sizeof(full), "%s-cpu", name);
+	row(full, report_median(ours->cpu_us, n), report_median(theirs->cpu_us, n), "us", NAN,
+		REPORT_FIGURE, "processor time of all processes, a value");
+	snprintf(full, sizeof(full), "%s-sleeps", name);
+	row(full, report_median(ours->sleeps, n), report_median(theirs->sleeps, n), "times", NAN,
+		REPORT_FIGURE, "that a thread had to be woken, a value");
+}
+
 static void throughput(const char *name, const char *prefix, size_t size, size_t total, double goal)
 {
 	const struct shmc_fetch_options options = {0};
-	double ours[ROUNDS_MAX], theirs[ROUNDS_MAX];
+	const unsigned rounds = bench.n_rounds;
+	static struct side ours, theirs;
 	size_t n = total / size;
-	uint64_t begin;
 	unsigned round;
 
 	remote_pair_fill(&bench.pair, &bench.rep, prefix, n, size);
-	for (round = 0; round <= bench.n_rounds; round++) {
+	for (round = 0; round <= rounds; round++) {
 		unsigned at = round ? round - 1 : 0;
 
-		begin = report_now();
+		side_begin(&ours);
 		fetch_all(prefix, n, &options);
-		ours[at] = (double)total / (double)(report_now() - begin);
+		side_end(&ours, at, n, total);
 		if (remote_pair_check(&bench.pair, &bench.rep, prefix, n) != n)
 			report_fatal(&bench.rep, "what was fetched is not there");
-		begin = report_now();
+		side_begin(&theirs);
 		if (remote_tcp_fetch(&bench.tcp, size, (unsigned)n, DEPTH))
 			report_fatal(&bench.rep, "the bare stream broke");
-		theirs[at] = (double)total / (double)(report_now() - begin);
+		side_end(&theirs, at, n, total);
 	}
-	row(name, report_median(ours, bench.n_rounds), report_median(theirs, bench.n_rounds), "GB/s",
-		goal, REPORT_AT_LEAST, "bare TCP, one connection, as deep");
+	row(name, report_median(ours.rate, rounds), report_median(theirs.rate, rounds), "GB/s", goal,
+		REPORT_AT_LEAST, "bare TCP, one connection, as deep");
+	cost_rows(name, &ours, &theirs);
 	flush_all(prefix);
 }
 
@@ -302,25 +359,52 @@ static void local_hits(void)
 	flush_all("flood");
 }
 
+/* ---------------------------------------------------------------------------------------------- */
+
+static void large(void)
+{
+	throughput("fetch-16MiB", "large", 16 * MIB, 256 * MIB, 0.9);
+}
+
+static void middle(void)
+{
+	throughput("fetch-1MiB", "middle", MIB, 256 * MIB, 0.9);
+}
+
+static void little(void)
+{
+	throughput("fetch-64KiB", "little", 65536, 128 * MIB, 0.8);
+}
+
+static const struct {
+	const char *name;
+	void (*fn)(void);
+} cases[] = {{"fetch-16MiB", large}, {"fetch-1MiB", middle}, {"fetch-64KiB", little},
+	{"round-trip", round_trip}, {"first-second", write_back}, {"single-flight", single_flight},
+	{"local-hits", local_hits}};
+
+static const char arguments[] = "[--only NAME]";
+
 int main(int argc, char **argv)
 {
+	const char *only = "";
+	size_t i;
+
 	if (argc == 5 && !strcmp(argv[1], "--tcp-server"))
 		return remote_tcp_server_main(argv);
-	report_open(&bench.rep, &argc, argv, "remote", "");
-	if (argc > 1)
-		report_usage(&bench.rep, "", argv[1]);
+	report_open(&bench.rep, &argc, argv, "remote", arguments);
+	if (argc == 3 && !strcmp(argv[1], "--only"))
+		only = argv[2];
+	else if (argc > 1)
+		report_usage(&bench.rep, arguments, argv[1]);
 	bench.n_rounds = bench.rep.quick ? 3 : 9;
 	remote_pair_net(&bench.pair, &bench.rep);
 	remote_pair_start(&bench.pair, &bench.rep, "768MiB", CONFIG);
 	if (remote_tcp_start(&bench.tcp, &bench.pair.net, 256 * MIB, CONGESTION))
 		report_fatal(&bench.rep, "no bare TCP stream");
-	throughput("fetch-16MiB", "large", 16 * MIB, 256 * MIB, 0.9);
-	throughput("fetch-1MiB", "middle", MIB, 256 * MIB, 0.9);
-	throughput("fetch-64KiB", "little", 65536, 128 * MIB, 0.8);
-	round_trip();
-	write_back();
-	single_flight();
-	local_hits();
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		if (!strncmp(cases[i].name, only, strlen(only)))
+			cases[i].fn();
 	remote_tcp_stop(&bench.tcp);
 	remote_pair_stop(&bench.pair, &bench.rep);
 	return report_close(&bench.rep);
