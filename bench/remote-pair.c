@@ -20,18 +20,23 @@ void remote_pair_net(struct remote_pair *pair, const struct report *rep)
 		report_fatal(rep, "no network of our own: %s", why);
 	if (cleanup_guard())
 		report_fatal(rep, "no thread for signals");
+	if (secure_make(&pair->files, 2))
+		report_fatal(rep, "no certificates");
 }
 
 static void start_one(struct remote_pair *pair, const struct report *rep, unsigned i,
-	const char *dram_size, const char *config)
+	const char *dram_size, enum secure_mode mode, const char *config)
 {
-	char text[2048], own[NET_ADDRESS_SIZE], a[NET_ADDRESS_SIZE], b[NET_ADDRESS_SIZE];
+	char text[SECURE_CONFIG_SIZE + 2048], known[SECURE_CONFIG_SIZE], name[8];
+	char own[NET_ADDRESS_SIZE], a[NET_ADDRESS_SIZE], b[NET_ADDRESS_SIZE];
 	struct broker_run_options options = {
 		.dram_size = dram_size, .config = text, .cpu = PROC_CPU_ANY};
 
+	snprintf(name, sizeof(name), "n%u", i);
+	secure_config(known, mode, &pair->files, name);
 	snprintf(text, sizeof(text),
-		"[remote]\nname = n%u\nlisten = %s:7100\nmembers = n0=%s:7100, n1=%s:7100\n%s", i,
-		net_address(i, own), net_address(0, a), net_address(1, b), config);
+		"[remote]\nname = %s\nlisten = %s:7100\nmembers = n0=%s:7100, n1=%s:7100\n%s%s", name,
+		net_address(i, own), net_address(0, a), net_address(1, b), known, config);
 	if (net_enter(&pair->net, i) ||
 		broker_run_start(&pair->broker[i], &options, &pair->cache[i], NULL) ||
 		net_leave(&pair->net))
@@ -57,10 +62,10 @@ static void wait_until_linked(struct remote_pair *pair, const struct report *rep
 }
 
 void remote_pair_start(struct remote_pair *pair, const struct report *rep, const char *dram_size,
-	const char *config)
+	enum secure_mode mode, const char *config)
 {
-	start_one(pair, rep, 0, dram_size, config);
-	start_one(pair, rep, 1, dram_size, config);
+	start_one(pair, rep, 0, dram_size, mode, config);
+	start_one(pair, rep, 1, dram_size, mode, config);
 	wait_until_linked(pair, rep);
 }
 

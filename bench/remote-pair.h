@@ -10,23 +10,25 @@
 #include "clients/shmcache.h"
 #include "tests/support/broker-run.h"
 #include "tests/support/net.h"
+#include "tests/support/secure.h"
 
 enum { REMOTE_KEY_SIZE = 16 };
 
 /* Host 0 has values, host 1 wants them; this process is a client of both. */
 struct remote_pair {
 	struct net net;
+	struct scratch files; /* certificates */
 	struct broker_run broker[2];
 	struct shmc *cache[2];
 };
 
 /*
  * By main(), before there is any other thread. What fails is fatal. @config: more lines for [remote],
- * and sections after it.
+ * and sections after it. Stopped, they may be started again in another mode.
  */
 void remote_pair_net(struct remote_pair *pair, const struct report *rep);
 void remote_pair_start(struct remote_pair *pair, const struct report *rep, const char *dram_size,
-	const char *config);
+	enum secure_mode mode, const char *config);
 void remote_pair_stop(struct remote_pair *pair, const struct report *rep);
 
 /* Store keys PREFIX/first ... at host 0; every byte is made from the number. */

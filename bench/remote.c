@@ -7,6 +7,9 @@
  * namespaces, with the same congestion control. Sides take turns, and what is compared are medians of
  * the rounds.
  *
+ * Some rows come again with TLS, on all lanes and with data lanes in the clear that are bound to it: beside
+ * bare TCP as before, and beside what the same run saw without TLS.
+ *
  * Each round fetches values that host 1 does not have, and deletes them there after it; that, and the
  * look at every byte, is outside the measured time.
  */
@@ -27,13 +30,17 @@
 #define DEPTH 4
 #define ROUNDS_MAX 15
 #define CONGESTION "reno"
-#define CONFIG "security = none\ninsecure_network = on\ncongestion = " CONGESTION "\n"
+#define CONFIG "congestion = " CONGESTION "\n"
+
+enum figure { LARGE, MIDDLE, LITTLE, ROUND_TRIP, N_FIGURES };
 
 static struct bench {
 	struct report rep;
 	struct remote_pair pair;
 	struct remote_tcp tcp;
 	unsigned n_rounds;
+	enum secure_mode mode;
+	double plain[N_FIGURES]; /* ours without security; 0: not measured */
 } bench;
 
 static void row(const char *name, double ours, double theirs, const char *unit, double goal,
@@ -41,6 +48,28 @@ static void row(const char *name, double ours, double theirs, const char *unit, 
 {
 	report_row(&bench.rep, &(struct report_row){.name = name, .ours = ours, .theirs = theirs,
 		.unit = unit, .goal = goal, .bound = bound, .note = note});
+}
+
+/* What has a goal without security, and none with it. */
+static void row_of_mode(enum figure f, const struct report_row *plain)
+{
+	static const char *const suffixes[] = {"", "-tls", "-bound"};
+	struct report_row r = *plain;
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s%s", plain->name, suffixes[bench.mode]);
+	r.name = name;
+	if (bench.mode)
+		r.bound = REPORT_FIGURE;
+	else
+		bench.plain[f] = r.ours;
+	report_row(&bench.rep, &r);
+	if (!bench.mode || !bench.plain[f])
+		return;
+	snprintf(name, sizeof(name), "%s%s-plain", plain->name, suffixes[bench.mode]);
+	r.theirs = bench.plain[f];
+	r.note = "the same without TLS";
+	report_row(&bench.rep, &r);
 }
 
 /* At both: the next row begins with empty tiers. */
@@ -149,7 +178,8 @@ static void cost_rows(const char *name, struct side *ours, struct side *theirs)
 		REPORT_FIGURE, "that a thread had to be woken, a value");
 }
 
-static void throughput(const char *name, const char *prefix, size_t size, size_t total, double goal)
+static void throughput(enum figure f, const char *name, const char *prefix, size_t size, size_t total,
+	double goal)
 {
 	const struct shmc_fetch_options options = {0};
 	const unsigned rounds = bench.n_rounds;
@@ -171,9 +201,11 @@ static void throughput(const char *name, const char *prefix, size_t size, size_t
 			report_fatal(&bench.rep, "the bare stream broke");
 		side_end(&theirs, at, n, total);
 	}
-	row(name, report_median(ours.rate, rounds), report_median(theirs.rate, rounds), "GB/s", goal,
-		REPORT_AT_LEAST, "bare TCP, one connection, as deep");
-	cost_rows(name, &ours, &theirs);
+	row_of_mode(f, &(struct report_row){.name = name, .ours = report_median(ours.rate, rounds),
+		.theirs = report_median(theirs.rate, rounds), .unit = "GB/s", .goal = goal,
+		.bound = REPORT_AT_LEAST, .note = "bare TCP, one connection, as deep"});
+	if (!bench.mode)
+		cost_rows(name, &ours, &theirs);
 	flush_all(prefix);
 }
 
@@ -210,8 +242,9 @@ static void round_trip(void)
 		a[round] = report_quantile(ours, n, 0.5);
 		b[round] = report_quantile(theirs, n, 0.5);
 	}
-	row("round-trip-4KiB", report_median(a, bench.n_rounds), report_median(b, bench.n_rounds), "us",
-		2, REPORT_AT_MOST, "bare TCP ping-pong, p50");
+	row_of_mode(ROUND_TRIP, &(struct report_row){.name = "round-trip-4KiB",
+		.ours = report_median(a, bench.n_rounds), .theirs = report_median(b, bench.n_rounds),
+		.unit = "us", .goal = 2, .bound = REPORT_AT_MOST, .note = "bare TCP ping-pong, p50"});
 	free(ours);
 	free(theirs);
 	flush_all("small");
@@ -363,17 +396,46 @@ static void local_hits(void)
 
 static void large(void)
 {
-	throughput("fetch-16MiB", "large", 16 * MIB, 256 * MIB, 0.9);
+	throughput(LARGE, "fetch-16MiB", "large", 16 * MIB, 256 * MIB, 0.9);
 }
 
 static void middle(void)
 {
-	throughput("fetch-1MiB", "middle", MIB, 256 * MIB, 0.9);
+	throughput(MIDDLE, "fetch-1MiB", "middle", MIB, 256 * MIB, 0.9);
 }
 
 static void little(void)
 {
-	throughput("fetch-64KiB", "little", 65536, 128 * MIB, 0.8);
+	throughput(LITTLE, "fetch-64KiB", "little", 65536, 128 * MIB, 0.8);
+}
+
+static void begin(enum secure_mode mode)
+{
+	bench.mode = mode;
+	remote_pair_start(&bench.pair, &bench.rep, "768MiB", mode, CONFIG);
+}
+
+/* Both brokers anew, in that mode; whatever comes next is without security again. */
+static void secured(enum secure_mode mode)
+{
+	remote_pair_stop(&bench.pair, &bench.rep);
+	begin(mode);
+	large();
+	middle();
+	little();
+	round_trip();
+	remote_pair_stop(&bench.pair, &bench.rep);
+	begin(SECURE_NONE);
+}
+
+static void tls(void)
+{
+	secured(SECURE_TLS);
+}
+
+static void bound(void)
+{
+	secured(SECURE_BOUND);
 }
 
 static const struct {
@@ -381,7 +443,7 @@ static const struct {
 	void (*fn)(void);
 } cases[] = {{"fetch-16MiB", large}, {"fetch-1MiB", middle}, {"fetch-64KiB", little},
 	{"round-trip", round_trip}, {"first-second", write_back}, {"single-flight", single_flight},
-	{"local-hits", local_hits}};
+	{"local-hits", local_hits}, {"tls", tls}, {"bound", bound}};
 
 static const char arguments[] = "[--only NAME]";
 
@@ -399,7 +461,7 @@ int main(int argc, char **argv)
 		report_usage(&bench.rep, arguments, argv[1]);
 	bench.n_rounds = bench.rep.quick ? 3 : 9;
 	remote_pair_net(&bench.pair, &bench.rep);
-	remote_pair_start(&bench.pair, &bench.rep, "768MiB", CONFIG);
+	begin(SECURE_NONE);
 	if (remote_tcp_start(&bench.tcp, &bench.pair.net, 256 * MIB, CONGESTION))
 		report_fatal(&bench.rep, "no bare TCP stream");
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)

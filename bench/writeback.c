@@ -20,7 +20,7 @@
 #define CHUNK (4 * MIB)
 #define BATCH 64
 #define ROUNDS_MAX 9
-#define CONFIG "security = none\ninsecure_network = on\ncongestion = reno\n"
+#define CONFIG "congestion = reno\n"
 
 static struct {
 	struct report rep;
@@ -195,7 +195,8 @@ int main(int argc, char **argv)
 		bench.key[i] = (struct shmc_key){bench.text[i], REMOTE_KEY_SIZE};
 	}
 	remote_pair_net(&bench.pair, &bench.rep);
-	remote_pair_start(&bench.pair, &bench.rep, "1GiB", CONFIG "deliver_max = 60%\n");
+	remote_pair_start(&bench.pair, &bench.rep, "1GiB", SECURE_NONE,
+		CONFIG "deliver_max = 60%\n");
 	remote_pair_fill(&bench.pair, &bench.rep, "chunk", BATCH, CHUNK);
 	for (n = 1; n <= BATCH; n *= BATCH) {
 		for (i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
