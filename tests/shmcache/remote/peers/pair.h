@@ -13,6 +13,7 @@ struct pair_end {
 	struct log log;
 	char name[16], why[LINK_WHY_SIZE];
 	bool refuses_all; /* nobody is a member */
+	bool keeps_questions; /* lookups are not answered */
 	bool knows_nothing; /* lookups are answered, for none of their items */
 	struct link_guest *guest;
 	unsigned n_arrived, n_left, n_gone, n_lookups, n_erases, n_notices;

@@ -185,9 +185,42 @@ static void test_replay(void **state)
 	assert_true(pair_run(&p, &p.b.n_left, 1));
 }
 
+static const uint8_t secret[FRAME_TOKEN_SIZE], other[FRAME_TOKEN_SIZE] = {1};
+
+/* A token that is good for another connection, or for another lane, of the same link. */
+static void spoiled_token(bool of_nonce)
+{
+	struct frame_hello hello;
+	struct raw r;
+
+	raw_connect(&r, port);
+	assert_true(raw_knock(&r, &p));
+	r.greet.nonce[0] ^= of_nonce;
+	raw_make_hello(&r, &hello, "c", true, 5, secret);
+	hello.nonce[0] ^= of_nonce;
+	if (!of_nonce)
+		hello.window *= 2;
+	raw_hello(&r, &hello);
+	expect(&r, FRAME_REFUSE_TOKEN, "no link");
+}
+
+/* With a token of its own, but the link has not got it; or has it already. */
+static void wrong_lane(uint8_t number, const char *word)
+{
+	const struct hello_self self = {"test", "c", 7, 0};
+	const struct hello_lane lane = {true, number, (uint8_t)(number + 1), 5, 4 << 20};
+	struct frame_hello hello;
+	struct raw r;
+
+	raw_connect(&r, port);
+	assert_true(raw_knock(&r, &p));
+	hello_make(&hello, &self, "b", &lane, &r.greet, secret);
+	raw_hello(&r, &hello);
+	expect(&r, FRAME_REFUSE_TOKEN, word);
+}
+
 static void test_data_lane(void **state)
 {
-	static const uint8_t secret[FRAME_TOKEN_SIZE], other[FRAME_TOKEN_SIZE] = {1};
 	struct frame_hello hello;
 	struct raw control, r;
 
@@ -198,6 +231,9 @@ static void test_data_lane(void **state)
 	raw_hello(&control, &hello);
 	assert_true(raw_receive(&control, &p));
 	assert_int_equal(control.head.type, FRAME_WELCOME);
+	spoiled_token(true);
+	spoiled_token(false);
+	wrong_lane(1, "no link");
 	/* With a token that another secret made. */
 	raw_connect(&r, port);
 	assert_true(raw_knock(&r, &p));
@@ -210,6 +246,7 @@ static void test_data_lane(void **state)
 	raw_hello(&r, &hello);
 	assert_true(raw_receive(&r, &p));
 	assert_int_equal(r.head.type, FRAME_WELCOME);
+	wrong_lane(0, "there already");
 	raw_close(&r);
 	raw_close(&control);
 	assert_true(pair_run(&p, &p.b.n_left, 1));
@@ -335,7 +372,6 @@ static struct raw control, data;
 
 static void join(void)
 {
-	static const uint8_t secret[FRAME_TOKEN_SIZE];
 	static uint64_t link = 10;
 	struct frame_hello hello;
 
@@ -404,6 +440,88 @@ static void test_manners(void **state)
 	shown_out(&data, "");
 }
 
+/* One more than there may be. Who has a link already may have it anew. */
+static void test_guests(void **state)
+{
+	struct raw r[8], again;
+	struct frame_hello hello;
+	char name[8];
+	unsigned i;
+
+	(void)state;
+	/* With a, they are eight. */
+	for (i = 0; i < 8; i++) {
+		snprintf(name, sizeof(name), "c%u", i);
+		raw_connect(&r[i], port);
+		assert_true(raw_knock(&r[i], &p));
+		raw_make_hello(&r[i], &hello, name, false, 1, NULL);
+		raw_hello(&r[i], &hello);
+		if (i == 7)
+			break;
+		assert_true(raw_receive(&r[i], &p));
+		assert_int_equal(r[i].head.type, FRAME_WELCOME);
+	}
+	expect(&r[7], FRAME_REFUSE_FULL, "8 members have links here already");
+	raw_connect(&again, port);
+	assert_true(raw_knock(&again, &p));
+	raw_make_hello(&again, &hello, "c3", false, 2, NULL);
+	raw_hello(&again, &hello);
+	assert_true(raw_receive(&again, &p));
+	assert_int_equal(again.head.type, FRAME_WELCOME);
+	/* The old one is hung up on. */
+	assert_string_equal(raw_refusal(&r[3], &p), "");
+	assert_int_equal(p.b.n_left, 1);
+	assert_string_equal(p.b.why, "it came again");
+	for (i = 0; i < 7; i++)
+		raw_close(&r[i]);
+	raw_close(&again);
+	assert_true(pair_run(&p, &p.b.n_left, 8));
+}
+
+/* Questions that nobody answers: so many are read, and no more until they are. */
+static void test_questions(void **state)
+{
+	unsigned i, n = p.b.n_lookups;
+
+	(void)state;
+	p.b.keeps_questions = true;
+	join();
+	for (i = 0; i < 1000; i++)
+		raw_send(&control, FRAME_LOOKUP, FRAME_LOOKUP_KEYS, 3, i, 1, "\1\0a");
+	assert_true(pair_run(&p, &p.b.n_lookups, n + 256));
+	pair_rest(&p, 200);
+	assert_int_equal(p.b.n_lookups, n + 256);
+	raw_close(&control);
+	raw_close(&data);
+	assert_true(pair_run(&p, &p.b.n_left, 1));
+}
+
+/* Answers that nobody takes: in the end nothing more is read. Sockets hold some megabytes of either. */
+static void test_answers(void **state)
+{
+	const struct frame ping = {FRAME_MAGIC, FRAME_PING, 0, 0, 0, 0};
+	static struct frame pings[1000];
+	size_t n = 0, still = 0, i;
+	ssize_t sent;
+
+	(void)state;
+	for (i = 0; i < 1000; i++)
+		pings[i] = ping;
+	join();
+	while (still < 100 && n < (64 << 20)) {
+		sent = send(control.fd, (const uint8_t *)pings + n % sizeof(ping), sizeof(pings) - sizeof(ping),
+			MSG_DONTWAIT | MSG_NOSIGNAL);
+		n += sent > 0 ? (size_t)sent : 0;
+		still = sent > 0 ? 0 : still + 1;
+		if (sent <= 0)
+			pair_rest(&p, 1);
+	}
+	assert_true(n < (64 << 20));
+	raw_close(&control);
+	raw_close(&data);
+	assert_true(pair_run(&p, &p.b.n_left, 1));
+}
+
 /* A guest who says nothing more, though his connections stand. */
 static void test_mute(void **state)
 {
@@ -461,6 +579,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_rush, begin, end),
 		cmocka_unit_test_setup_teardown(test_random, begin, end),
 		cmocka_unit_test_setup_teardown(test_manners, begin, end),
+		cmocka_unit_test_setup_teardown(test_guests, begin, end),
+		cmocka_unit_test_setup_teardown(test_questions, begin, end),
+		cmocka_unit_test_setup_teardown(test_answers, begin, end),
 		cmocka_unit_test_setup_teardown(test_mute, begin, end),
 		cmocka_unit_test_setup_teardown(test_no_credit, begin, end),
 	};
