@@ -119,7 +119,8 @@ static void pause_ms(unsigned ms)
 static int setup(void **state)
 {
 	const struct service_options options = {
-		.store = &rig.store, .w = &rig.w, .n_bodies_max = BODIES_MAX, .wait_ms_max = WAIT_MAX};
+		.store = &rig.store, .w = &rig.w, .n_bodies_max = BODIES_MAX, .wait_ms_max = WAIT_MAX,
+		.lent_percent = 100};
 
 	(void)state;
 	rig_init(&rig, 16 * MIB, MIB);
