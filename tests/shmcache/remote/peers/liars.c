@@ -8,10 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "shmcache/watch.h"
 #include "tests/shmcache/remote/peers/raw.h"
 
 /*
@@ -267,6 +269,55 @@ static void test_hangs_up(void **state)
 	fell(LINK_UNREACHABLE, "hung up");
 }
 
+/* The data lanes are answered by somebody else than the control lane, or by the same one in another life. */
+static void test_other_lanes(void **state)
+{
+	static const uint8_t right[FRAME_TOKEN_SIZE], wrong[FRAME_TOKEN_SIZE] = {1};
+	unsigned i, n_up = p.a.n_up;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		/* It comes again by itself. */
+		raw_close(&control);
+		raw_close(&data);
+		if (!i)
+			assert_true(pair_run(&p, &p.a.n_down, 1));
+		raw_accept(&control, &p, listener);
+		raw_welcome(&control, &p);
+		raw_accept(&data, &p, listener);
+		raw_welcome_as(&data, &p, RAW_INCARNATION + i, i ? right : wrong);
+		assert_true(pair_run(&p, &p.a.n_down, i + 2));
+		assert_non_null(strstr(p.a.down, i ? "of another broker" : "does not know the secret"));
+	}
+	assert_int_equal(p.a.n_up, n_up);
+}
+
+/* What was cancelled keeps its slot until its end is told. Who never does so is given up. */
+static void test_stuck(void **state)
+{
+	struct timespec t;
+	uint64_t now_ms;
+	unsigned i;
+
+	(void)state;
+	ask();
+	head(ROOM);
+	while (!fetch.size)
+		pair_rest(&p, 1);
+	link_fetch_cancel(&fetch.fetch);
+	/* Eleven seconds in which everything else is as it should be, of a clock that is ours. */
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	now_ms = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+	for (i = 0; i < 40 && !p.a.n_down; i++) {
+		raw_send(&control, FRAME_PONG, 0, 0, 0, 0, NULL);
+		while (watch_wait(p.epoll, 10))
+			;
+		link_net_tick(p.a.net, now_ms += 300);
+	}
+	assert_int_equal(p.a.n_down, 1);
+	assert_string_equal(p.a.down, "it does not end what was cancelled");
+}
+
 /* Its kernel is there, and it is not: as behind SIGSTOP. */
 static void test_silent(void **state)
 {
@@ -344,6 +395,8 @@ int main(void)
 		CASE(refusal),
 		CASE(hangs_up),
 		CASE(silent),
+		CASE(other_lanes),
+		CASE(stuck),
 		CASE(huge),
 		CASE(cancelled),
 	};

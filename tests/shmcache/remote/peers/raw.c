@@ -150,7 +150,13 @@ void raw_hello(struct raw *r, const struct frame_hello *hello)
 void raw_welcome(struct raw *r, struct pair *p)
 {
 	static const uint8_t secret[FRAME_TOKEN_SIZE];
-	struct hello_self self = {"test", "b", 9, 0};
+
+	raw_welcome_as(r, p, RAW_INCARNATION, secret);
+}
+
+void raw_welcome_as(struct raw *r, struct pair *p, uint64_t incarnation, const uint8_t *secret)
+{
+	struct hello_self self = {"test", "b", incarnation, 0};
 	struct frame_welcome welcome;
 	struct frame_hello hello;
 

@@ -41,5 +41,8 @@ void raw_hello(struct raw *r, const struct frame_hello *hello);
 
 /* As holder: greet and welcome whatever lane it is. */
 void raw_welcome(struct raw *r, struct pair *p);
+/* As another incarnation than it is, or as one who has another secret. */
+void raw_welcome_as(struct raw *r, struct pair *p, uint64_t incarnation, const uint8_t *secret);
+enum { RAW_INCARNATION = 9 };
 
 #endif
