@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* attach.h: the listening socket, and clients until they are sessions. */
+/* attach.h: the listening socket, and the connections of clients. */
 #ifndef SHMCACHE_ATTACH_H
 #define SHMCACHE_ATTACH_H
 
@@ -10,6 +10,7 @@
 
 struct broker;
 struct handshake;
+struct session;
 
 struct attach {
 	struct watch listener;
@@ -27,6 +28,14 @@ void attach_close(struct broker *b, const char *path);
 
 /* Turn away who has not said hello in time; listen again after a pause. */
 void attach_expire(struct broker *b, uint64_t now_ms);
+
+/* --- attach-session.c ------------------------------------------------------------------------- */
+
+/* Listen to an attached client: its connection @fd, which is the session's now, and its process. 0 or -errno. */
+int attach_watch_session(struct broker *b, struct session *s, int fd);
+
+/* It is gone, or is to be: its worker gets it. Only the control thread calls this, and once counts. */
+void attach_end_session(struct broker *b, struct session *s);
 
 /* End sessions that a worker has cut off. */
 void attach_end_broken(struct broker *b);
