@@ -256,7 +256,7 @@ SHMC_PUBLIC int shmc_scan(struct shmc *cache, uint64_t *cursor, const void *pref
 /*
  * What happens to the entries of a cache, for those who keep book of it elsewhere: told in the order in
  * which it happened. The broker writes events to a ring in shared memory, does not know who reads them, and
- * never waits: who is slower than it for longer than the ring lasts (some 30,000 events with keys of 100
+ * waits for nobody: who is slower than it for longer than the ring lasts (some 30,000 events with keys of 100
  * bytes) loses events, and is told how many. A subscription takes one of the broker's sessions, depends in
  * nothing else on the handle, and may outlive it. One thread at a time uses it; not in a fork's child.
  */
@@ -296,13 +296,22 @@ SHMC_PUBLIC int shmc_events_open(
 	struct shmc *cache, unsigned kinds, int timeout_ms, struct shmc_events **events);
 
 /*
- * The next event. Waits up to @timeout_ms (SHMC_TIMEOUT_NEVER: for ever) by looking again every 1 to 20 ms:
- * there is no descriptor to poll, since to signal it would cost the broker a system call. 0, SHMC_MISS:
- * none came; -ENOTCONN: the broker is gone, and all that it wrote was read; open another subscription.
- * -EINVAL, -ECHILD.
+ * The next event. Waits up to @timeout_ms (SHMC_TIMEOUT_NEVER: for ever). 0, SHMC_MISS: none came;
+ * -ENOTCONN: the broker is gone, and all that it wrote was read; open another subscription. -EINVAL, -ECHILD.
+ *
+ * Who reads as fast as events come, or stands still, costs the broker nothing. Who has read all is woken by
+ * the next one of his kinds: at once where it is the first for 5 ms, else when these are over, with all
+ * that came meanwhile.
  */
 SHMC_PUBLIC int shmc_events_next(
 	struct shmc_events *events, struct shmc_event *event, int timeout_ms);
+
+/*
+ * A descriptor that polls readable when shmc_events_next() would return something else than SHMC_MISS; now
+ * and then for nothing. It stays the subscription's: only poll it. Take events with timeout 0 until there
+ * is SHMC_MISS before waiting on it: with that the broker is asked to tell of the next. -EINVAL: NULL.
+ */
+SHMC_PUBLIC int shmc_events_fd(const struct shmc_events *events);
 
 /* NULL is fine. */
 SHMC_PUBLIC void shmc_events_close(struct shmc_events *events);

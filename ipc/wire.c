@@ -36,6 +36,10 @@ static size_t wire_type_size(uint32_t type)
 		return sizeof(struct wire_subscribe);
 	case WIRE_EVENTS:
 		return sizeof(struct wire_events);
+	case WIRE_WAIT:
+		return sizeof(struct wire_wait);
+	case WIRE_READY:
+		return sizeof(struct wire_ready);
 	default:
 		return 0;
 	}

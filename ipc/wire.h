@@ -21,6 +21,8 @@
  *	                        which this one could not find by itself; no answer
  *	SUBSCRIBE  ->           which kinds of events it wants to hear of, from now on
  *	           <- EVENTS    descriptor: the region of events (events.h), or none and a status
+ *	WAIT       ->           it has read the ring of events up to here, and goes to sleep
+ *	           <- READY     once, as soon as there is one of its kinds behind that
  *
  * or, of the broker's own user or root, instead of HELLO:
  *
@@ -45,6 +47,8 @@ enum wire_type {
 	WIRE_HAND_OVER = 8,
 	WIRE_SUBSCRIBE = 9,
 	WIRE_EVENTS = 10,
+	WIRE_WAIT = 11,
+	WIRE_READY = 12,
 };
 
 /* What a CONTROL asks for. */
@@ -161,6 +165,15 @@ struct wire_events {
 	uint64_t size; /* of the region; 0: there is none, and no descriptor */
 };
 
+struct wire_wait {
+	struct wire_head head;
+	uint64_t position; /* in the ring of events: read up to there */
+};
+
+struct wire_ready {
+	struct wire_head head;
+};
+
 union wire_message {
 	struct wire_head head;
 	struct wire_hello hello;
@@ -173,6 +186,8 @@ union wire_message {
 	struct wire_hand_over hand_over;
 	struct wire_subscribe subscribe;
 	struct wire_events events;
+	struct wire_wait wait;
+	struct wire_ready ready;
 };
 
 #define WIRE_DESCRIPTORS_MAX 5

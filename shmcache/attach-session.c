@@ -8,7 +8,6 @@
 
 #include "ipc/wire.h"
 #include "shmcache/broker.h"
-#include "shmcache/subscribe.h"
 
 /*
  * A session ends when its connection hangs up or its process dies, whichever is seen first. The
@@ -28,6 +27,7 @@ void attach_end_session(struct broker *b, struct session *s)
 	if (s->is_leaving)
 		return;
 	s->is_leaving = true;
+	subscribe_wait_not(s);
 	log_debug(b->log, "detach", LOG_U64("session", s->id), LOG_I64("pid", s->pid));
 	watch_close(b->epoll, &s->socket);
 	watch_close(b->epoll, &s->death);
@@ -120,6 +120,21 @@ static int hand_over(struct broker *b, struct session *s, const struct wire_hand
 	return 0;
 }
 
+/* What comes without descriptors. */
+static int session_asked(struct broker *b, struct session *s, const union wire_message *message)
+{
+	switch (message->head.type) {
+	case WIRE_LANE_OPEN:
+		return lane_answer(s);
+	case WIRE_SUBSCRIBE:
+		return subscribe_answer(&b->subscriptions, s, &message->subscribe);
+	case WIRE_WAIT:
+		return subscribe_wait(&b->subscriptions, s, &message->wait);
+	default:
+		return -EBADMSG;
+	}
+}
+
 static void session_ready(struct watch *watch, uint32_t events)
 {
 	struct session *s = watch->owner;
@@ -135,10 +150,7 @@ static void session_ready(struct watch *watch, uint32_t events)
 	if (!r && message.head.type == WIRE_HAND_OVER && !s->is_shut)
 		r = hand_over(b, s, &message.hand_over, descriptors, n);
 	else if (!r && !s->is_shut)
-		r = message.head.type == WIRE_LANE_OPEN ? lane_answer(s)
-			: message.head.type == WIRE_SUBSCRIBE
-			? subscribe_answer(s, &b->store, &message.subscribe)
-			: -EBADMSG;
+		r = session_asked(b, s, &message);
 	while (n)
 		close(descriptors[--n]);
 	/* Of one that was cut off, nothing but the hang-up is heard. */

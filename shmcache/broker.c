@@ -412,9 +412,12 @@ int broker_start(struct broker *b, struct config *config, const struct settings 
 	r = open_store(b, why, why_size);
 	if (r)
 		goto fail_plane;
-	r = start_workers(b, why, why_size);
+	r = subscriptions_open(&b->subscriptions, &b->store, b->epoll);
 	if (r)
 		goto fail_store;
+	r = start_workers(b, why, why_size);
+	if (r)
+		goto fail_subscriptions;
 	r = mover_start(&b->mover, b);
 	if (r) {
 		snprintf(why, why_size, "can't start the mover: %s", strerror(-r));
@@ -445,6 +448,8 @@ fail_mover:
 	mover_stop(&b->mover, b);
 fail_workers:
 	stop_workers(b);
+fail_subscriptions:
+	subscriptions_close(&b->subscriptions, b->epoll);
 fail_store:
 	keeps = b->is_warm;
 	formers_close(&b->formers);
@@ -511,6 +516,7 @@ void broker_stop(struct broker *b)
 	mover_stop(&b->mover, b);
 	/* Nobody attaches from here on, and who is attached learns of it by the hang-up. */
 	plane_set_state(&b->plane, ABI_STATE_STOPPED);
+	subscriptions_close(&b->subscriptions, b->epoll);
 	free_sessions(b, !unlink);
 	formers_close(&b->formers);
 	store_gauges(&b->store, b->plane.shared);

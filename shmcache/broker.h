@@ -20,6 +20,7 @@
 #include "shmcache/session.h"
 #include "shmcache/settings.h"
 #include "shmcache/store.h"
+#include "shmcache/subscribe.h"
 #include "shmcache/worker.h"
 
 /*
@@ -66,6 +67,7 @@ struct broker {
 	int epoll;
 	struct attach attach;
 	struct watch signals, timer, poke;
+	struct subscriptions subscriptions; /* to events */
 	struct drain drain;
 	cpu_set_t cpus; /* where we might run when we were started */
 	struct http *http; /* or NULL */

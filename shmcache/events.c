@@ -133,6 +133,89 @@ void store_unsubscribe(struct store *s, unsigned kinds)
 	pthread_mutex_unlock(&s->lock);
 }
 
+/* --- waking who sleeps ------------------------------------------------------------------------ */
+
+/*
+ * Whether an event came before it was armed or after is decided by the store's lock, under which events
+ * are written: no order of single words is to be argued. There are two bells, one for all sessions and
+ * one for the remote thread, so that the writer's part does not grow with who listens.
+ */
+static void sum_up_locked(struct store_events *e)
+{
+	const struct store_bell *bell;
+
+	e->armed = 0;
+	for (bell = e->bells; bell; bell = bell->next)
+		e->armed |= bell->armed;
+}
+
+void store_bell_add(struct store *s, struct store_bell *bell)
+{
+	pthread_mutex_lock(&s->lock);
+	bell->armed = bell->rung = 0;
+	bell->next = s->events.bells;
+	s->events.bells = bell;
+	pthread_mutex_unlock(&s->lock);
+}
+
+void store_bell_remove(struct store *s, struct store_bell *bell)
+{
+	struct store_bell **at = &s->events.bells;
+
+	pthread_mutex_lock(&s->lock);
+	while (*at && *at != bell)
+		at = &(*at)->next;
+	if (*at)
+		*at = bell->next;
+	sum_up_locked(&s->events);
+	pthread_mutex_unlock(&s->lock);
+}
+
+bool store_bell_arm(struct store *s, struct store_bell *bell, unsigned kinds, uint64_t position)
+{
+	bool is_armed = true;
+	unsigned i;
+
+	pthread_mutex_lock(&s->lock);
+	/* Positions run freely; one that nobody can have read to is as good as any. */
+	for (i = 0; i < EVENTS_N_KINDS; i++)
+		if (kinds & 1U << i && (int64_t)(s->events.last[i] - position) > 0)
+			is_armed = false;
+	if (is_armed) {
+		bell->armed |= kinds;
+		s->events.armed |= kinds;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return is_armed;
+}
+
+unsigned store_bell_take(struct store *s, struct store_bell *bell)
+{
+	unsigned rung;
+
+	pthread_mutex_lock(&s->lock);
+	rung = bell->rung;
+	bell->rung = 0;
+	pthread_mutex_unlock(&s->lock);
+	return rung;
+}
+
+static void ring_locked(struct store_events *e, unsigned kind)
+{
+	struct store_bell *bell;
+
+	for (bell = e->bells; bell; bell = bell->next) {
+		if (!(bell->armed & kind))
+			continue;
+		bell->armed &= ~kind;
+		/* Rung, and not taken yet: whoever takes it finds this one, too. */
+		if (!bell->rung)
+			bell->ring(bell);
+		bell->rung |= kind;
+	}
+	sum_up_locked(e);
+}
+
 void store_tell_locked(struct store *s, enum event_kind kind, unsigned flags, uint32_t cell)
 {
 	const struct abi_record *r = &s->index.cell[cell];
@@ -145,4 +228,7 @@ void store_tell_locked(struct store *s, enum event_kind kind, unsigned flags, ui
 	e.time_ms = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 	lookup_record_key(&s->index.lookup, r, key);
 	events_write(&s->events.writer, &e, key);
+	s->events.last[kind] = s->events.writer.written;
+	if (s->events.armed & 1U << kind)
+		ring_locked(&s->events, 1U << kind);
 }

@@ -103,6 +103,8 @@ struct session {
 	struct watch socket, death; /* the connection; the process's pidfd */
 	bool is_leaving, is_shut;
 	unsigned event_kinds;  /* that it subscribed to; the control thread, then who gives back */
+	bool is_due;	       /* it waits for events, and there are some */
+	struct session *wait_next, **wait_link; /* of those that wait; link NULL: it does not */
 	unsigned n_hand_overs; /* how many it may still send */
 	unsigned n_unawaited;  /* how many it has sent besides */
 	struct holds_seen held; /* at the last look */

@@ -17,19 +17,19 @@
  * thread's lane and on no re-attach of the handle, may outlive it, and the broker counts it among the
  * sessions that it allows.
  *
- * The writer does not know of us and wakes nobody. Who waits looks again after a pause, which grows from
- * PAUSE_MIN to PAUSE_MAX while there is nothing: an event is seen that much later at most, and an idle
- * subscriber wakes 50 times a second.
+ * Who has read all that there is says so to the broker (WAIT, with the place that it has read to) and is
+ * told on the same socket when there is more (READY): that is the descriptor to poll, and it is readable
+ * for the end of the broker, too. An event that comes between the look and the WAIT is behind that place,
+ * and told at once; READYs are taken off the socket before the look, never between it and the WAIT. While
+ * we read, nobody is told anything.
  */
-#define PAUSE_MIN 1000000  /* ns */
-#define PAUSE_MAX 20000000
-
 struct shmc_events {
 	struct events_reader reader;
 	void *region;
 	size_t size;
 	int socket;
 	unsigned kinds;
+	bool is_waiting; /* the broker knows */
 	pid_t pid;
 	uint8_t key[ABI_KEY_SIZE_MAX];
 };
@@ -170,36 +170,65 @@ static int take(struct shmc_events *e, struct shmc_event *event)
 	return 0;
 }
 
-/* Nothing is sent to us: what is readable is the end. Waits until @until for it. */
-static bool is_over(const struct shmc_events *e, uint64_t until)
+/* What the broker has sent. 0, or -ENOTCONN: it is gone, or no broker. */
+static int hear(struct shmc_events *e)
 {
-	struct pollfd fd = {.fd = e->socket, .events = POLLIN};
+	int descriptors[WIRE_DESCRIPTORS_MAX], r;
+	union wire_message message;
+	size_t n;
 
-	return deadline_poll(&fd, 1, until) > 0;
+	while (!(r = wire_receive(e->socket, &message, descriptors, &n))) {
+		while (n)
+			close(descriptors[--n]);
+		if (message.head.type != WIRE_READY)
+			return -ENOTCONN;
+		e->is_waiting = false;
+	}
+	return r == -EAGAIN ? 0 : -ENOTCONN;
+}
+
+/* Have the broker tell of what comes behind what we have read. 0 or -ENOTCONN. */
+static int wait_for_more(struct shmc_events *e)
+{
+	struct wire_wait message = {.position = e->reader.position};
+
+	if (e->is_waiting)
+		return 0;
+	if (wire_send(e->socket, WIRE_WAIT, &message, sizeof(message), NULL, 0))
+		return -ENOTCONN;
+	e->is_waiting = true;
+	return 0;
 }
 
 int shmc_events_next(struct shmc_events *e, struct shmc_event *event, int timeout_ms)
 {
-	uint64_t deadline, until, pause = PAUSE_MIN;
-	bool over;
+	uint64_t deadline;
+	int r;
 
 	if (!e || !event || timeout_ms < SHMC_TIMEOUT_NEVER)
 		return -EINVAL;
 	if (e->pid != getpid())
 		return -ECHILD;
 	deadline = deadline_in(timeout_ms);
-	for (;;) {
+	/* While there are events nobody is asked anything. */
+	while (!take(e, event)) {
+		r = hear(e);
+		/* What was written before the end is told before it. */
 		if (take(e, event))
 			return 0;
-		if (deadline_passed(deadline)) {
-			/* Not asked whether it is over where events go on. */
-			return is_over(e, DEADLINE_NOW) ? -ENOTCONN : SHMC_MISS;
-		}
-		until = deadline_clock() + pause;
-		over = is_over(e, until < deadline ? until : deadline);
-		/* What was written before the end is told before it. */
-		if (over)
-			return take(e, event) ? 0 : -ENOTCONN;
-		pause = pause * 2 < PAUSE_MAX ? pause * 2 : PAUSE_MAX;
+		if (!r)
+			r = wait_for_more(e);
+		if (r)
+			return take(e, event) ? 0 : r;
+		if (deadline_passed(deadline) ||
+			deadline_poll(&(struct pollfd){.fd = e->socket, .events = POLLIN}, 1,
+				deadline) <= 0)
+			return SHMC_MISS;
 	}
+	return 0;
+}
+
+int shmc_events_fd(const struct shmc_events *e)
+{
+	return e ? e->socket : -EINVAL;
 }

@@ -4,13 +4,13 @@
 #include "shmcache/remote/announce.h"
 
 /*
- * The ring is looked at some hundred times a second, as nobody rings for it: what is told of a key is a
- * hint, and may be that late. When we were lapped, the kind is told to begin anew: REMOTE_AGAIN.
+ * What is told of a key is a hint, and may be late: the bell rings each PAUSE_NS at most, and not at all
+ * while nothing happens. When we were lapped, the kind is told to begin anew: REMOTE_AGAIN.
  *
  * A round reads so many events at most, so that a storm of puts does not keep transfers waiting; a
  * store that is ever faster than that costs laps, and walks, never memory.
  */
-#define PAUSE_MS 10
+#define PAUSE_NS 10000000
 #define ROUND_MAX 4096
 #define KINDS (1U << EVENT_STORED | 1U << EVENT_EVICTED | 1U << EVENT_DELETED)
 
@@ -24,22 +24,26 @@ static void tell(struct announcer *a, const struct event *e, const void *key)
 		a->kind->announce(a->self, &event, 1);
 }
 
-static void look(struct timer *timer)
+static void look(struct watch *watch, uint32_t events)
 {
-	struct announcer *a = timer->owner;
+	struct announcer *a = watch->owner;
 	enum events_result result;
 	uint8_t key[ABI_KEY_SIZE_MAX];
 	struct event e;
 	uint64_t n_lost;
 	unsigned n = ROUND_MAX;
 
+	(void)events;
+	(void)bell_take(&a->bell, a->loop->store);
 	while (n-- && (result = events_read(&a->reader, &e, key, &n_lost)) != EVENTS_NONE) {
 		if (result == EVENTS_GOT)
 			tell(a, &e, key);
 		else
 			a->kind->announce(a->self, &(struct remote_event){.type = REMOTE_AGAIN}, 1);
 	}
-	remote_loop_at(a->loop, timer, store_now_ms() + PAUSE_MS);
+	/* There is more already, or we have not come to the end. */
+	if (!store_bell_arm(a->loop->store, &a->bell.store, KINDS, a->reader.position))
+		bell_ring(&a->bell);
 }
 
 int announcer_open(struct announcer *a, struct remote_loop *loop, const struct remote_kind *kind,
@@ -56,14 +60,16 @@ int announcer_open(struct announcer *a, struct remote_loop *loop, const struct r
 	if (r)
 		return r;
 	a->is_open = true;
+	a->bell.timer.ready = look;
+	a->bell.timer.owner = a;
 	r = events_reader_init(&a->reader, region, size);
+	if (!r)
+		r = bell_open(&a->bell, loop->store, loop->epoll, PAUSE_NS);
 	if (r) {
 		announcer_close(a);
 		return r;
 	}
-	a->timer.expired = look;
-	a->timer.owner = a;
-	remote_loop_at(loop, &a->timer, store_now_ms() + PAUSE_MS);
+	bell_ring(&a->bell);
 	/* What is here from before, as after a warm start. */
 	kind->announce(self, &(struct remote_event){.type = REMOTE_AGAIN}, 1);
 	return 0;
@@ -73,7 +79,7 @@ void announcer_close(struct announcer *a)
 {
 	if (!a->is_open)
 		return;
-	remote_loop_not_at(a->loop, &a->timer);
+	bell_close(&a->bell, a->loop->store, a->loop->epoll);
 	store_unsubscribe(a->loop->store, KINDS);
 	a->is_open = false;
 }

@@ -4,6 +4,7 @@
 #define SHMCACHE_REMOTE_ANNOUNCE_H
 
 #include "ipc/events.h"
+#include "shmcache/bell.h"
 #include "shmcache/remote/loop.h"
 #include "shmcache/remote/remote.h"
 
@@ -13,7 +14,7 @@ struct announcer {
 	const struct remote_kind *kind;
 	void *self;
 	struct events_reader reader;
-	struct timer timer;
+	struct bell bell;
 	bool is_open;
 };
 

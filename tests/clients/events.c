@@ -2,6 +2,7 @@
 /* events.c: subscriptions, against a broker: what is heard, lost, and that nobody waits. */
 #include <errno.h>
 #include <setjmp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -90,6 +91,50 @@ static void hears_what_it_asked_for(void **state)
 	shmc_events_close(deleted);
 	shmc_events_close(all);
 	shmc_events_close(NULL);
+}
+
+static int polled(struct shmc_events *events, int timeout_ms)
+{
+	struct pollfd fd = {.fd = shmc_events_fd(events), .events = POLLIN};
+
+	return poll(&fd, 1, timeout_ms);
+}
+
+static void read_all(struct shmc_events *events)
+{
+	struct shmc_event event;
+
+	while (!shmc_events_next(events, &event, 0))
+		;
+	/* And what says that there was something. */
+	while (polled(events, 0))
+		assert_int_equal(shmc_events_next(events, &event, 0), SHMC_MISS);
+}
+
+/* An event loop: nothing is readable until something comes, and then it is, again and again. */
+static void wakes_an_event_loop(void **state)
+{
+	struct shmc_events *stored = subscribe(1U << SHMC_EVENT_STORED);
+	struct shmc_events *deleted = subscribe(1U << SHMC_EVENT_DELETED);
+	unsigned i;
+
+	(void)state;
+	assert_int_equal(shmc_events_fd(NULL), -EINVAL);
+	assert_true(shmc_events_fd(stored) >= 0);
+	for (i = 0; i < 20; i++) {
+		read_all(stored);
+		read_all(deleted);
+		put("loop", "1");
+		assert_int_equal(polled(stored, WAIT), 1);
+		/* He was asleep as well, and told in one go if he was. */
+		assert_int_equal(polled(deleted, 0), 0);
+		assert_next(stored, SHMC_EVENT_STORED, i ? SHMC_EVENT_REPLACED : 0, "loop");
+	}
+	assert_int_equal(shmc_delete(cache, "loop", 4, WAIT), 0);
+	assert_int_equal(polled(deleted, WAIT), 1);
+	assert_next(deleted, SHMC_EVENT_DELETED, 0, "loop");
+	shmc_events_close(stored);
+	shmc_events_close(deleted);
 }
 
 static void outlives_the_handle(void **state)
@@ -225,7 +270,9 @@ static void hears_of_the_end(void **state)
 	(void)state;
 	put("last", "1");
 	assert_int_equal(kill(broker.proc.pid, SIGKILL), 0);
+	assert_int_equal(polled(events, WAIT), 1);
 	assert_next(events, SHMC_EVENT_STORED, 0, "last");
+	assert_int_equal(polled(events, WAIT), 1);
 	assert_int_equal(shmc_events_next(events, &event, WAIT), -ENOTCONN);
 	shmc_events_close(events);
 }
@@ -234,6 +281,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hears_what_it_asked_for),
+		cmocka_unit_test(wakes_an_event_loop),
 		cmocka_unit_test(outlives_the_handle),
 		cmocka_unit_test(a_reader_may_listen),
 		cmocka_unit_test(a_child_can_not),

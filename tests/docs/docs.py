@@ -74,7 +74,7 @@ def run_c(body):
 STRUCTS = ("abi_plane abi_worker abi_histogram abi_session abi_index abi_bucket abi_record abi_tail "
            "abi_hints abi_submission abi_completion abi_lane_request abi_lane_response wire_head wire_hello "
            "wire_welcome wire_refused wire_lane_open wire_lane wire_control wire_told "
-           "wire_hand_over wire_subscribe wire_events events_head").split()
+           "wire_hand_over wire_subscribe wire_events wire_wait wire_ready events_head").split()
 
 
 def check_structs(page):

@@ -40,8 +40,11 @@ static void stop(void)
 
 static void start(void)
 {
+	const void *region;
 	char why[512];
+	size_t size;
 	unsigned i;
+	int fd;
 
 	rcu_register_thread();
 	config_init(&config);
@@ -59,6 +62,9 @@ static void start(void)
 	log_init(&out, open("/dev/null", O_WRONLY));
 	FUZZ_CHECK(!broker_start(&broker, &config, &settings, &out, why, sizeof(why)), "%s", why);
 	atexit(stop);
+	/* The region of events stays once there is one: it is not to be counted as left behind. */
+	FUZZ_CHECK(!store_subscribe(&broker.store, EVENTS_ALL, &fd, &region, &size), "no events");
+	store_unsubscribe(&broker.store, EVENTS_ALL);
 	for (i = 0; i < N_CLIENTS; i++)
 		client[i] = -1;
 }
@@ -144,15 +150,23 @@ static void send_bent(unsigned i, struct fuzz_input *in, enum wire_type type)
 {
 	union wire_message m = {.hello = {.head = {type, sizeof(m.hello)}, .magic = ABI_MAGIC,
 		.fingerprint = abi_fingerprint(), .version = ABI_VERSION}};
+	size_t size = type == WIRE_LANE_OPEN ? sizeof(m.lane_open) :
+		type == WIRE_SUBSCRIBE	     ? sizeof(m.subscribe) :
+		type == WIRE_WAIT	     ? sizeof(m.wait) :
+					       sizeof(m.hello);
 	unsigned n = fuzz_u8(in) % 4, off;
 
-	if (type == WIRE_LANE_OPEN)
-		m.head.size = sizeof(m.lane_open);
+	if (type != WIRE_HELLO) {
+		memset((char *)&m + sizeof(m.head), 0, sizeof(m) - sizeof(m.head));
+		m.head.size = (uint32_t)size;
+	}
+	if (type == WIRE_SUBSCRIBE)
+		m.subscribe.kinds = EVENTS_ALL;
 	while (n--) {
 		off = fuzz_u8(in) % sizeof(m.hello);
 		((uint8_t *)&m)[off] = fuzz_u8(in);
 	}
-	send_bytes(i, &m, type == WIRE_LANE_OPEN ? sizeof(m.lane_open) : sizeof(m.hello), 0);
+	send_bytes(i, &m, size, 0);
 }
 
 static void send_any(unsigned i, struct fuzz_input *in)
@@ -178,6 +192,9 @@ static void receive(unsigned i)
 		close(descriptors[--n]);
 }
 
+/* What an attached client may ask for. */
+static const enum wire_type asked[4] = {WIRE_LANE_OPEN, WIRE_SUBSCRIBE, WIRE_WAIT, WIRE_LANE_OPEN};
+
 static void step(struct fuzz_input *in)
 {
 	uint8_t what = fuzz_u8(in);
@@ -198,7 +215,7 @@ static void step(struct fuzz_input *in)
 		send_bent(i, in, WIRE_HELLO);
 		break;
 	case 4:
-		send_bent(i, in, WIRE_LANE_OPEN);
+		send_bent(i, in, asked[what >> 5 & 3]);
 		break;
 	case 5:
 		hang_up(i);

@@ -195,6 +195,111 @@ static void test_sealed(void **state)
 	}
 }
 
+/* --- bells ------------------------------------------------------------------------------------ */
+
+static unsigned n_rings;
+
+static void rang(struct store_bell *bell)
+{
+	(void)bell;
+	n_rings++;
+}
+
+#define STORED (1U << EVENT_STORED)
+#define DELETED (1U << EVENT_DELETED)
+
+static uint64_t end_of_ring(void)
+{
+	return rig.store.events.writer.written;
+}
+
+/* Who sleeps is woken by the next event of his kinds, once; who does not sleep, by none. */
+static void test_bell(void **state)
+{
+	struct store_bell bell = {.ring = rang};
+
+	(void)state;
+	n_rings = 0;
+	listen_to(EVENTS_ALL);
+	store_bell_add(&rig.store, &bell);
+	rig_put(&rig, 1, 1, 100);
+	assert_int_equal(n_rings, 0);
+	assert_true(store_bell_arm(&rig.store, &bell, DELETED, end_of_ring()));
+	rig_put(&rig, 2, 2, 100);
+	assert_int_equal(n_rings, 0);
+	rig_delete(&rig, 1);
+	rig_delete(&rig, 2);
+	assert_int_equal(n_rings, 1);
+	assert_int_equal(store_bell_take(&rig.store, &bell), DELETED);
+	assert_int_equal(store_bell_take(&rig.store, &bell), 0);
+	rig_put(&rig, 1, 1, 100);
+	rig_delete(&rig, 1);
+	assert_int_equal(n_rings, 1);
+	/* Of two that came before anybody looked, both are told, and it was rung once. */
+	assert_true(store_bell_arm(&rig.store, &bell, DELETED, end_of_ring()));
+	assert_true(store_bell_arm(&rig.store, &bell, STORED, end_of_ring()));
+	rig_put(&rig, 1, 1, 100);
+	rig_delete(&rig, 1);
+	assert_int_equal(n_rings, 2);
+	assert_int_equal(store_bell_take(&rig.store, &bell), STORED | DELETED);
+	store_bell_remove(&rig.store, &bell);
+}
+
+/* What came between the look and the arming is not slept over. */
+static void test_bell_late(void **state)
+{
+	struct store_bell bell = {.ring = rang};
+	uint64_t before, between;
+
+	(void)state;
+	n_rings = 0;
+	listen_to(EVENTS_ALL);
+	store_bell_add(&rig.store, &bell);
+	before = end_of_ring();
+	rig_put(&rig, 1, 1, 100);
+	between = end_of_ring();
+	rig_delete(&rig, 1);
+	assert_false(store_bell_arm(&rig.store, &bell, STORED, before));
+	assert_false(store_bell_arm(&rig.store, &bell, STORED | DELETED, between));
+	rig_put(&rig, 1, 1, 100);
+	assert_int_equal(n_rings, 0);
+	/* That of another kind is none that he wants. */
+	assert_true(store_bell_arm(&rig.store, &bell, 1U << EVENT_EVICTED, before));
+	assert_true(store_bell_arm(&rig.store, &bell, DELETED, end_of_ring()));
+	/* Nor is a place that nobody can have read to more than a place. */
+	assert_true(store_bell_arm(&rig.store, &bell, STORED, end_of_ring() + 1000000));
+	rig_put(&rig, 1, 1, 100);
+	assert_int_equal(n_rings, 1);
+	store_bell_remove(&rig.store, &bell);
+}
+
+/* Two have their own, and who is gone is rung no more. */
+static void test_bells(void **state)
+{
+	struct store_bell a = {.ring = rang}, b = {.ring = rang};
+
+	(void)state;
+	n_rings = 0;
+	listen_to(EVENTS_ALL);
+	store_bell_add(&rig.store, &a);
+	store_bell_add(&rig.store, &b);
+	assert_true(store_bell_arm(&rig.store, &a, STORED, end_of_ring()));
+	assert_true(store_bell_arm(&rig.store, &b, STORED | DELETED, end_of_ring()));
+	rig_put(&rig, 1, 1, 100);
+	assert_int_equal(n_rings, 2);
+	assert_int_equal(store_bell_take(&rig.store, &a), STORED);
+	assert_int_equal(store_bell_take(&rig.store, &b), STORED);
+	/* The other kind is waited for still. */
+	rig_delete(&rig, 1);
+	assert_int_equal(n_rings, 3);
+	assert_int_equal(store_bell_take(&rig.store, &b), DELETED);
+	assert_true(store_bell_arm(&rig.store, &b, STORED, end_of_ring()));
+	store_bell_remove(&rig.store, &b);
+	rig_put(&rig, 1, 1, 100);
+	assert_int_equal(n_rings, 3);
+	store_bell_remove(&rig.store, &a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -202,6 +307,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_evicted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nobody, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sealed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bell, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bell_late, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bells, setup, teardown),
 	};
 
 	rig_begin();
