@@ -15,6 +15,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "ipc/spin.h"
 #include "ipc/wire.h"
 #include "shmcache/backend.h"
 #include "shmcache/broker.h"
@@ -388,7 +389,8 @@ int broker_start(struct broker *b, struct config *config, const struct settings 
 	b->signals.fd = b->timer.fd = b->poke.fd = b->attach.listener.fd = -1;
 	b->attach.spare_fd = b->drain.timer.fd = b->drain.asker = -1;
 	sched_getaffinity(0, sizeof(b->cpus), &b->cpus);
-	b->can_spin = sysconf(_SC_NPROCESSORS_ONLN) > 1;
+	b->can_spin = spin_pays(false);
+	b->can_spin_for_others = spin_pays(true);
 	pthread_mutex_init(&b->sessions_lock, NULL);
 	desk_init(&b->desk);
 	config_socket_path(config, socket);

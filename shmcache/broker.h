@@ -50,7 +50,7 @@ struct broker {
 	struct mover mover;
 	struct desk desk; /* closed while no thread talks to other brokers */
 	struct remote *remote; /* that thread, or NULL */
-	bool can_spin; /* more than one CPU */
+	bool can_spin, can_spin_for_others; /* spin_pays() */
 	bool is_warm;
 
 	/* All sessions, for the scan of holds and for inspection. */

@@ -70,8 +70,9 @@ static void take_leave(struct worker *worker, struct session *s)
 }
 
 /* Answers that other brokers have given; one look at a client for all that follow one another. */
-static void land_tickets(struct worker *worker)
+void worker_tend(void *owner)
 {
+	struct worker *worker = owner;
 	struct store *store = &worker->broker->store;
 	struct ticket *ticket = tray_take(&worker->tray), *next;
 	struct lane *lane, *last = NULL;
@@ -79,6 +80,7 @@ static void land_tickets(struct worker *worker)
 
 	for (; ticket; ticket = next) {
 		next = ticket->next;
+		worker->n_landed += ticket->kind != TICKET_LEFT;
 		if (!fetch_land(store, worker->shared, ticket, &lane, &completion))
 			continue;
 		worker_answer(lane, &completion);
@@ -117,7 +119,7 @@ void worker_read_mail(struct worker *worker)
 
 	/* Before those leave for whom they are. */
 	if (tray_has_any(&worker->tray))
-		land_tickets(worker);
+		worker_tend(worker);
 	/* Lanes first: one of them may belong to a session that leaves. */
 	for (; lanes; lanes = next_lane) {
 		next_lane = lanes->inbox_next;
@@ -127,6 +129,7 @@ void worker_read_mail(struct worker *worker)
 		next_session = leaving->inbox_next;
 		take_leave(worker, leaving);
 	}
+	desk_look(&worker->broker->desk);
 }
 
 static void post(struct worker *worker)

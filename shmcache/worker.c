@@ -222,8 +222,12 @@ unsigned worker_serve(struct worker *worker, struct lane *lane)
 	while (n-- && serve_one(worker, lane, &n_answers))
 		;
 	flushes = lane->flush != NULL;
-	if (n_answers || worker->n_sent != n_sent)
+	if (n_answers)
 		worker_answered(worker, lane);
+	else if (worker->n_sent != n_sent)
+		shared_u64_store(&lane->response->consumed, lane->consumed);
+	if (worker->n_sent != n_sent)
+		desk_look(&worker->broker->desk);
 	return n_answers + (worker->n_sent - n_sent) + flushes;
 }
 
@@ -321,7 +325,7 @@ static int sleep_time(const struct worker *worker)
 static void sleep_once(struct worker *worker)
 {
 	struct epoll_event event[16];
-	int i, n;
+	int i, n = 0;
 
 	pay_gauges(worker);
 	upkeep(worker);
@@ -332,7 +336,9 @@ static void sleep_once(struct worker *worker)
 		shared_u32_store(&worker->shared->need_wakeup, 0);
 		return;
 	}
-	n = epoll_wait(worker->epoll, event, 16, sleep_time(worker));
+	if (tray_asleep(&worker->tray))
+		n = epoll_wait(worker->epoll, event, 16, sleep_time(worker));
+	tray_awake(&worker->tray);
 	atomic_store_explicit(&worker->beat_ms, store_now_ms(), memory_order_relaxed);
 	shared_u32_store(&worker->shared->need_wakeup, 0);
 	for (i = 0; i < n; i++) {
@@ -371,13 +377,15 @@ static bool may_spin(struct worker *worker)
 	return store_now_ns() < worker->spin_until_ns;
 }
 
-/* On one CPU a spinning worker only keeps the client from getting on. */
+/* On too few CPUs a spinning worker only keeps from getting on who has work for it. */
 static bool wants_spin(const struct worker *worker)
 {
 	const struct broker *b = worker->broker;
 	unsigned poll = atomic_load_explicit(&b->tuning.poll, memory_order_relaxed);
 
-	return poll == CONFIG_POLL_BUSY || (poll == CONFIG_POLL_ADAPTIVE && b->can_spin);
+	if (poll != CONFIG_POLL_ADAPTIVE)
+		return poll == CONFIG_POLL_BUSY;
+	return worker->n_sent == worker->n_landed ? b->can_spin : b->can_spin_for_others;
 }
 
 static bool is_stopping(const struct worker *worker)
@@ -412,6 +420,7 @@ static void *worker_main(void *argument)
 	unsigned found;
 
 	rcu_register_thread();
+	tray_awake(&worker->tray);
 	while (!is_stopping(worker)) {
 		found = serve_all(worker);
 		if (worker_has_mail(worker))
@@ -429,6 +438,7 @@ static void *worker_main(void *argument)
 		worker->spin_until_ns = 0;
 	}
 	finish(worker);
+	(void)tray_asleep(&worker->tray);
 	rcu_unregister_thread();
 	return NULL;
 }
@@ -452,7 +462,7 @@ int worker_start(struct worker *worker, struct broker *broker, unsigned idx)
 	if (worker->bell.fd < 0 || worker->epoll < 0 ||
 		epoll_ctl(worker->epoll, EPOLL_CTL_ADD, worker->bell.fd, &event) < 0)
 		goto fail;
-	tray_open(&worker->tray, worker->bell.fd);
+	tray_open_tended(&worker->tray, worker_tend, worker);
 	pthread_attr_init(&attr);
 	if (CPU_COUNT(&broker->config->broker.cpus))
 		pthread_attr_setaffinity_np(&attr, sizeof(cpu_set_t), &broker->config->broker.cpus);

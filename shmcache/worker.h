@@ -29,7 +29,7 @@ struct worker {
 	struct lane *new_lanes;
 	struct session *leaving;
 	atomic_bool has_mail;
-	struct tray tray; /* and the remote thread, on its own account */
+	struct tray tray; /* and the remote thread, on its own account; tended */
 
 	/* The worker's own. */
 	struct lane **lane;
@@ -37,7 +37,7 @@ struct worker {
 	uint64_t spin_until_ns;
 	uint64_t upkeep_ms, holds_ms, waits_ms; /* when each was last done */
 	unsigned n_rounds, n_spins, n_untimed;
-	unsigned n_sent; /* requests that went to other brokers, ever */
+	unsigned n_sent, n_landed; /* requests that went to other brokers, and that came back, ever */
 	/* When it last did upkeep or woke, which it does every 10 ms while it is not stuck. */
 	_Atomic uint64_t beat_ms;
 	bool awaits_commit; /* the last request reserved a block */
@@ -76,6 +76,9 @@ void worker_cut_off(struct worker *worker, struct lane *lane, enum abi_fault fau
 
 /* One doorbell's event. */
 void worker_doorbell_ready(struct worker *worker, struct lane *lane);
+
+/* Take the answers that other brokers have given. */
+void worker_tend(void *worker);
 
 /* Has anything been handed over? Any thread. Then take it. */
 bool worker_has_mail(struct worker *worker);

@@ -41,7 +41,7 @@ int execute_on(struct lane *lane, struct shmc_request *requests, size_t n, uint6
 			break;
 		if (engine_pump(lane))
 			continue;
-		r = ring_wait(&lane->ring, deadline);
+		r = lane_wait(lane, deadline);
 		if (r)
 			return give_up(lane, requests, begun, n, r);
 	}

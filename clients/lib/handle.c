@@ -10,6 +10,7 @@
 #include "clients/lib/guard.h"
 #include "clients/lib/handle.h"
 #include "clients/lib/queue.h"
+#include "ipc/spin.h"
 
 /*
  * @serial is the switch. A thread's slot is good as long as the serial in it is the handle's, so a
@@ -227,7 +228,7 @@ static int handle_new(struct shmc **cache, const char *name, const struct shmc_a
 	strcpy(c->name, name);
 	c->timeout_ms = o->timeout_ms ? o->timeout_ms : ATTACH_TIMEOUT_MS;
 	/* Where only one CPU runs, the broker can't answer while we spin. */
-	if (spin_us != UINT_MAX && sysconf(_SC_NPROCESSORS_ONLN) > 1)
+	if (spin_us != UINT_MAX && spin_pays(false))
 		c->spin_ns = spin_us < 1000000 ? spin_us * 1000 : 1000000000;
 	pthread_mutex_init(&c->lock, NULL);
 	gate_init(&c->attach_gate);

@@ -37,7 +37,6 @@ int lane_init(struct lane *lane, struct session *session, uint32_t idx, int door
 		.response = response,
 		.plane = session->plane,
 		.n_queue = g->n_queue,
-		.spin_ns = session->spin_ns,
 		.doorbell = doorbell,
 		.socket = session->socket,
 	};
@@ -62,6 +61,14 @@ int lane_init(struct lane *lane, struct session *session, uint32_t idx, int door
 	/* All of the above; partner: the acquire in lane_adopt() and session_is_idle(). */
 	atomic_store_explicit(&lane->is_open, true, memory_order_release);
 	return 0;
+}
+
+int lane_wait(struct lane *lane, uint64_t deadline)
+{
+	const struct session *s = lane->session;
+
+	return ring_wait(&lane->ring, lane->engine.n_keys_out ? s->spin_for_others_ns : s->spin_ns,
+		deadline);
 }
 
 void lane_deinit(struct lane *lane)

@@ -36,6 +36,9 @@ int lane_init(struct lane *lane, struct session *session, uint32_t idx, int door
 /* Nothing for a lane that was never opened. */
 void lane_deinit(struct lane *lane);
 
+/* Wait for a completion. As ring_wait(). */
+int lane_wait(struct lane *lane, uint64_t deadline);
+
 /* View of a held entry. */
 static hot_inline void lane_view(
 	const struct lane *lane, const struct reader_entry *e, struct shmc_view *view)

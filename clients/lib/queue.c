@@ -232,7 +232,7 @@ static int queue_wait(struct shmc_queue *q, uint64_t deadline)
 	r = -ETIMEDOUT;
 	/* With nothing open, nothing is to come. */
 	if (deadline != DEADLINE_NOW && q->lane->engine.n_open)
-		r = ring_wait(&q->lane->ring, deadline);
+		r = lane_wait(q->lane, deadline);
 	if (r == -ETIMEDOUT)
 		r = ring_look(&q->lane->ring);
 	if (r == -ENOTCONN)

@@ -96,10 +96,9 @@ static void count_wait(struct ring *r, uint64_t begin, uint64_t weight)
 	histogram_add(&r->request->wait, deadline_clock() - begin, weight);
 }
 
-static bool spin(const struct ring *r, uint64_t begin, uint64_t deadline)
+static bool spin(const struct ring *r, uint64_t begin, uint64_t end, uint64_t deadline)
 {
 	uint64_t now = begin;
-	uint64_t end = now + r->spin_ns;
 	int i;
 
 	if (deadline < end)
@@ -158,7 +157,7 @@ static int ring_sleep(struct ring *r, uint64_t deadline)
 	return n ? 0 : -ETIMEDOUT;
 }
 
-int ring_wait(struct ring *r, uint64_t deadline)
+int ring_wait(struct ring *r, uint32_t spin_ns, uint64_t deadline)
 {
 	uint64_t begin;
 	int n = 0;
@@ -168,7 +167,7 @@ int ring_wait(struct ring *r, uint64_t deadline)
 	if (deadline == DEADLINE_NOW)
 		return -ETIMEDOUT;
 	begin = deadline_clock();
-	if (r->spin_ns && spin(r, begin, deadline)) {
+	if (spin_ns && spin(r, begin, begin + spin_ns, deadline)) {
 		if (++r->n_waits % WAITS_PER_SAMPLE == 0)
 			count_wait(r, begin, WAITS_PER_SAMPLE);
 		return 0;

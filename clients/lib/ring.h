@@ -17,7 +17,6 @@ struct ring {
 	const struct abi_lane_response *response;
 	const struct abi_plane *plane;
 	uint32_t n_queue; /* power of two */
-	uint32_t spin_ns; /* 0: don't spin */
 	uint64_t submitted, announced;
 	uint64_t taken, settled;
 	uint64_t now_ms; /* as of the first submission of a batch, for those who look from outside */
@@ -58,10 +57,10 @@ bool ring_take(struct ring *r, struct completion *c);
 void ring_settle(struct ring *r);
 
 /*
- * Wait for a completion, spinning before it sleeps. 0; -ETIMEDOUT; -ENOTCONN when the broker hung
+ * Wait for a completion, spinning for @spin_ns before it sleeps. 0; -ETIMEDOUT; -ENOTCONN when the broker hung
  * up and has left none.
  */
-int ring_wait(struct ring *r, uint64_t deadline);
+int ring_wait(struct ring *r, uint32_t spin_ns, uint64_t deadline);
 
 /*
  * For those who wait elsewhere, on the doorbell. As ring_wait() with a deadline that has passed,

@@ -9,6 +9,7 @@
 
 #include "clients/lib/session.h"
 #include "clients/lib/thread.h"
+#include "ipc/spin.h"
 
 /*
  * A broker that is started again on the same memory knows nothing of the rings and holds of its
@@ -172,6 +173,7 @@ int session_new(struct session **session, struct connection *connection,
 		s->request_fd = -1;
 		s->is_fenced = connection->is_fenced;
 		s->spin_ns = spin_ns;
+		s->spin_for_others_ns = spin_pays(true) ? spin_ns : 0;
 		gate_init(&s->talk);
 		*connection = (struct connection){.socket = -1};
 		r = session_fill(s, welcome, why);

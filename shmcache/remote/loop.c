@@ -128,6 +128,39 @@ void remote_loop_due(struct remote_loop *loop, uint64_t now_ms)
 	run_later(loop);
 }
 
+/*
+ * An event that came before a visit may be of a descriptor that is gone by now: it is asked for again, for
+ * what is left of it rings on.
+ */
+static int wait_for_event(struct remote_loop *loop, struct epoll_event *event, int timeout_ms)
+{
+	uint64_t n_visits = loop->n_visits;
+	int n;
+
+	if (!loop->tray)
+		return epoll_wait(loop->epoll, event, 1, timeout_ms);
+	loop->until_ms = timeout_ms < 0 ? UINT64_MAX : store_now_ms() + (unsigned)timeout_ms;
+	if (!tray_asleep(loop->tray))
+		timeout_ms = 0;
+	n = epoll_wait(loop->epoll, event, 1, timeout_ms);
+	tray_awake(loop->tray);
+	loop->until_ms = 0;
+	return n > 0 && loop->n_visits != n_visits ? epoll_wait(loop->epoll, event, 1, 0) : n;
+}
+
+void remote_loop_visit(struct remote_loop *loop)
+{
+	loop->n_visits++;
+	loop->now_ms = store_now_ms();
+}
+
+void remote_loop_visited(struct remote_loop *loop)
+{
+	run_later(loop);
+	if (timers_next(&loop->timers) < loop->until_ms)
+		(void)!write(loop->bell.fd, &(uint64_t){1}, 8);
+}
+
 void remote_loop_turn(struct remote_loop *loop, int timeout_ms)
 {
 	struct epoll_event event;
@@ -138,7 +171,7 @@ void remote_loop_turn(struct remote_loop *loop, int timeout_ms)
 	timeout_ms = time_left(loop, timeout_ms);
 	if (timeout_ms)
 		shared_u32_store(&loop->worker->need_wakeup, 1);
-	n = epoll_wait(loop->epoll, &event, 1, timeout_ms);
+	n = wait_for_event(loop, &event, timeout_ms);
 	note_time(loop);
 	shared_u32_store(&loop->worker->need_wakeup, 0);
 	/* At once: whatever else is called before it may free the watch. */
@@ -152,9 +185,16 @@ void remote_loop_turn(struct remote_loop *loop, int timeout_ms)
 void remote_loop_run(struct remote_loop *loop)
 {
 	rcu_register_thread();
+	if (loop->tray)
+		tray_awake(loop->tray);
 	/* partner: the release in remote_loop_stop() */
-	while (!atomic_load_explicit(&loop->is_stopping, memory_order_acquire))
+	while (!atomic_load_explicit(&loop->is_stopping, memory_order_acquire)) {
 		remote_loop_turn(loop, -1);
+		if (loop->tray)
+			loop->tray->tend(loop->tray->owner);
+	}
+	if (loop->tray)
+		(void)tray_asleep(loop->tray);
 	shared_u32_store(&loop->worker->need_wakeup, 1);
 	rcu_unregister_thread();
 }

@@ -9,6 +9,7 @@
 
 #include "shmcache/config/config.h"
 #include "shmcache/log/log.h"
+#include "shmcache/remote/desk.h"
 #include "shmcache/remote/timer.h"
 #include "shmcache/store.h"
 #include "shmcache/watch.h"
@@ -39,6 +40,14 @@ struct remote_loop {
 	struct log *log;
 	const struct config *config; /* [remote]: the same until the broker ends */
 
+	/*
+	 * A tended tray, whose turn the thread holds but for its waiting, or NULL. Others call what is
+	 * here by remote_loop_visit() then.
+	 */
+	struct tray *tray;
+	uint64_t n_visits;
+	uint64_t until_ms; /* how long it waits, at most */
+
 	struct watch bell;
 	atomic_bool is_stopping;
 	/* When the loop last went round; what follows need_wakeup in @worker means as it does there. */
@@ -61,6 +70,14 @@ void remote_loop_turn(struct remote_loop *loop, int timeout_ms);
 
 /* The part of a turn that comes after an event: what was put off, and times up to @now_ms. */
 void remote_loop_due(struct remote_loop *loop, uint64_t now_ms);
+
+/*
+ * By who holds the turn of @tray: before callbacks are called in the thread's place, and after. What was
+ * put off is done then; descriptors and times are left to the thread, which is woken if one of them comes
+ * earlier than it knows.
+ */
+void remote_loop_visit(struct remote_loop *loop);
+void remote_loop_visited(struct remote_loop *loop);
 
 /* Any thread. */
 void remote_loop_stop(struct remote_loop *loop);

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 
 #include "shmcache/remote/announce.h"
 #include "shmcache/remote/flight.h"
@@ -15,8 +14,9 @@
 
 /*
  * What is set up before the thread runs, and taken down after it has ended, is so by the thread that
- * starts and stops it: loop, kinds and flights are of one thread at a time. The desk is opened last and
- * closed first, so that no ticket comes to where nobody looks.
+ * starts and stops it: loop, kinds and flights are of one thread at a time, which while the remote thread
+ * waits may be a worker's (desk.h). The desk is opened last and closed first, so that no ticket comes to
+ * where nobody looks.
  */
 struct remote {
 	struct remote_options options;
@@ -25,7 +25,6 @@ struct remote {
 	struct flights *flights;
 	struct flight_source peers;
 	struct announcer announcer;
-	struct watch desk;
 	pthread_t thread;
 
 	/* Kinds answer in the remote thread alone; what others ask is what they said last. */
@@ -56,12 +55,15 @@ void remote_write_metrics(struct remote *remote, FILE *out)
 	pthread_mutex_unlock(&remote->health_lock);
 }
 
-static void desk_ready(struct watch *watch, uint32_t events)
+/* By whoever has the turn of the desk: this thread, or while it waits the worker that has put a ticket. */
+static void tend_desk(void *owner)
 {
-	struct remote *remote = watch->owner;
+	struct remote *remote = owner;
 
-	(void)events;
+	remote_loop_visit(&remote->loop);
 	flights_take(remote->flights, desk_take(remote->options.desk));
+	remote_loop_visited(&remote->loop);
+	desk_look_at_answers(remote->options.desk);
 }
 
 static void *thread_main(void *argument)
@@ -87,24 +89,13 @@ static int open_peers(struct remote *remote, char *why, size_t why_size)
 		: 0;
 }
 
-static int open_desk(struct remote *remote)
-{
-	int r = desk_open(remote->options.desk);
-
-	if (r)
-		return r;
-	/* The descriptor is the desk's to close. */
-	remote->desk.fd = desk_fd(remote->options.desk);
-	remote->desk.ready = desk_ready;
-	remote->desk.owner = remote;
-	return remote_loop_watch(&remote->loop, &remote->desk, EPOLLIN);
-}
-
 /* What was set up, backwards; whatever of it there is. */
 static void take_down(struct remote *remote)
 {
 	struct ticket *ticket = desk_close(remote->options.desk), *next;
 
+	/* From here on we are alone. */
+	remote->loop.tray = NULL;
 	for (; ticket; ticket = next) {
 		next = ticket->next;
 		desk_answer_miss(ticket, ABI_FETCH_OFF);
@@ -115,6 +106,7 @@ static void take_down(struct remote *remote)
 		flights_free(remote->flights);
 	if (remote->peers.kind)
 		remote->peers.kind->close(remote->peers.self);
+	desk_look_at_answers(remote->options.desk);
 	remote_loop_deinit(&remote->loop);
 	pthread_mutex_destroy(&remote->health_lock);
 	free(remote);
@@ -127,12 +119,13 @@ static int set_up(struct remote *remote, char *why, size_t why_size)
 
 	if (!r)
 		r = open_peers(remote, why, why_size);
-	if (!r)
-		r = open_desk(remote);
 	remote->looks = (struct timer){.expired = look_at_health, .owner = remote};
 	remote_loop_at(&remote->loop, &remote->looks, remote->loop.now_ms);
-	if (!r)
+	if (!r) {
+		remote->loop.tray = &remote->options.desk->in;
+		desk_open_tended(remote->options.desk, tend_desk, remote);
 		r = -pthread_create(&remote->thread, NULL, thread_main, remote);
+	}
 	if (!r)
 		pthread_setname_np(remote->thread, "remote");
 	return r;

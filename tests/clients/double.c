@@ -160,9 +160,11 @@ static void *double_main(void *argument)
 		take(d, desk_take(&d->broker->desk));
 		if (atomic_exchange(&d->is_released, false))
 			let_go(d, 0, true);
+		desk_look_at_answers(&d->broker->desk);
 	}
 	take(d, desk_close(&d->broker->desk));
 	let_go(d, 0, false);
+	desk_look_at_answers(&d->broker->desk);
 	rcu_unregister_thread();
 	return NULL;
 }

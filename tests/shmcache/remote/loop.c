@@ -166,6 +166,108 @@ static void another_thread_ends_it(void **state)
 	assert_int_equal(pthread_join(thread, NULL), 0);
 }
 
+/* --- visits ----------------------------------------------------------------------------------- */
+
+static struct tray tray;
+static struct watch visited;
+static bool is_gone;
+static unsigned n_late;
+
+static void nothing_to_tend(void *owner)
+{
+	(void)owner;
+}
+
+static void gone_is_ready(struct watch *watch, uint32_t events)
+{
+	(void)watch;
+	(void)events;
+	n_late += is_gone;
+}
+
+static void begin_visits(pthread_t *thread)
+{
+	tray_init(&tray);
+	tray_open_tended(&tray, nothing_to_tend, NULL);
+	loop.tray = &tray;
+	assert_int_equal(pthread_create(thread, NULL, run, &loop), 0);
+	while (!shared_u32_load(&worker.need_wakeup))
+		usleep(100);
+}
+
+static void end_visits(pthread_t thread)
+{
+	remote_loop_stop(&loop);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	loop.tray = NULL;
+	assert_null(tray_close(&tray));
+	tray_deinit(&tray);
+}
+
+/* The loop has an event in its hands, and waits for its turn, while the visitor takes the descriptor away. */
+static void a_visit_may_free_what_is_ready(void **state)
+{
+	pthread_t thread;
+	unsigned i;
+
+	(void)state;
+	n_late = 0;
+	begin_visits(&thread);
+	for (i = 0; i < 20; i++) {
+		tray_awake(&tray);
+		remote_loop_visit(&loop);
+		is_gone = false;
+		visited = (struct watch){
+			.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .ready = gone_is_ready};
+		assert_int_equal(remote_loop_watch(&loop, &visited, EPOLLIN), 0);
+		remote_loop_visited(&loop);
+		(void)tray_asleep(&tray);
+		while (!shared_u32_load(&worker.need_wakeup))
+			usleep(100);
+		tray_awake(&tray);
+		remote_loop_visit(&loop);
+		assert_int_equal(write(visited.fd, &(uint64_t){1}, 8), 8);
+		/* Time for it to come as far as it can. */
+		usleep(2000);
+		remote_loop_unwatch(&loop, &visited);
+		is_gone = true;
+		remote_loop_visited(&loop);
+		(void)tray_asleep(&tray);
+		usleep(500);
+	}
+	end_visits(thread);
+	assert_int_equal(n_late, 0);
+}
+
+/* A time that is earlier than what the loop waits for. */
+static void a_visit_may_set_a_time(void **state)
+{
+	struct bomb *bomb = calloc(1, sizeof(*bomb));
+	pthread_t thread;
+	unsigned i;
+	char seen;
+
+	(void)state;
+	begin_visits(&thread);
+	bomb->watch.fd = -1;
+	bomb->timer.expired = bomb_expired;
+	bomb->timer.owner = bomb;
+	tray_awake(&tray);
+	remote_loop_visit(&loop);
+	remote_loop_at(&loop, &bomb->timer, store_now_ms() + 5);
+	remote_loop_visited(&loop);
+	/* It waits for ever, if it is not told. */
+	for (i = 0, seen = 0; i < 3000 && !seen; i++) {
+		(void)tray_asleep(&tray);
+		usleep(1000);
+		tray_awake(&tray);
+		seen = order[0];
+	}
+	(void)tray_asleep(&tray);
+	end_visits(thread);
+	assert_int_equal(seen, 't');
+}
+
 static void who_does_not_come_back_is_stuck(void **state)
 {
 	(void)state;
@@ -186,6 +288,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(times_come_although_events_never_cease, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_turn_ends_at_the_next_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(another_thread_ends_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_visit_may_free_what_is_ready, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_visit_may_set_a_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_does_not_come_back_is_stuck, setup, teardown),
 	};
 
