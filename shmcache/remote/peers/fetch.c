@@ -79,15 +79,30 @@ static struct link_fetch *cancel(struct link_pending *p)
 
 /* --- asking ---------------------------------------------------------------------------------- */
 
-/* The lane with the least to do. */
+/* How many values of the size that is usual here a lane's window has room for. */
+static unsigned n_together(const struct link *link)
+{
+	uint64_t n = link->net->settings.window / (link->usual_size + 1);
+
+	return !link->usual_size || !n ? 1 : n < LINK_FETCHES_MAX ? (unsigned)n : LINK_FETCHES_MAX;
+}
+
+/*
+ * What fits into a lane's window together goes by that lane: questions, heads and values then share
+ * system calls and wake-ups at both ends, which is most of what a small value costs. What does not goes
+ * by the lane with the least to do.
+ */
 static struct link_lane *choose(struct link *link)
 {
 	struct link_lane *best = &link->data[0];
-	unsigned i;
+	unsigned i, n = n_together(link);
 
-	for (i = 1; i < link->net->settings.n_lanes; i++)
+	for (i = 0; i < link->net->settings.n_lanes; i++) {
+		if (link->data[i].n_fetches < n)
+			return &link->data[i];
 		if (link->data[i].n_fetches < best->n_fetches)
 			best = &link->data[i];
+	}
 	return best->n_fetches < LINK_FETCHES_MAX ? best : NULL;
 }
 
@@ -213,6 +228,12 @@ static enum link_result result_of(uint8_t status)
 	}
 }
 
+/* Smoothed. What a peer says of a size that no value has decides about lanes, no more. */
+static void note_size(struct link *link, uint64_t size)
+{
+	link->usual_size = link->usual_size ? link->usual_size - link->usual_size / 8 + size / 8 : size;
+}
+
 static const char *got_head(struct link_lane *l, const struct frame *head, const uint8_t *body)
 {
 	struct link_pending *p = find(l, head->id);
@@ -227,6 +248,7 @@ static const char *got_head(struct link_lane *l, const struct frame *head, const
 	}
 	memcpy(&p->value, body, sizeof(p->value));
 	p->has_head = true;
+	note_size(l->link, p->value.size);
 	if (!p->fetch)
 		return NULL;
 	land = p->fetch->land(p->fetch, &p->value);

@@ -109,6 +109,7 @@ struct link {
 	uint64_t answered_ms; /* last, or when the first question was asked */
 	struct link_pending *waiting, **waiting_end;
 	uint64_t next_id;
+	uint64_t usual_size; /* of values that came; 0: none yet */
 	struct link_stats stats; /* of lanes that are closed */
 	char name[FRAME_NAME_SIZE];
 	char where[]; /* "host:port" */
