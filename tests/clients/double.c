@@ -69,6 +69,25 @@ static void keep(struct double_ *d, struct ticket *t)
 	atomic_fetch_add(&d->n_kept, 1);
 }
 
+/* Answer what is kept: of @session (0: all), with values where it was released. */
+static void let_go(struct double_ *d, uint64_t session, bool with_values)
+{
+	struct ticket **at = &d->kept, *t;
+
+	while ((t = *at)) {
+		if ((session && t->session != session) || (with_values && t->key[0] != 'l')) {
+			at = &t->next;
+			continue;
+		}
+		*at = t->next;
+		atomic_fetch_sub(&d->n_kept, 1);
+		if (with_values)
+			bring(d, t, false);
+		else
+			desk_answer_miss(t, ABI_FETCH_CANCELLED);
+	}
+}
+
 static void serve(struct double_ *d, struct ticket *t)
 {
 	atomic_store(&d->batch, t->batch);
@@ -95,6 +114,10 @@ static void serve(struct double_ *d, struct ticket *t)
 	case 'w':
 		bring_in_vain(d, t);
 		break;
+	case 'r':
+		let_go(d, 0, true);
+		desk_answer_miss(t, ABI_FETCH_NOBODY);
+		break;
 	case 'l':
 	case 'n':
 		keep(d, t);
@@ -102,25 +125,6 @@ static void serve(struct double_ *d, struct ticket *t)
 	default:
 		desk_answer_miss(t, t->key[0] - '0');
 		break;
-	}
-}
-
-/* Answer what is kept: of @session (0: all), with values where it was released. */
-static void let_go(struct double_ *d, uint64_t session, bool with_values)
-{
-	struct ticket **at = &d->kept, *t;
-
-	while ((t = *at)) {
-		if ((session && t->session != session) || (with_values && t->key[0] != 'l')) {
-			at = &t->next;
-			continue;
-		}
-		*at = t->next;
-		atomic_fetch_sub(&d->n_kept, 1);
-		if (with_values)
-			bring(d, t, false);
-		else
-			desk_answer_miss(t, ABI_FETCH_CANCELLED);
 	}
 }
 
@@ -174,7 +178,7 @@ int double_start(struct double_ *d, struct broker *broker)
 	int r;
 
 	*d = (struct double_){.broker = broker,
-		.w = &broker->plane.shared->worker[ABI_REMOTE], .make = make_last, .size = 1000};
+		.w = &broker->plane.shared->worker[ABI_REMOTE], .make = d->make ? d->make : make_last, .size = 1000};
 	d->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = d->bell < 0 ? -errno : desk_open(&broker->desk);
 	return r ? r : -pthread_create(&d->thread, NULL, double_main, d);

@@ -20,9 +20,12 @@
  *	0 - 9	a miss for that reason
  *	l	delivered, but not before double_release()
  *	n	never, until the session leaves or the double stops
+ *	r	a miss: nobody; as double_release(), for who is in another process
  *
  * Values are @size bytes, each the last of the key, unless @make is set to make others.
  */
+#define DOUBLE_VERSION 1000000 /* of all values of shmcached-double: later than any that is put */
+
 struct double_ {
 	struct broker *broker;
 	struct abi_worker *w;
@@ -38,7 +41,7 @@ struct double_ {
 	_Atomic unsigned n_kept;
 };
 
-/* 0 or -errno. It stays where it is until double_stop(). */
+/* With @make set, or NULL. 0 or -errno. It stays where it is until double_stop(). */
 int double_start(struct double_ *d, struct broker *broker);
 void double_release(struct double_ *d);
 /* Everything is answered then, and the desk closed. */

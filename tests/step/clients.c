@@ -5,10 +5,12 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/clients/double.h"
 #include "tests/step/host.h"
 
 /*
@@ -19,6 +21,8 @@
  *
  * What asks the broker for something is played through a second time against one that stands still
  * until the client is dead: it then finds the request, or half of it, and the hang-up together.
+ *
+ * What is fetched comes from a double (tests/clients/double.h): published, delivered, or never.
  */
 #define KEY 7
 #define SIZE 256
@@ -30,6 +34,8 @@ struct client {
 	struct shmc *cache;
 	struct shmc_view view;
 	struct shmc_reservation reservation;
+	struct shmc_queue *queue;
+	struct shmc_request request;
 	char key[VALUE_KEY_MAX];
 	size_t key_size;
 	uint8_t value[LARGE];
@@ -44,9 +50,10 @@ struct stretch {
 	int (*run)(struct client *c);
 	/*
 	 * READS: without a word to the broker; ASKS: on the ring; TALKS: on the socket; SENDS: on the
-	 * ring, a large value in pieces. The last two are long.
+	 * ring, a large value in pieces; WAITS: on the ring, for others. The last three are long.
 	 */
-	enum { READS, ASKS, TALKS, SENDS } kind;
+	enum { READS, ASKS, TALKS, SENDS, WAITS } kind;
+	char prefix; /* of the key, which says where it comes from */
 };
 
 static size_t size_of(const struct stretch *s)
@@ -168,6 +175,68 @@ static int detach(struct client *c)
 	return 0;
 }
 
+/* Of what comes from elsewhere every byte is right. */
+static int judge_view(const struct shmc_view *view)
+{
+	uint64_t version;
+
+	return value_is(view->data, view->size, KEY, &version) ? 0 : -EBADMSG;
+}
+
+static int fetch(struct client *c)
+{
+	int r = shmc_fetch(c->cache, c->key, c->key_size, NULL, &c->view, NULL, c->timeout_ms);
+
+	return r ? r : judge_view(&c->view);
+}
+
+static int fetch_and_release(struct client *c)
+{
+	int r = fetch(c);
+
+	return r ? r : release(c);
+}
+
+/* Nobody answers: it stays out. */
+static int fetch_in_vain(struct client *c)
+{
+	int r = shmc_fetch(c->cache, c->key, c->key_size, NULL, &c->view, NULL, 0);
+
+	return r == -ETIMEDOUT ? 0 : r;
+}
+
+static int open_queue(struct client *c)
+{
+	return shmc_queue_open(&c->queue, c->cache);
+}
+
+/* Submit, take, and let go. */
+static int fetch_by_queue(struct client *c)
+{
+	struct shmc_request *q = &c->request, *done;
+	int r;
+
+	*q = (struct shmc_request){
+		.operation = SHMC_OP_FETCH, .key = c->key, .key_size = c->key_size};
+	r = shmc_submit(c->queue, &q, 1);
+	if (r == 1)
+		r = shmc_reap(c->queue, &done, 1, c->timeout_ms);
+	if (r != 1)
+		return r ? r : -ETIMEDOUT;
+	r = q->result ? q->result : judge_view(&q->view);
+	shmc_release(c->cache, &q->view);
+	return r;
+}
+
+/* One delivered and held, one on its way. */
+static int have_fetched(struct client *c)
+{
+	char key[VALUE_KEY_MAX];
+	int r = shmc_fetch(c->cache, key, value_key('d', KEY, key), NULL, &c->view, NULL, c->timeout_ms);
+
+	return r ? r : fetch_in_vain(c);
+}
+
 /* --- one client ------------------------------------------------------------------------------- */
 
 struct play {
@@ -181,7 +250,7 @@ static int client_main(void *context)
 	const struct stretch *s = play->stretch;
 	struct client c = {.timeout_ms = SHMC_TIMEOUT_DEFAULT, .size = size_of(s)};
 
-	c.key_size = value_key('s', KEY, c.key);
+	c.key_size = value_key(s->prefix, KEY, c.key);
 	value_make(c.value, c.size, KEY, NEW);
 	if (s->run != attach)
 		told->result = attach(&c);
@@ -201,14 +270,14 @@ static int client_main(void *context)
 
 static void prepare(const struct stretch *s)
 {
-	uint64_t is = host_version(KEY);
+	uint64_t is = host_version(s->prefix, KEY);
 
 	if (is == s->before)
 		return;
 	if (s->before)
-		host_put(KEY, s->before, size_of(s));
+		host_put(s->prefix, KEY, s->before, size_of(s));
 	else
-		host_delete(KEY);
+		host_delete(s->prefix, KEY);
 }
 
 struct tally {
@@ -224,7 +293,10 @@ static void judge(const struct play *play, const struct trail_place *at, struct 
 	snprintf(where, sizeof(where), "%s%s, killed %u instructions behind system call %u",
 		s->name, play->is_frozen ? ", broker frozen" : "", at->n_steps, at->n_calls);
 	host_quiet(where);
-	is = host_version(KEY);
+	/* What the dead had asked others for may come all the same. */
+	if (s->prefix != 's')
+		host_answered(where);
+	is = host_version(s->prefix, KEY);
 	if (is != s->before && is != s->after)
 		fail_msg("%s: version %llu is there", where, (unsigned long long)is);
 	if (!play->is_frozen && told->is_done && told->result)
@@ -289,13 +361,20 @@ static void kill_at(const struct play *play, const struct trail *trail, size_t i
  */
 static bool is_skipped(const struct stretch *s, const struct trail *trail, size_t i)
 {
-	enum { NEAR = 8, EACH = 5, TIMES = 4, EACH_COPY = 1024 };
+	enum { NEAR = 8, EACH = 5, EACH_WAIT = 16, TIMES = 4, EACH_COPY = 1024 };
 	const struct trail_place *p = &trail->place[i];
+	unsigned each = s->kind == WAITS ? EACH_WAIT : EACH;
 
 	if (s->kind == SENDS && p->nth > TIMES)
 		return (i + host.seed) % EACH_COPY;
 	return s->kind >= TALKS && !host.is_soak && p->n_steps >= NEAR && i + NEAR < trail->n &&
-		p[NEAR].n_calls == p->n_calls && (i + host.seed) % EACH;
+		p[NEAR].n_calls == p->n_calls && (i + host.seed) % each;
+}
+
+/* Whatever comes in answer, a broker that stands still finds the same. */
+static bool is_frozen_too(const struct stretch *s)
+{
+	return s->kind == ASKS || (s->kind == WAITS && s->after);
 }
 
 static void play_all(const struct stretch *s, bool is_frozen)
@@ -327,22 +406,30 @@ static void play_all(const struct stretch *s, bool is_frozen)
 /* --- the stretches ---------------------------------------------------------------------------- */
 
 static const struct stretch stretches[] = {
-	{"attach", OLD, OLD, NULL, attach, TALKS},
-	{"open a lane", OLD, OLD, NULL, get, TALKS},
-	{"ping", OLD, OLD, ping, ping, ASKS},
-	{"put", 0, NEW, ping, put, ASKS},
-	{"replace", OLD, NEW, ping, put, ASKS},
-	{"put in pieces", OLD, NEW, attach_stager_and_ping, put, SENDS},
-	{"touch", OLD, OLD, ping, touch, ASKS},
-	{"delete", OLD, 0, ping, delete, ASKS},
-	{"hold", OLD, OLD, get_and_release, get, READS},
-	{"release", OLD, OLD, get, release, READS},
-	{"reserve", OLD, OLD, ping, reserve, ASKS},
-	{"fill and commit", OLD, NEW, ping_and_reserve, fill_and_commit, ASKS},
-	{"abort", OLD, OLD, ping_and_reserve, abort_it, ASKS},
-	{"pin", OLD, OLD, ping, pin, ASKS},
-	{"unpin", OLD, OLD, pin, unpin, ASKS},
-	{"detach", OLD, OLD, have_everything, detach, TALKS},
+	{"attach", OLD, OLD, NULL, attach, TALKS, 's'},
+	{"open a lane", OLD, OLD, NULL, get, TALKS, 's'},
+	{"ping", OLD, OLD, ping, ping, ASKS, 's'},
+	{"put", 0, NEW, ping, put, ASKS, 's'},
+	{"replace", OLD, NEW, ping, put, ASKS, 's'},
+	{"put in pieces", OLD, NEW, attach_stager_and_ping, put, SENDS, 's'},
+	{"touch", OLD, OLD, ping, touch, ASKS, 's'},
+	{"delete", OLD, 0, ping, delete, ASKS, 's'},
+	{"hold", OLD, OLD, get_and_release, get, READS, 's'},
+	{"release", OLD, OLD, get, release, READS, 's'},
+	{"reserve", OLD, OLD, ping, reserve, ASKS, 's'},
+	{"fill and commit", OLD, NEW, ping_and_reserve, fill_and_commit, ASKS, 's'},
+	{"abort", OLD, OLD, ping_and_reserve, abort_it, ASKS, 's'},
+	{"pin", OLD, OLD, ping, pin, ASKS, 's'},
+	{"unpin", OLD, OLD, pin, unpin, ASKS, 's'},
+	{"detach", OLD, OLD, have_everything, detach, TALKS, 's'},
+	{"fetch, published", 0, DOUBLE_VERSION, ping, fetch, WAITS, 'p'},
+	{"fetch, delivered", 0, 0, ping, fetch, WAITS, 'd'},
+	{"fetch, delivered again", 0, 0, fetch_and_release, fetch_and_release, WAITS, 'd'},
+	{"fetch, gone and asked again", 0, 0, ping, fetch, WAITS, 'v'},
+	{"fetch, never answered", 0, 0, ping, fetch_in_vain, WAITS, 'n'},
+	{"fetch by a queue", 0, 0, open_queue, fetch_by_queue, WAITS, 'd'},
+	{"release what was fetched", 0, 0, fetch, release, READS, 'd'},
+	{"detach with fetches out", 0, 0, have_fetched, detach, TALKS, 'n'},
 };
 
 static void test_running(void **state)
@@ -366,7 +453,7 @@ int main(int argc, char **argv)
 	if (argc > 1)
 		cmocka_set_test_filter(argv[1]);
 	for (i = 0; i < 2 * N; i++) {
-		if (i >= N && stretches[i - N].kind != ASKS)
+		if (i >= N && !is_frozen_too(&stretches[i - N]))
 			continue;
 		snprintf(name[n], sizeof(name[n]), "%s%s", stretches[i % N].name,
 			i < N ? "" : ", broker frozen");

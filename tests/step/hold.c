@@ -18,27 +18,38 @@
  * time, it gets the old value, unharmed; if not, its second look tells, it starts over, and gets the
  * new one. Every second reader does not live to see it: it is killed some way behind, in the second
  * look or in what follows from it, and what it held comes back.
+ *
+ * What shmc_fetch() was given and nobody else can find is not replaced: there it is the client itself who
+ * lets go of it, and may not do so before it holds it.
  */
+#define KEPT 's'
+#define DELIVERED 'd'
 #define KEY 7
 #define OTHERS 100 /* keys from here on */
 #define N_OTHERS 8
-#define SIZE 256
+#define SIZE 1000 /* as the double makes them */
+
+static int reader_get(struct shmc *cache, const char *key, size_t size, struct shmc_view *view)
+{
+	return *key == KEPT ? shmc_get(cache, key, size, view)
+			    : shmc_fetch(cache, key, size, NULL, view, NULL, 60000);
+}
 
 static int reader_main(void *context)
 {
+	const char *prefix = context;
 	struct shmc_attach_options options = {.timeout_ms = 60000, .spin_us = UINT32_MAX};
 	char key[VALUE_KEY_MAX];
-	size_t size = value_key('s', KEY, key);
+	size_t size = value_key(*prefix, KEY, key);
 	struct shmc_view view;
 	struct shmc *cache;
 	uint64_t version;
 
-	(void)context;
-	if (shmc_attach(&cache, host.run.name, &options) || shmc_get(cache, key, size, &view))
+	if (shmc_attach(&cache, host.run.name, &options) || reader_get(cache, key, size, &view))
 		return 1;
 	shmc_release(cache, &view);
 	tracer_mark();
-	told->result = shmc_get(cache, key, size, &view);
+	told->result = reader_get(cache, key, size, &view);
 	told->is_done = true;
 	tracer_mark();
 	/* What it has may no more change, whatever becomes of the entry. */
@@ -55,21 +66,22 @@ static void take_away(uint64_t version)
 	struct timespec while_it_reclaims = {.tv_nsec = 15000000};
 	unsigned i;
 
-	host_put(KEY, version, SIZE);
+	host_put(KEPT, KEY, version, SIZE);
 	nanosleep(&while_it_reclaims, NULL);
 	for (i = 0; i < N_OTHERS; i++)
-		host_put(OTHERS + i, version, SIZE);
+		host_put(KEPT, OTHERS + i, version, SIZE);
 }
 
-static void start(struct tracer *t)
+static void start(struct tracer *t, char prefix)
 {
 	memset(told, 0, sizeof(*told));
-	if (tracer_start(t, reader_main, NULL))
+	if (tracer_start(t, reader_main, &prefix))
 		fail_msg("the reader did not get there: %d", t->status);
 	host_pause();
 }
 
-static void play(const struct trail *trail, size_t i, bool is_killed, uint64_t *random)
+static void play(
+	const struct trail *trail, char prefix, size_t i, bool is_killed, uint64_t *random)
 {
 	unsigned n = (unsigned)(value_random(random) % trail->n);
 	struct tracer *t = &host.victim;
@@ -77,7 +89,7 @@ static void play(const struct trail *trail, size_t i, bool is_killed, uint64_t *
 	int r;
 
 	snprintf(where, sizeof(where), "taken away at instruction %zu", i);
-	start(t);
+	start(t, prefix);
 	r = trail_go(trail, t, i);
 	take_away(i + 2);
 	while (is_killed && !r && n--)
@@ -93,34 +105,65 @@ static void play(const struct trail *trail, size_t i, bool is_killed, uint64_t *
 		host_whole(where);
 }
 
+static void record(struct trail *trail, char prefix)
+{
+	struct tracer *t = &host.victim;
+
+	start(t, prefix);
+	if (trail_record(trail, t))
+		fail_msg("the reader ended by itself: %d", t->status);
+	tracer_kill(t);
+}
+
 static void test_taken_away(void **state)
 {
 	uint64_t random = host.seed;
 	struct trail trail = {0};
-	struct tracer *t = &host.victim;
 	size_t i;
 
 	(void)state;
 	take_away(1);
-	start(t);
-	if (trail_record(&trail, t))
-		fail_msg("the reader ended by itself: %d", t->status);
-	tracer_kill(t);
+	record(&trail, KEPT);
 	for (i = 0; i < trail.n; i++) {
-		play(&trail, i, false, &random);
+		play(&trail, KEPT, i, false, &random);
 		if (i % 2 || host.is_soak)
-			play(&trail, i, true, &random);
+			play(&trail, KEPT, i, true, &random);
 	}
 	host_whole("at the end");
 	print_message("%zu instructions, the value taken away at each; nothing found\n", trail.n);
 	trail_forget(&trail);
 }
 
+/* The first system call wakes the broker, and the answer comes; nobody has anything before. */
+static void test_delivered(void **state)
+{
+	enum { EACH = 3 };
+	uint64_t random = host.seed;
+	struct trail trail = {.pause = host_pause};
+	unsigned n_plays = 0;
+	size_t i;
+
+	(void)state;
+	record(&trail, DELIVERED);
+	for (i = 0; i < trail.n; i++) {
+		if (!host.is_soak && (!trail.place[i].n_calls || (i + host.seed) % EACH))
+			continue;
+		play(&trail, DELIVERED, i, n_plays % 2, &random);
+		n_plays++;
+	}
+	host_whole("at the end");
+	print_message("%zu instructions of a fetch, at %u of them the block was wanted; nothing found\n",
+		trail.n, n_plays);
+	trail_forget(&trail);
+}
+
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test_teardown(test_taken_away, host_over)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test_teardown(test_taken_away, host_over),
+		cmocka_unit_test_teardown(test_delivered, host_over)};
 
-	(void)argc;
 	host_begin(argv);
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
 	return cmocka_run_group_tests(tests, host_setup, host_teardown);
 }

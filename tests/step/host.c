@@ -168,6 +168,16 @@ void host_quiet(const char *where)
 	fail_msg("%s: %s", where, r == -EUCLEAN ? why : shmc_strerror(r));
 }
 
+/* It takes one after the other; and the worker, their answers. */
+void host_answered(const char *where)
+{
+	struct shmc_view view;
+	int r = shmc_fetch(host.watcher, "1", 1, NULL, &view, NULL, PATIENCE_MS);
+
+	if (r != SHMC_MISS)
+		fail_msg("%s: a fetch by the watcher: %s", where, r ? shmc_strerror(r) : "a hit");
+}
+
 void host_whole(const char *where)
 {
 	char why[256];
@@ -178,10 +188,10 @@ void host_whole(const char *where)
 		fail_msg("%s: somebody was cut off for nonsense", where);
 }
 
-uint64_t host_version(uint64_t key)
+uint64_t host_version(char prefix, uint64_t key)
 {
 	char name[VALUE_KEY_MAX];
-	size_t size = value_key('s', key, name);
+	size_t size = value_key(prefix, key, name);
 	struct shmc_view view;
 	uint64_t version = 0;
 	int r = shmc_get(host.watcher, name, size, &view);
@@ -196,10 +206,10 @@ uint64_t host_version(uint64_t key)
 	return version;
 }
 
-void host_put(uint64_t key, uint64_t version, size_t size)
+void host_put(char prefix, uint64_t key, uint64_t version, size_t size)
 {
 	char name[VALUE_KEY_MAX];
-	size_t name_size = value_key('s', key, name);
+	size_t name_size = value_key(prefix, key, name);
 	char *value = malloc(size);
 	int r;
 
@@ -211,10 +221,10 @@ void host_put(uint64_t key, uint64_t version, size_t size)
 		fail_msg("put: %s", shmc_strerror(r));
 }
 
-void host_delete(uint64_t key)
+void host_delete(char prefix, uint64_t key)
 {
 	char name[VALUE_KEY_MAX];
-	int r = shmc_delete(host.watcher, name, value_key('s', key, name), SHMC_TIMEOUT_DEFAULT);
+	int r = shmc_delete(host.watcher, name, value_key(prefix, key, name), SHMC_TIMEOUT_DEFAULT);
 
 	if (r)
 		fail_msg("delete: %s", shmc_strerror(r));

@@ -59,12 +59,18 @@ void host_pause(void);
 /* Wait until those who were killed are forgotten. Fails the test, with @where, if one is not. */
 void host_quiet(const char *where);
 
+/* Wait until the double has answered all that it was asked before. */
+void host_answered(const char *where);
+
 /* The whole check, as whole.h has it; and nobody was cut off for nonsense. */
 void host_whole(const char *where);
 
-/* The version of the value of @key, all of whose bytes must be right; 0: it is not there. */
-uint64_t host_version(uint64_t key);
-void host_put(uint64_t key, uint64_t version, size_t size);
-void host_delete(uint64_t key);
+/*
+ * Keys are of one @prefix each: 's', or what makes the double do something (tests/clients/double.h).
+ * The version of the value of @key, all of whose bytes must be right; 0: it is not there.
+ */
+uint64_t host_version(char prefix, uint64_t key);
+void host_put(char prefix, uint64_t key, uint64_t version, size_t size);
+void host_delete(char prefix, uint64_t key);
 
 #endif
