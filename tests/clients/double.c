@@ -115,7 +115,8 @@ static void serve(struct double_ *d, struct ticket *t)
 		bring_in_vain(d, t);
 		break;
 	case 'r':
-		let_go(d, 0, true);
+	case 'q':
+		let_go(d, 0, t->key[0] == 'r');
 		desk_answer_miss(t, ABI_FETCH_NOBODY);
 		break;
 	case 'l':

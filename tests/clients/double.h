@@ -21,6 +21,7 @@
  *	l	delivered, but not before double_release()
  *	n	never, until the session leaves or the double stops
  *	r	a miss: nobody; as double_release(), for who is in another process
+ *	q	a miss: nobody; and all that is not answered yet is one
  *
  * Values are @size bytes, each the last of the key, unless @make is set to make others.
  */
