@@ -34,6 +34,8 @@ static enum abi_status fill(struct double_ *d, struct ticket *t, bool is_publish
 			: store_fill_deliver(store, &fill, &t->result[1], &t->result[0]);
 	}
 	store_fill_end(store, &fill);
+	if (is_published && status == ABI_STATUS_OK)
+		store_count(d->w, ABI_COUNTER_FILLS_PUBLISHED, 1);
 	t->size = size;
 	return status;
 }

@@ -324,6 +324,35 @@ static void loose(struct kill_hand *h)
 	}
 }
 
+/*
+ * Published, delivered, gone at once, late or never; and now and then all who wait are answered. A view of
+ * what was delivered is kept as long as others.
+ */
+static void fetch(struct kill_hand *h)
+{
+	static const char kinds[] = "pppddddvvlrnq";
+	struct kill_held *held = &h->held[kill_any(h, KILL_HELD)];
+	char kind = kinds[kill_any(h, sizeof(kinds) - 1)], key[VALUE_KEY_MAX];
+	unsigned number = kill_any(h, h->ledger->n_loose);
+	size_t size = value_key(kind, number, key);
+	struct shmc_view view;
+	uint64_t version;
+	int r = shmc_fetch(h->cache, key, size, NULL, &view, NULL,
+		kind == 'l' || kind == 'n' ? 2 : KILL_TIMEOUT_MS);
+
+	kill_expect(h, "fetch", r, r == SHMC_MISS || r == -ETIMEDOUT);
+	if (r)
+		return;
+	atomic_fetch_add_explicit(&h->ledger->n_fetched, 1, memory_order_relaxed);
+	version = kill_view_version(h, &view, number);
+	let_go(h, held);
+	*held = (struct kill_held){view, number, version};
+	if (!version) {
+		shmc_release(h->cache, &view);
+		*held = (struct kill_held){0};
+	}
+}
+
 static int visit(void *context, const struct shmc_entry *entry)
 {
 	uint64_t *sum = context;
@@ -353,12 +382,12 @@ static void *work(void *context)
 		void (*run)(struct kill_hand *h);
 	} ops[] = {{300, get}, {300, put}, {60, delete}, {60, get_many}, {60, copy_out},
 		{60, kill_execute}, {50, kill_queue}, {40, touch}, {30, pin}, {50, loose},
-		{10, scan}, {10, rest}};
+		{10, scan}, {10, rest}, {70, fetch}};
 	struct kill_hand *h = context;
 	unsigned i, choice;
 
 	for (;;) {
-		choice = kill_any(h, 1030);
+		choice = kill_any(h, 1100);
 		for (i = 0; choice >= ops[i].share; i++)
 			choice -= ops[i].share;
 		ops[i].run(h);

@@ -10,6 +10,9 @@
  * room for all, and each acknowledged entry must be there; with it, most are evicted, and what is gone
  * must have been counted.
  *
+ * Where $SHMCACHED is a shmcached-double (tests/clients/double-broker.c), what is fetched comes from it;
+ * else from nowhere.
+ *
  * Who is killed when follows from the seed; what he was at then does so only as far as the kernel's
  * scheduler does.
  */
@@ -202,7 +205,7 @@ static void run(struct supervisor *s, uint64_t n_kills)
 	}
 	printf("kill: %llu clients and %llu brokers killed (%llu of these as they started) in %.0f s; "
 	       "%llu changes settled, %llu left unsettled; %llu reads judged, %llu of them misses; "
-	       "%llu held views, %llu of them gone; %llu blocks filled at leisure; in the end %llu entries there, %llu missing, "
+	       "%llu held views, %llu of them gone; %llu blocks filled at leisure; %llu values fetched; in the end %llu entries there, %llu missing, "
 	       "%llu evicted or dropped by the counters\n",
 		(unsigned long long)s->n_client_kills, (unsigned long long)s->n_broker_kills,
 		(unsigned long long)s->n_early_kills,
@@ -210,6 +213,7 @@ static void run(struct supervisor *s, uint64_t n_kills)
 		(unsigned long long)l->n_unsettled, (unsigned long long)l->n_judged,
 		(unsigned long long)l->n_misses, (unsigned long long)l->n_held,
 		(unsigned long long)l->n_gone_views, (unsigned long long)l->n_lingered,
+		(unsigned long long)l->n_fetched,
 		(unsigned long long)n_present, (unsigned long long)n_absent, (unsigned long long)watch_lost(&s->watch));
 }
 

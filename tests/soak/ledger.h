@@ -49,7 +49,7 @@ struct ledger {
 	bool keeps;	    /* the tier has room for all: what was put is there */
 	bool loses_brokers; /* the broker is killed too */
 	char name[49];
-	_Atomic uint64_t n_wrong, n_judged, n_acked, n_misses, n_held, n_unsettled, n_gone_views, n_lingered;
+	_Atomic uint64_t n_wrong, n_judged, n_acked, n_misses, n_held, n_unsettled, n_gone_views, n_lingered, n_fetched;
 	struct ledger_slot slot[LEDGER_SLOTS_MAX];
 	struct ledger_entry entry[LEDGER_KEYS_MAX];
 };

@@ -104,7 +104,7 @@ static uint64_t counter(const struct abi_plane *plane, enum abi_counter counter)
 	uint64_t sum = 0;
 	int i;
 
-	for (i = 0; plane && i <= ABI_WORKERS_MAX; i++)
+	for (i = 0; plane && i < ABI_THREADS; i++)
 		sum += shared_u64_load(&plane->worker[i].counter[counter]);
 	return sum;
 }
@@ -131,7 +131,8 @@ unsigned watch_books(struct watch *w)
 	size_t size = 0;
 	const struct abi_plane *plane = raw_plane_open(w->broker.name, &size);
 	uint64_t n = plane ? shared_u64_load(&plane->gauge[ABI_GAUGE_ENTRIES]) : 0;
-	uint64_t came = counter(plane, ABI_COUNTER_RECOVERED) + counter(plane, ABI_COUNTER_PUTS);
+	uint64_t came = counter(plane, ABI_COUNTER_RECOVERED) + counter(plane, ABI_COUNTER_PUTS) +
+		counter(plane, ABI_COUNTER_FILLS_PUBLISHED);
 	uint64_t went = counter(plane, ABI_COUNTER_REPLACES) + counter(plane, ABI_COUNTER_DELETES) +
 		counter(plane, ABI_COUNTER_EXPIRED) + counter(plane, ABI_COUNTER_EVICTIONS) +
 		counter(plane, ABI_COUNTER_TIER_DAMAGE);
