@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* attach.c: connections that say anything, in any order, with any descriptors. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -88,17 +87,6 @@ static void undrain(void)
 	broker.drain = (struct drain){.timer.fd = -1, .asker = -1};
 	broker.is_done = false;
 	plane_set_state(&broker.plane, ABI_STATE_SERVING);
-}
-
-static unsigned count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
 }
 
 /* --- steps ----------------------------------------------------------------------------------- */
@@ -245,10 +233,10 @@ static void check_rest(unsigned n_fds)
 	FUZZ_CHECK(!broker.attach.n_handshakes, "%u handshakes", broker.attach.n_handshakes);
 	/* The worker takes leave of a session in its own time. */
 	while (shared_u64_load(&broker.plane.shared->gauge[ABI_GAUGE_SESSIONS_NOW]) ||
-		count_fds() != n_fds) {
+		fuzz_count_fds() != n_fds) {
 		usleep(100);
 		serve();
-		FUZZ_CHECK(++n < 50000, "sessions or descriptors stay: %u, were %u", count_fds(),
+		FUZZ_CHECK(++n < 50000, "sessions or descriptors stay: %u, were %u", fuzz_count_fds(),
 			n_fds);
 	}
 }
@@ -261,7 +249,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!broker.config)
 		start();
 	serve();
-	n_fds = count_fds();
+	n_fds = fuzz_count_fds();
 	for (n = 0; in.left && n < 200; n++)
 		step(&in);
 	check_rest(n_fds);

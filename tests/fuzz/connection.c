@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* connection.c: the client's side of attach, with a plane and a broker that are the fuzzer's. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -59,17 +58,6 @@ static int make_region(size_t size)
 			pwrite(fd, &head, sizeof(head), 0) == (ssize_t)sizeof(head),
 		"no region");
 	return fd;
-}
-
-static unsigned count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
 }
 
 static void start(void)
@@ -257,7 +245,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!rig.name[0])
 		start();
-	n_fds = count_fds();
+	n_fds = fuzz_count_fds();
 	rig.peer = -1;
 	make_plane(&in);
 	attach(&in);
@@ -266,6 +254,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	/* Whoever connected and was not taken in. */
 	while ((fd = accept4(rig.listener, NULL, NULL, SOCK_CLOEXEC)) >= 0)
 		close(fd);
-	FUZZ_CHECK(count_fds() == n_fds, "%u descriptors, were %u", count_fds(), n_fds);
+	FUZZ_CHECK(fuzz_count_fds() == n_fds, "%u descriptors, were %u", fuzz_count_fds(), n_fds);
 	return 0;
 }

@@ -3,6 +3,7 @@
 #ifndef TESTS_FUZZ_FUZZ_H
 #define TESTS_FUZZ_FUZZ_H
 
+#include <dirent.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -69,6 +70,18 @@ static inline void fuzz_name(char *name, size_t size, const char *prefix, const 
 	const char *given = getenv("SHMCACHE_FUZZ_NAME");
 
 	snprintf(name, size, "%s%s%s", prefix, given ? given : "shmcache-fuzz", suffix);
+}
+
+/* Compared with another count of this process: it counts the directory's own, too. */
+static inline unsigned fuzz_count_fds(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
 }
 
 #endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* peers.c: whatever comes over a connection between brokers, at either end of it. */
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -187,17 +186,6 @@ static void serve(void)
 
 	for (n = 0; watch_wait(rig.epoll, 0); n++)
 		FUZZ_CHECK(n < 100000, "events without end");
-}
-
-static unsigned count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
 }
 
 /* --- the other ends -------------------------------------------------------------------------- */
@@ -474,7 +462,7 @@ static void check_rest(unsigned n_fds)
 	FUZZ_CHECK(rig.link->state == LINK_IDLE, "the link is up");
 	for (i = 0; i < N_FETCHES; i++)
 		FUZZ_CHECK(!fetches[i].is_open, "a fetch is open");
-	FUZZ_CHECK(count_fds() == n_fds, "%u descriptors, were %u", count_fds(), n_fds);
+	FUZZ_CHECK(fuzz_count_fds() == n_fds, "%u descriptors, were %u", fuzz_count_fds(), n_fds);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -484,7 +472,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!rig.net)
 		start();
-	n_fds = count_fds();
+	n_fds = fuzz_count_fds();
 	for (n = 0; in.left && n < 200; n++)
 		step(&in);
 	check_rest(n_fds);
