@@ -88,6 +88,14 @@ void rig_open(struct rig *rig, bool reuse)
 		fail_msg("store_open: %s: %s", strerror(-r), rig->why);
 }
 
+void rig_open_tiers(struct rig *rig, uint64_t dram_size, uint64_t cxl_size)
+{
+	rig_init(rig, dram_size, 4 * MIB);
+	rig_add_cxl(rig, cxl_size);
+	rig->options.batch = 1;
+	rig_open(rig, false);
+}
+
 void rig_close(struct rig *rig)
 {
 	if (rig->is_open)
@@ -260,6 +268,13 @@ enum abi_status rig_put(struct rig *rig, uint64_t i, uint64_t seed, uint64_t siz
 	return rig_put_with(rig, i, seed, size, &none);
 }
 
+void rig_put_in(struct rig *rig, enum abi_tier tier, uint64_t i, uint64_t size)
+{
+	const struct store_put_options o = {.tier = (uint8_t)tier};
+
+	assert_int_equal(rig_put_with(rig, i, i, size, &o), ABI_STATUS_OK);
+}
+
 enum abi_status rig_delete(struct rig *rig, uint64_t i)
 {
 	uint8_t bytes[ABI_KEY_SIZE_MAX];
@@ -280,6 +295,18 @@ uint32_t rig_cell(struct rig *rig, uint64_t i)
 char *rig_value(struct rig *rig, uint32_t cell)
 {
 	return store_tier_of(&rig->store, cell)->base + rig->store.index.cell[cell].value_off;
+}
+
+enum abi_tier rig_tier_of(struct rig *rig, uint64_t i)
+{
+	uint32_t cell = rig_cell(rig, i);
+
+	return cell ? rig->store.index.cell[cell].tier : ABI_TIER_NONE;
+}
+
+uint64_t rig_count(const struct rig *rig, enum abi_counter counter)
+{
+	return shared_u64_load(&rig->w.counter[counter]);
 }
 
 uint64_t rig_get(struct rig *rig, uint64_t i, uint64_t seed, uint64_t size)

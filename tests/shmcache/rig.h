@@ -45,6 +45,9 @@ void rig_init(struct rig *rig, uint64_t dram_size, uint64_t index_size_max);
 /* Give the options a second tier, with nothing moving on its own account. */
 void rig_add_cxl(struct rig *rig, uint64_t cxl_size);
 
+/* Both: a new store of the two, which evicts one at a time. */
+void rig_open_tiers(struct rig *rig, uint64_t dram_size, uint64_t cxl_size);
+
 /* store_open(), with or without what is there. Returns what it returned; fails the test unless 0.
  */
 void rig_open(struct rig *rig, bool reuse);
@@ -92,6 +95,9 @@ enum abi_status rig_put_with(struct rig *rig, uint64_t i, uint64_t seed, uint64_
 	const struct store_put_options *options);
 enum abi_status rig_delete(struct rig *rig, uint64_t i);
 
+/* Put it where it shall go, made of its number; fails the test if it is refused. */
+void rig_put_in(struct rig *rig, enum abi_tier tier, uint64_t i, uint64_t size);
+
 /*
  * Look key @i up under the lock. Returns its size, 0 when it is not there; fails the test when
  * what is there is not @size bytes made of @seed.
@@ -101,6 +107,12 @@ uint64_t rig_get(struct rig *rig, uint64_t i, uint64_t seed, uint64_t size);
 /* The published cell of key @i, 0 when there is none; and where its bytes are. */
 uint32_t rig_cell(struct rig *rig, uint64_t i);
 char *rig_value(struct rig *rig, uint32_t cell);
+
+/* The tier that key @i is in, ABI_TIER_NONE when it is in none. */
+enum abi_tier rig_tier_of(struct rig *rig, uint64_t i);
+
+/* A counter of the main thread. */
+uint64_t rig_count(const struct rig *rig, enum abi_counter counter);
 
 /* --- a reader of the design's kind -------------------------------------------------------- */
 

@@ -230,11 +230,6 @@ static void test_holds(void **state)
 	rig_check(&d.rig);
 }
 
-static uint64_t count(enum abi_counter counter)
-{
-	return shared_u64_load(&d.rig.w.counter[counter]);
-}
-
 static void log_hits(uint64_t n, uint32_t cell)
 {
 	struct shared_u32 *log = (void *)((char *)d.request + d.session->geometry.log_off);
@@ -261,29 +256,29 @@ static void test_logs(void **state)
 	log_hits(5, UINT32_MAX);
 	session_drain_logs(d.session, &d.rig.store, &d.rig.w);
 	session_drain_logs(d.session, &d.rig.store, &d.rig.w);
-	assert_int_equal(count(ABI_COUNTER_HITS), 100);
-	assert_int_equal(count(ABI_COUNTER_MISSES), 30);
-	assert_int_equal(count(ABI_COUNTER_LOG_HITS), 10);
-	assert_int_equal(count(ABI_COUNTER_LOG_LOST), 0);
+	assert_int_equal(rig_count(&d.rig, ABI_COUNTER_HITS), 100);
+	assert_int_equal(rig_count(&d.rig, ABI_COUNTER_MISSES), 30);
+	assert_int_equal(rig_count(&d.rig, ABI_COUNTER_LOG_HITS), 10);
+	assert_int_equal(rig_count(&d.rig, ABI_COUNTER_LOG_LOST), 0);
 	/* Exactly full is read whole; more is lost, and counted. */
 	log_hits(n_log, cell);
 	session_drain_logs(d.session, &d.rig.store, &d.rig.w);
-	assert_int_equal(count(ABI_COUNTER_LOG_HITS), 10 + n_log);
-	assert_int_equal(count(ABI_COUNTER_LOG_LOST), 0);
+	assert_int_equal(rig_count(&d.rig, ABI_COUNTER_LOG_HITS), 10 + n_log);
+	assert_int_equal(rig_count(&d.rig, ABI_COUNTER_LOG_LOST), 0);
 	log_hits(n_log + 3, cell);
 	session_drain_logs(d.session, &d.rig.store, &d.rig.w);
-	assert_int_equal(count(ABI_COUNTER_LOG_HITS), 10 + 2 * n_log);
-	assert_int_equal(count(ABI_COUNTER_LOG_LOST), 3);
+	assert_int_equal(rig_count(&d.rig, ABI_COUNTER_LOG_HITS), 10 + 2 * n_log);
+	assert_int_equal(rig_count(&d.rig, ABI_COUNTER_LOG_LOST), 3);
 	/* Lies: backward, and far ahead. Bounded time, and no number that makes no sense. */
 	shared_u64_store(&d.request->logged, 1);
 	shared_u64_store(&d.request->hits, 1);
 	session_drain_logs(d.session, &d.rig.store, &d.rig.w);
-	assert_int_equal(count(ABI_COUNTER_HITS), 100);
-	assert_int_equal(count(ABI_COUNTER_LOG_LOST), 3);
+	assert_int_equal(rig_count(&d.rig, ABI_COUNTER_HITS), 100);
+	assert_int_equal(rig_count(&d.rig, ABI_COUNTER_LOG_LOST), 3);
 	shared_u64_store(&d.request->logged, UINT64_MAX);
 	shared_u64_store(&d.request->hits, 11);
 	session_drain_logs(d.session, &d.rig.store, &d.rig.w);
-	assert_int_equal(count(ABI_COUNTER_HITS), 110);
+	assert_int_equal(rig_count(&d.rig, ABI_COUNTER_HITS), 110);
 	rig_check(&d.rig);
 }
 
@@ -328,7 +323,7 @@ static void test_cut_off(void **state)
 	assert_true(session_cut_off(d.session, &d.rig.w, ABI_FAULT_RANGE));
 	assert_false(session_cut_off(d.session, &d.rig.w, ABI_FAULT_KEY));
 	/* Counted once, by its kind. */
-	assert_int_equal(count(ABI_COUNTER_SESSIONS_BROKEN), 1);
+	assert_int_equal(rig_count(&d.rig, ABI_COUNTER_SESSIONS_BROKEN), 1);
 	assert_int_equal(shared_u64_load(&d.rig.w.fault[ABI_FAULT_RANGE]), 1);
 	assert_int_equal(shared_u64_load(&d.rig.w.fault[ABI_FAULT_KEY]), 0);
 	for (i = 0; i < d.config.session.lanes; i++)

@@ -32,11 +32,6 @@ static void hold(unsigned n, uint32_t cell)
 		cell ? abi_word(cell, rig.store.index.cell[cell].generation, 0) : 0);
 }
 
-static uint64_t count(enum abi_counter counter)
-{
-	return shared_u64_load(&rig.w.counter[counter]);
-}
-
 static uint64_t held_bytes(void)
 {
 	static struct abi_plane plane;
@@ -85,7 +80,7 @@ static void test_kept(void **state)
 	}
 	rig_drain(&rig);
 	assert_int_equal(rig.store.limbo.n, 5);
-	assert_true(count(ABI_COUNTER_RECLAIM_KEPT) > 0);
+	assert_true(rig_count(&rig, ABI_COUNTER_RECLAIM_KEPT) > 0);
 	assert_int_equal(held_bytes(), 5 * BLOCK);
 	for (i = 0; i < 5; i++) {
 		hold((unsigned)i, 0);
@@ -234,7 +229,7 @@ static void test_rounds_wrap(void **state)
 		assert_int_equal(rig.store.limbo.n, 0);
 		assert_int_not_equal(rig.store.round, 0);
 	}
-	assert_int_equal(count(ABI_COUNTER_RECLAIMED), 1001);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_RECLAIMED), 1001);
 	assert_int_equal(rig_delete(&rig, 1), ABI_STATUS_OK);
 	rig_drain(&rig);
 	store_reclaim(&rig.store, &rig.w);

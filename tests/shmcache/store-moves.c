@@ -26,11 +26,6 @@ static int close_all(void)
 	return rig_leftovers() ? -1 : 0;
 }
 
-static uint64_t count(enum abi_counter counter)
-{
-	return shared_u64_load(&rig.w.counter[counter]);
-}
-
 static struct index_key key_of(uint64_t i)
 {
 	static uint8_t bytes[ABI_KEY_SIZE_MAX];
@@ -117,19 +112,12 @@ static void move_with(enum interference what)
 	rig_check(&rig);
 }
 
-static unsigned tier_of(uint64_t i)
-{
-	uint32_t cell = rig_cell(&rig, i);
-
-	return cell ? rig.store.index.cell[cell].tier : ABI_TIER_NONE;
-}
-
 static void test_undisturbed(void **state)
 {
 	(void)state;
 	move_with(NOTHING);
-	assert_int_equal(tier_of(MOVED), ABI_TIER_CXL);
-	assert_int_equal(count(ABI_COUNTER_MOVES_LOST), 0);
+	assert_int_equal(rig_tier_of(&rig, MOVED), ABI_TIER_CXL);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_MOVES_LOST), 0);
 	assert_int_equal(rig_get(&rig, MOVED, MOVED, SIZE), SIZE);
 }
 
@@ -138,14 +126,14 @@ static void test_deleted(void **state)
 	(void)state;
 	move_with(DELETE);
 	assert_int_equal(rig_cell(&rig, MOVED), 0);
-	assert_int_equal(count(ABI_COUNTER_MOVES_LOST), 1);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_MOVES_LOST), 1);
 }
 
 static void test_replaced(void **state)
 {
 	(void)state;
 	move_with(REPLACE);
-	assert_int_equal(count(ABI_COUNTER_MOVES_LOST), 1);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_MOVES_LOST), 1);
 	assert_int_equal(rig_get(&rig, MOVED, 77, 64), 64);
 }
 
@@ -155,7 +143,7 @@ static void test_touched(void **state)
 
 	(void)state;
 	move_with(TOUCH);
-	assert_int_equal(tier_of(MOVED), ABI_TIER_CXL);
+	assert_int_equal(rig_tier_of(&rig, MOVED), ABI_TIER_CXL);
 	at = shared_u64_load(&rig.store.index.cell[rig_cell(&rig, MOVED)].expire_ms);
 	assert_in_range(at, store_now_ms() + 3000000, store_now_ms() + 3600000);
 	assert_int_equal(rig.store.n_expiring, 1);
@@ -165,8 +153,8 @@ static void test_pinned(void **state)
 {
 	(void)state;
 	move_with(PIN);
-	assert_int_equal(tier_of(MOVED), ABI_TIER_DRAM);
-	assert_int_equal(count(ABI_COUNTER_MOVES_LOST), 1);
+	assert_int_equal(rig_tier_of(&rig, MOVED), ABI_TIER_DRAM);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_MOVES_LOST), 1);
 	assert_true(store_pin_is_alive(&rig.store, now.pin));
 	assert_true(store_unpin(&rig.store, now.pin) >= SIZE);
 	rig_check(&rig);
@@ -178,7 +166,7 @@ static void test_pinned_and_unpinned(void **state)
 {
 	(void)state;
 	move_with(PIN_UNPIN);
-	assert_int_equal(tier_of(MOVED), ABI_TIER_CXL);
+	assert_int_equal(rig_tier_of(&rig, MOVED), ABI_TIER_CXL);
 	assert_false(policy_resident(rig.store.tier[ABI_TIER_DRAM].policy, now.from));
 	assert_int_equal(rig.store.pinned_size, 0);
 }
@@ -245,7 +233,7 @@ static void test_sleeps_while_all_is_kept(void **state)
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	n = shared_u32_load(&n_woken);
 	store_keep(&rig.store, STORE_KEEP_NOTHING);
-	while (tier_of(MOVED) != ABI_TIER_DRAM)
+	while (rig_tier_of(&rig, MOVED) != ABI_TIER_DRAM)
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	store_move_stop(&rig.store);
 	assert_int_equal(pthread_join(mover, NULL), 0);

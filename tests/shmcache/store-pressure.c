@@ -29,11 +29,6 @@ static int teardown(void **state)
 	return rig_leftovers() ? -1 : 0;
 }
 
-static uint64_t count(enum abi_counter counter)
-{
-	return shared_u64_load(&rig.w.counter[counter]);
-}
-
 static uint64_t used(void)
 {
 	struct block_stats st;
@@ -108,8 +103,8 @@ static void mixed(const char *policy, unsigned batch, unsigned n_ops)
 			rig_check(&rig);
 	}
 	assert_true(most >= tier / 100 * 95);
-	assert_int_equal(count(ABI_COUNTER_NOSPACE), 0);
-	assert_true(count(ABI_COUNTER_EVICTIONS) > 0);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_NOSPACE), 0);
+	assert_true(rig_count(&rig, ABI_COUNTER_EVICTIONS) > 0);
 	check_all();
 }
 
@@ -167,7 +162,7 @@ static void test_shift(void **state)
 			put(i, i + (uint64_t)round, tier / 4 - i * 4096);
 		rig_check(&rig);
 	}
-	assert_int_equal(count(ABI_COUNTER_NOSPACE), 0);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_NOSPACE), 0);
 }
 
 /* Where sizes are equal nothing but the policy says who goes: here the one that was read longest
@@ -188,8 +183,8 @@ static void test_order(void **state)
 	}
 	for (i = 0; i < 10; i++)
 		put(1000 + i, i, size);
-	assert_int_equal(count(ABI_COUNTER_EVICTIONS), 10);
-	assert_int_equal(count(ABI_COUNTER_EVICTIONS_FIT), 0);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_EVICTIONS), 10);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_EVICTIONS_FIT), 0);
 	for (i = 0; i < n; i++)
 		assert_int_equal(rig_get(&rig, i, i, size), i % 2 && i < 20 ? 0 : size);
 }
@@ -212,9 +207,9 @@ static void test_cost_of_large(void **state)
 		cell = (uint32_t)(rig_random(&random) % rig.store.index.n_cells);
 		store_hits(&rig.store, &rig.w, &cell, 1);
 	}
-	before = count(ABI_COUNTER_EVICTED_BYTES);
+	before = rig_count(&rig, ABI_COUNTER_EVICTED_BYTES);
 	assert_int_equal(rig_put(&rig, 1000000, 1, tier / 4), ABI_STATUS_OK);
-	assert_true(count(ABI_COUNTER_EVICTED_BYTES) - before <= tier / 2);
+	assert_true(rig_count(&rig, ABI_COUNTER_EVICTED_BYTES) - before <= tier / 2);
 	rig_check(&rig);
 }
 
@@ -236,7 +231,7 @@ static void test_pinned(void **state)
 	}
 	assert_int_equal(used(), tier);
 	assert_int_equal(rig_put(&rig, 1000, 1, 1), ABI_STATUS_NOSPACE);
-	assert_int_equal(count(ABI_COUNTER_EVICTIONS), 0);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_EVICTIONS), 0);
 	/* Two that are not neighbours are let go: room for one each, not for both at once. */
 	assert_int_equal(store_unpin(&rig.store, pin[3]), size);
 	assert_int_equal(store_unpin(&rig.store, pin[9]), size);
@@ -329,7 +324,7 @@ static void full_index(uint64_t index_size, unsigned batch, bool long_keys)
 	}
 	rig_check(&rig);
 	assert_true(rig.store.index.backed <= index_size);
-	assert_true(count(ABI_COUNTER_EVICTIONS) > 0);
+	assert_true(rig_count(&rig, ABI_COUNTER_EVICTIONS) > 0);
 	/* It is of use, too: most of the memory names entries. */
 	if (!long_keys)
 		assert_true(most * 128 > index_size - 256 * KIB);

@@ -23,36 +23,9 @@ static int teardown(void **state)
 	return rig_leftovers() ? -1 : 0;
 }
 
-static void open_tiers(uint64_t dram, uint64_t cxl)
-{
-	rig_init(&rig, dram, 4 * MIB);
-	rig_add_cxl(&rig, cxl);
-	rig.options.batch = 1;
-	rig_open(&rig, false);
-}
-
-static uint64_t count(enum abi_counter counter)
-{
-	return shared_u64_load(&rig.w.counter[counter]);
-}
-
-static unsigned tier_of(uint64_t i)
-{
-	uint32_t cell = rig_cell(&rig, i);
-
-	return cell ? rig.store.index.cell[cell].tier : ABI_TIER_NONE;
-}
-
 static void put(uint64_t i, uint64_t size)
 {
 	assert_int_equal(rig_put(&rig, i, i, size), ABI_STATUS_OK);
-}
-
-static void put_in(unsigned tier, uint64_t i, uint64_t size)
-{
-	const struct store_put_options o = {.tier = (uint8_t)tier};
-
-	assert_int_equal(rig_put_with(&rig, i, i, size, &o), ABI_STATUS_OK);
 }
 
 /* --- damage ------------------------------------------------------------------------------- */
@@ -66,7 +39,7 @@ static void test_damaged_source(void **state)
 
 	(void)state;
 	guard_install(); /* cmocka has taken the signal for itself */
-	open_tiers(1 * MIB, 4 * MIB);
+	rig_open_tiers(&rig, 1 * MIB, 4 * MIB);
 	for (i = 0; i < 10; i++)
 		put(i, 100 * KIB);
 	fd = shm_open(rig.dram_name, O_RDWR, 0);
@@ -76,15 +49,15 @@ static void test_damaged_source(void **state)
 	pthread_mutex_lock(&rig.store.lock);
 	store_demote_locked(&rig.store, &rig.w, 500 * KIB, NULL);
 	pthread_mutex_unlock(&rig.store.lock);
-	assert_int_equal(count(ABI_COUNTER_DEMOTIONS), 0);
-	assert_true(count(ABI_COUNTER_MOVES_LOST) > 0);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_DEMOTIONS), 0);
+	assert_true(rig_count(&rig, ABI_COUNTER_MOVES_LOST) > 0);
 	rig_check(&rig);
 	/* Not even its size right: the copy faults, and lives. */
 	assert_int_equal(ftruncate(fd, 0), 0);
 	pthread_mutex_lock(&rig.store.lock);
 	store_demote_locked(&rig.store, &rig.w, 500 * KIB, NULL);
 	pthread_mutex_unlock(&rig.store.lock);
-	assert_int_equal(count(ABI_COUNTER_DEMOTIONS), 0);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_DEMOTIONS), 0);
 	assert_true(store_mend(&rig.store, &rig.w, &mended));
 	assert_int_equal(mended.error, 0);
 	assert_int_equal(mended.n_dropped, 10);
@@ -103,17 +76,17 @@ static void test_damaged_target(void **state)
 
 	(void)state;
 	guard_install(); /* cmocka has taken the signal for itself */
-	open_tiers(1 * MIB, 4 * MIB);
+	rig_open_tiers(&rig, 1 * MIB, 4 * MIB);
 	for (i = 0; i < 10; i++)
 		put(i, 100 * KIB);
-	put_in(ABI_TIER_CXL, 50, 100 * KIB);
+	rig_put_in(&rig, ABI_TIER_CXL, 50, 100 * KIB);
 	fd = shm_open(rig.cxl_name, O_RDWR, 0);
 	assert_true(fd >= 0);
 	assert_int_equal(ftruncate(fd, 0), 0);
 	pthread_mutex_lock(&rig.store.lock);
 	store_demote_locked(&rig.store, &rig.w, 500 * KIB, NULL);
 	pthread_mutex_unlock(&rig.store.lock);
-	assert_int_equal(count(ABI_COUNTER_DEMOTIONS), 0);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_DEMOTIONS), 0);
 	for (i = 0; i < 10; i++)
 		assert_int_equal(rig_get(&rig, i, i, 100 * KIB), 100 * KIB);
 	assert_true(store_mend(&rig.store, &rig.w, &mended));
@@ -121,8 +94,8 @@ static void test_damaged_target(void **state)
 	assert_int_equal(mended.tier, ABI_TIER_CXL);
 	assert_int_equal(mended.n_dropped, 1);
 	assert_false(store_mend(&rig.store, &rig.w, &mended));
-	assert_int_equal(tier_of(50), ABI_TIER_NONE);
-	put_in(ABI_TIER_CXL, 51, 100 * KIB);
+	assert_int_equal(rig_tier_of(&rig, 50), ABI_TIER_NONE);
+	rig_put_in(&rig, ABI_TIER_CXL, 51, 100 * KIB);
 	assert_int_equal(rig_get(&rig, 51, 51, 100 * KIB), 100 * KIB);
 	close(fd);
 	rig_check(&rig);
@@ -136,17 +109,17 @@ static void test_warm(void **state)
 	uint64_t i;
 
 	(void)state;
-	open_tiers(1 * MIB, 4 * MIB);
+	rig_open_tiers(&rig, 1 * MIB, 4 * MIB);
 	for (i = 0; i < 40; i++)
 		put(i, 60 * KIB);
 	for (i = 0; i < 40; i++)
-		tier[i] = tier_of(i);
+		tier[i] = rig_tier_of(&rig, i);
 	rig_close(&rig);
 	rig_open(&rig, true);
 	assert_true(rig.opened.warm);
 	assert_int_equal(rig.opened.recovery.n_found, 40);
 	for (i = 0; i < 40; i++) {
-		assert_int_equal(tier_of(i), tier[i]);
+		assert_int_equal(rig_tier_of(&rig, i), tier[i]);
 		assert_int_equal(rig_get(&rig, i, i, 60 * KIB), 60 * KIB);
 	}
 	rig_check(&rig);
@@ -162,9 +135,9 @@ static void test_cold(void **state)
 
 	(void)state;
 	for (how = 0; how < 4; how++) {
-		open_tiers(1 * MIB, 4 * MIB);
+		rig_open_tiers(&rig, 1 * MIB, 4 * MIB);
 		put(1, 1000);
-		put_in(ABI_TIER_CXL, 2, 1000);
+		rig_put_in(&rig, ABI_TIER_CXL, 2, 1000);
 		rig_close(&rig);
 		if (how == 0)
 			shm_unlink(rig.cxl_name);

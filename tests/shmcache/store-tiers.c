@@ -20,36 +20,9 @@ static int teardown(void **state)
 	return rig_leftovers() ? -1 : 0;
 }
 
-static void open_tiers(uint64_t dram, uint64_t cxl)
-{
-	rig_init(&rig, dram, 4 * MIB);
-	rig_add_cxl(&rig, cxl);
-	rig.options.batch = 1;
-	rig_open(&rig, false);
-}
-
-static uint64_t count(enum abi_counter counter)
-{
-	return shared_u64_load(&rig.w.counter[counter]);
-}
-
-static unsigned tier_of(uint64_t i)
-{
-	uint32_t cell = rig_cell(&rig, i);
-
-	return cell ? rig.store.index.cell[cell].tier : ABI_TIER_NONE;
-}
-
 static void put(uint64_t i, uint64_t size)
 {
 	assert_int_equal(rig_put(&rig, i, i, size), ABI_STATUS_OK);
-}
-
-static void put_in(unsigned tier, uint64_t i, uint64_t size)
-{
-	const struct store_put_options o = {.tier = (uint8_t)tier};
-
-	assert_int_equal(rig_put_with(&rig, i, i, size, &o), ABI_STATUS_OK);
 }
 
 static void hit(uint64_t i, unsigned n)
@@ -87,22 +60,22 @@ static void test_placement(void **state)
 	rig.options.tiering.size_threshold = 256 * KIB;
 	rig_open(&rig, false);
 	put(1, 1000);
-	assert_int_equal(tier_of(1), ABI_TIER_DRAM);
+	assert_int_equal(rig_tier_of(&rig, 1), ABI_TIER_DRAM);
 	put(2, 256 * KIB - 1);
-	assert_int_equal(tier_of(2), ABI_TIER_DRAM);
+	assert_int_equal(rig_tier_of(&rig, 2), ABI_TIER_DRAM);
 	put(3, 256 * KIB);
-	assert_int_equal(tier_of(3), ABI_TIER_CXL);
-	put_in(ABI_TIER_DRAM, 4, 256 * KIB);
-	assert_int_equal(tier_of(4), ABI_TIER_DRAM);
-	put_in(ABI_TIER_CXL, 5, 1);
-	assert_int_equal(tier_of(5), ABI_TIER_CXL);
+	assert_int_equal(rig_tier_of(&rig, 3), ABI_TIER_CXL);
+	rig_put_in(&rig, ABI_TIER_DRAM, 4, 256 * KIB);
+	assert_int_equal(rig_tier_of(&rig, 4), ABI_TIER_DRAM);
+	rig_put_in(&rig, ABI_TIER_CXL, 5, 1);
+	assert_int_equal(rig_tier_of(&rig, 5), ABI_TIER_CXL);
 	/* Too large for the one is not too large for the other. */
-	put_in(ABI_TIER_DRAM, 6, 3 * MIB);
-	assert_int_equal(tier_of(6), ABI_TIER_CXL);
+	rig_put_in(&rig, ABI_TIER_DRAM, 6, 3 * MIB);
+	assert_int_equal(rig_tier_of(&rig, 6), ABI_TIER_CXL);
 	assert_int_equal(rig_put(&rig, 7, 7, 8 * MIB + 1), ABI_STATUS_TOO_BIG);
 	/* A replacement goes where a new value would. */
 	put(5, 100);
-	assert_int_equal(tier_of(5), ABI_TIER_DRAM);
+	assert_int_equal(rig_tier_of(&rig, 5), ABI_TIER_DRAM);
 	rig_check(&rig);
 }
 
@@ -111,8 +84,8 @@ static void test_no_cxl(void **state)
 	(void)state;
 	rig_init(&rig, 2 * MIB, 4 * MIB);
 	rig_open(&rig, false);
-	put_in(ABI_TIER_CXL, 1, 1000);
-	assert_int_equal(tier_of(1), ABI_TIER_DRAM);
+	rig_put_in(&rig, ABI_TIER_CXL, 1, 1000);
+	assert_int_equal(rig_tier_of(&rig, 1), ABI_TIER_DRAM);
 	assert_int_equal(rig_put(&rig, 7, 7, 2 * MIB + 1), ABI_STATUS_TOO_BIG);
 	hit(1, 10);
 	assert_false(store_move_step(&rig.store, &rig.w));
@@ -125,17 +98,17 @@ static void test_dram_pinned(void **state)
 	struct index_key key;
 
 	(void)state;
-	open_tiers(1 * MIB, 4 * MIB);
+	rig_open_tiers(&rig, 1 * MIB, 4 * MIB);
 	for (i = 0; i < 16; i++) {
 		put(i, 60 * KIB);
 		key = key_of(i);
 		assert_int_equal(store_pin(&rig.store, &key, &pin, &size), ABI_STATUS_OK);
 	}
 	put(100, 500 * KIB);
-	assert_int_equal(tier_of(100), ABI_TIER_CXL);
-	assert_int_equal(count(ABI_COUNTER_EVICTIONS), 0);
+	assert_int_equal(rig_tier_of(&rig, 100), ABI_TIER_CXL);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_EVICTIONS), 0);
 	for (i = 0; i < 16; i++)
-		assert_int_equal(tier_of(i), ABI_TIER_DRAM);
+		assert_int_equal(rig_tier_of(&rig, i), ABI_TIER_DRAM);
 	rig_check(&rig);
 }
 
@@ -146,20 +119,20 @@ static void test_cxl_pinned(void **state)
 	struct index_key key;
 
 	(void)state;
-	open_tiers(1 * MIB, 1 * MIB);
+	rig_open_tiers(&rig, 1 * MIB, 1 * MIB);
 	for (i = 0; i < 16; i++) {
-		put_in(ABI_TIER_CXL, i, 60 * KIB);
+		rig_put_in(&rig, ABI_TIER_CXL, i, 60 * KIB);
 		key = key_of(i);
 		assert_int_equal(store_pin(&rig.store, &key, &pin, &size), ABI_STATUS_OK);
 	}
 	for (i = 100; i < 200; i++) {
 		put(i, 100 * KIB);
-		assert_int_equal(tier_of(i), ABI_TIER_DRAM);
+		assert_int_equal(rig_tier_of(&rig, i), ABI_TIER_DRAM);
 	}
-	assert_true(count(ABI_COUNTER_EVICTIONS) > 80);
-	assert_int_equal(count(ABI_COUNTER_DEMOTIONS), 0);
+	assert_true(rig_count(&rig, ABI_COUNTER_EVICTIONS) > 80);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_DEMOTIONS), 0);
 	for (i = 0; i < 16; i++)
-		assert_int_equal(tier_of(i), ABI_TIER_CXL);
+		assert_int_equal(rig_tier_of(&rig, i), ABI_TIER_CXL);
 	rig_check(&rig);
 }
 
@@ -179,26 +152,26 @@ static void test_demotion(void **state)
 	rig_open(&rig, false);
 	for (i = 0; i < n; i++)
 		put(i, 60 * KIB);
-	assert_int_equal(count(ABI_COUNTER_EVICTIONS), 0);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_EVICTIONS), 0);
 	for (i = 0; i < n; i++)
 		assert_int_equal(rig_get(&rig, i, i, 60 * KIB), 60 * KIB);
-	assert_int_equal(tier_of(0), ABI_TIER_CXL);
-	assert_int_equal(tier_of(n - 1), ABI_TIER_DRAM);
+	assert_int_equal(rig_tier_of(&rig, 0), ABI_TIER_CXL);
+	assert_int_equal(rig_tier_of(&rig, n - 1), ABI_TIER_DRAM);
 	/* In the policy's order: above there is nothing older than what is below. */
 	for (i = 1; i < n; i++)
-		assert_true(tier_of(i - 1) == ABI_TIER_CXL || tier_of(i) == ABI_TIER_DRAM);
-	assert_int_equal(count(ABI_COUNTER_DEMOTIONS), rig.store.tier[ABI_TIER_CXL].n_entries);
-	assert_int_equal(count(ABI_COUNTER_DEMOTED_BYTES),
+		assert_true(rig_tier_of(&rig, i - 1) == ABI_TIER_CXL || rig_tier_of(&rig, i) == ABI_TIER_DRAM);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_DEMOTIONS), rig.store.tier[ABI_TIER_CXL].n_entries);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_DEMOTED_BYTES),
 		rig.store.tier[ABI_TIER_CXL].n_entries * 60 * KIB);
 	rig_drain(&rig);
 	rig_check(&rig);
 	/* More than both: the oldest leave, and they leave from below. */
 	for (i = n; i < 3 * n; i++)
 		put(i, 60 * KIB);
-	assert_true(count(ABI_COUNTER_EVICTIONS) >= n);
+	assert_true(rig_count(&rig, ABI_COUNTER_EVICTIONS) >= n);
 	for (i = 1; i < 3 * n; i++)
-		assert_true(tier_of(i - 1) == ABI_TIER_NONE || tier_of(i) != ABI_TIER_NONE);
-	assert_int_equal(rig.store.index.n_entries + count(ABI_COUNTER_EVICTIONS), 3 * n);
+		assert_true(rig_tier_of(&rig, i - 1) == ABI_TIER_NONE || rig_tier_of(&rig, i) != ABI_TIER_NONE);
+	assert_int_equal(rig.store.index.n_entries + rig_count(&rig, ABI_COUNTER_EVICTIONS), 3 * n);
 	rig_check(&rig);
 }
 
@@ -224,7 +197,7 @@ static void test_watermarks(void **state)
 	assert_true(rig.store.tiering.is_asked);
 	assert_true(move_all() > 1);
 	assert_in_range(tier_used(dram), dram->size / 100 * 50 - 600 * KIB, dram->size / 100 * 50);
-	assert_int_equal(count(ABI_COUNTER_EVICTIONS), 0);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_EVICTIONS), 0);
 	assert_int_equal(rig.store.index.n_entries, i + 1);
 	/* Between the marks nothing moves. */
 	assert_int_equal(move_all(), 0);
@@ -238,17 +211,17 @@ static void test_too_large_below(void **state)
 	uint64_t i;
 
 	(void)state;
-	open_tiers(4 * MIB, 1 * MIB);
+	rig_open_tiers(&rig, 4 * MIB, 1 * MIB);
 	for (i = 0; i < 12; i++)
 		put(i, 1200 * KIB);
-	assert_int_equal(tier_of(11), ABI_TIER_DRAM);
-	assert_int_equal(count(ABI_COUNTER_DEMOTIONS), 0);
-	assert_int_equal(count(ABI_COUNTER_EVICTIONS), 9);
+	assert_int_equal(rig_tier_of(&rig, 11), ABI_TIER_DRAM);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_DEMOTIONS), 0);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_EVICTIONS), 9);
 	/* One that does not fit must not keep those behind it from moving. */
 	put(20, 500 * KIB);
 	for (i = 21; i < 60; i++)
 		put(i, 100 * KIB);
-	assert_true(count(ABI_COUNTER_DEMOTIONS) > 0);
+	assert_true(rig_count(&rig, ABI_COUNTER_DEMOTIONS) > 0);
 	rig_check(&rig);
 }
 
@@ -258,14 +231,14 @@ static void test_expired_is_dropped(void **state)
 	uint64_t i;
 
 	(void)state;
-	open_tiers(1 * MIB, 4 * MIB);
+	rig_open_tiers(&rig, 1 * MIB, 4 * MIB);
 	for (i = 0; i < 10; i++)
 		assert_int_equal(rig_put_with(&rig, i, i, 90 * KIB, &o), ABI_STATUS_OK);
 	usleep(20000);
 	for (i = 10; i < 20; i++)
 		put(i, 90 * KIB);
-	assert_int_equal(count(ABI_COUNTER_DEMOTIONS), 0);
-	assert_true(count(ABI_COUNTER_EXPIRED) >= 8);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_DEMOTIONS), 0);
+	assert_true(rig_count(&rig, ABI_COUNTER_EXPIRED) >= 8);
 	rig_check(&rig);
 }
 
@@ -280,7 +253,7 @@ static void test_what_a_move_keeps(void **state)
 	uint32_t cell, generation;
 
 	(void)state;
-	open_tiers(1 * MIB, 4 * MIB);
+	rig_open_tiers(&rig, 1 * MIB, 4 * MIB);
 	/* Keys of all lengths, so that tails move too. */
 	for (i = 0; i < 200; i++)
 		assert_int_equal(rig_put_with(&rig, i, i, 3000, &o), ABI_STATUS_OK);
@@ -292,7 +265,7 @@ static void test_what_a_move_keeps(void **state)
 	pthread_mutex_lock(&rig.store.lock);
 	store_demote_locked(&rig.store, &rig.w, 1 * MIB, NULL);
 	pthread_mutex_unlock(&rig.store.lock);
-	assert_int_equal(count(ABI_COUNTER_DEMOTIONS), 200);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_DEMOTIONS), 200);
 	for (i = 0; i < 200; i++) {
 		cell = rig_cell(&rig, i);
 		assert_int_equal(rig.store.index.cell[cell].tier, ABI_TIER_CXL);
@@ -318,14 +291,14 @@ static void test_held_over_a_move(void **state)
 	uint32_t cell;
 
 	(void)state;
-	open_tiers(1 * MIB, 4 * MIB);
+	rig_open_tiers(&rig, 1 * MIB, 4 * MIB);
 	put(1, 100 * KIB);
 	word = rig_read(&rig.store.index.lookup, &rig.held[0], bytes, rig_key(1, bytes), &n);
 	cell = abi_word_cell(word);
 	assert_int_not_equal(cell, 0);
 	for (i = 2; i < 30; i++)
 		put(i, 100 * KIB);
-	assert_int_equal(tier_of(1), ABI_TIER_CXL);
+	assert_int_equal(rig_tier_of(&rig, 1), ABI_TIER_CXL);
 	assert_int_not_equal(rig_cell(&rig, 1), cell);
 	assert_true(rig_is_filled(rig_value(&rig, cell), 100 * KIB, 1));
 	assert_int_equal(rig_get(&rig, 1, 1, 100 * KIB), 100 * KIB);
@@ -353,9 +326,9 @@ static void test_window_moves(void **state)
 	for (i = 1; i < 256; i += 2)
 		hit((i * 37 + 4 * (i / 16)) % 256 | 1, 1);
 	rig_drain(&rig);
-	put_in(ABI_TIER_DRAM, 1000, 256 * KIB);
-	assert_int_equal(tier_of(1000), ABI_TIER_DRAM);
-	assert_int_equal(count(ABI_COUNTER_EVICTIONS), 0);
+	rig_put_in(&rig, ABI_TIER_DRAM, 1000, 256 * KIB);
+	assert_int_equal(rig_tier_of(&rig, 1000), ABI_TIER_DRAM);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_EVICTIONS), 0);
 	for (i = 1; i < 256; i += 2)
 		assert_int_equal(rig_get(&rig, i, i, 4 * KIB), 4 * KIB);
 	rig_check(&rig);
@@ -376,21 +349,21 @@ static void test_promotion(void **state)
 {
 	(void)state;
 	open_promoting(2 * MIB, 3, 0);
-	put_in(ABI_TIER_CXL, 1, 100 * KIB);
-	put_in(ABI_TIER_CXL, 2, 100 * KIB);
+	rig_put_in(&rig, ABI_TIER_CXL, 1, 100 * KIB);
+	rig_put_in(&rig, ABI_TIER_CXL, 2, 100 * KIB);
 	hit(1, 2);
 	assert_int_equal(move_all(), 0);
-	assert_int_equal(tier_of(1), ABI_TIER_CXL);
+	assert_int_equal(rig_tier_of(&rig, 1), ABI_TIER_CXL);
 	hit(1, 1);
 	assert_int_equal(move_all(), 1);
-	assert_int_equal(tier_of(1), ABI_TIER_DRAM);
-	assert_int_equal(tier_of(2), ABI_TIER_CXL);
-	assert_int_equal(count(ABI_COUNTER_PROMOTIONS), 1);
-	assert_int_equal(count(ABI_COUNTER_PROMOTED_BYTES), 100 * KIB);
+	assert_int_equal(rig_tier_of(&rig, 1), ABI_TIER_DRAM);
+	assert_int_equal(rig_tier_of(&rig, 2), ABI_TIER_CXL);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_PROMOTIONS), 1);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_PROMOTED_BYTES), 100 * KIB);
 	assert_int_equal(rig_get(&rig, 1, 1, 100 * KIB), 100 * KIB);
 	/* Hits before it came down again count for nothing. */
 	hit(2, 2);
-	put_in(ABI_TIER_CXL, 2, 100 * KIB);
+	rig_put_in(&rig, ABI_TIER_CXL, 2, 100 * KIB);
 	hit(2, 1);
 	assert_int_equal(move_all(), 0);
 	rig_check(&rig);
@@ -400,10 +373,10 @@ static void test_promotion_off(void **state)
 {
 	(void)state;
 	open_promoting(2 * MIB, 0, 0);
-	put_in(ABI_TIER_CXL, 1, 100 * KIB);
+	rig_put_in(&rig, ABI_TIER_CXL, 1, 100 * KIB);
 	hit(1, 1000);
 	assert_int_equal(move_all(), 0);
-	assert_int_equal(tier_of(1), ABI_TIER_CXL);
+	assert_int_equal(rig_tier_of(&rig, 1), ABI_TIER_CXL);
 }
 
 /* A second's worth at once, and what comes then is refused until time has passed. */
@@ -414,20 +387,20 @@ static void test_promotion_rate(void **state)
 	(void)state;
 	open_promoting(8 * MIB, 1, 1 * MIB);
 	for (i = 0; i < 40; i++)
-		put_in(ABI_TIER_CXL, i, 128 * KIB);
+		rig_put_in(&rig, ABI_TIER_CXL, i, 128 * KIB);
 	for (i = 0; i < 40; i++)
 		hit(i, 1);
 	move_all();
-	n = count(ABI_COUNTER_PROMOTIONS);
+	n = rig_count(&rig, ABI_COUNTER_PROMOTIONS);
 	assert_in_range(n, 8, 12);
-	assert_int_equal(count(ABI_COUNTER_PROMOTIONS_REFUSED), 40 - n);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_PROMOTIONS_REFUSED), 40 - n);
 	/* The clock is turned, not waited for. */
 	rig.store.tiering.tokens_ms -= 500;
 	for (i = 0; i < 40; i++)
-		if (tier_of(i) == ABI_TIER_CXL)
+		if (rig_tier_of(&rig, i) == ABI_TIER_CXL)
 			hit(i, 1);
 	move_all();
-	assert_in_range(count(ABI_COUNTER_PROMOTIONS) - n, 3, 8);
+	assert_in_range(rig_count(&rig, ABI_COUNTER_PROMOTIONS) - n, 3, 8);
 	rig_check(&rig);
 }
 
@@ -438,14 +411,14 @@ static void test_promotion_displaces(void **state)
 
 	(void)state;
 	open_promoting(1 * MIB, 2, 0);
-	put_in(ABI_TIER_CXL, 1000, 200 * KIB);
+	rig_put_in(&rig, ABI_TIER_CXL, 1000, 200 * KIB);
 	for (i = 0; i < 10; i++)
 		put(i, 96 * KIB);
 	hit(1000, 2);
 	move_all();
-	assert_int_equal(tier_of(1000), ABI_TIER_DRAM);
-	assert_int_equal(count(ABI_COUNTER_EVICTIONS), 0);
-	assert_true(count(ABI_COUNTER_DEMOTIONS) >= 2);
+	assert_int_equal(rig_tier_of(&rig, 1000), ABI_TIER_DRAM);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_EVICTIONS), 0);
+	assert_true(rig_count(&rig, ABI_COUNTER_DEMOTIONS) >= 2);
 	assert_int_equal(rig.store.index.n_entries, 11);
 	rig_check(&rig);
 }
@@ -465,15 +438,15 @@ static void test_promotion_refused(void **state)
 		for (i = 0; i < 34; i++)
 			hit(i, 1);
 		for (i = 0; i < 4; i++)
-			put_in(ABI_TIER_CXL, 1000 + round * 4 + i, 30 * KIB);
+			rig_put_in(&rig, ABI_TIER_CXL, 1000 + round * 4 + i, 30 * KIB);
 	}
 	for (i = 0; i < 34; i++)
-		assert_int_equal(tier_of(i), ABI_TIER_DRAM);
+		assert_int_equal(rig_tier_of(&rig, i), ABI_TIER_DRAM);
 	hit(1000 + 599 * 4, 2);
 	move_all();
-	assert_int_equal(count(ABI_COUNTER_PROMOTIONS), 0);
-	assert_int_equal(count(ABI_COUNTER_PROMOTIONS_REFUSED), 1);
-	assert_int_equal(tier_of(1000 + 599 * 4), ABI_TIER_CXL);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_PROMOTIONS), 0);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_PROMOTIONS_REFUSED), 1);
+	assert_int_equal(rig_tier_of(&rig, 1000 + 599 * 4), ABI_TIER_CXL);
 	rig_check(&rig);
 }
 
@@ -484,13 +457,13 @@ static void test_too_many_candidates(void **state)
 	(void)state;
 	open_promoting(2 * MIB, 1, 0);
 	for (i = 0; i < TIERING_CANDIDATES + 10; i++) {
-		put_in(ABI_TIER_CXL, i, 64);
+		rig_put_in(&rig, ABI_TIER_CXL, i, 64);
 		hit(i, 1);
 	}
-	assert_int_equal(count(ABI_COUNTER_PROMOTIONS_REFUSED), 10);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_PROMOTIONS_REFUSED), 10);
 	hit(3, 5);
 	move_all();
-	assert_int_equal(count(ABI_COUNTER_PROMOTIONS), TIERING_CANDIDATES);
+	assert_int_equal(rig_count(&rig, ABI_COUNTER_PROMOTIONS), TIERING_CANDIDATES);
 	rig_check(&rig);
 }
 
