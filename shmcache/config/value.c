@@ -173,24 +173,29 @@ static int number_fit(const struct key *key, uint64_t *number, char why[KEY_WHY_
 	return 0;
 }
 
+typedef int parse_fn(const char *text, uint64_t *number, char why[UNITS_WHY_SIZE]);
+
+/* A number of some unit, as its key wants it. */
+static int parse_number(const struct key *key, parse_fn *parse, const char *text,
+		uint64_t *number, char why[KEY_WHY_SIZE])
+{
+	char what[UNITS_WHY_SIZE];
+
+	if (parse(text, number, what) < 0)
+		return refuse(key, why, "%s", what);
+	return number_fit(key, number, why);
+}
+
 static int parse_unsigned(const struct key *key, const char *text, void *field,
 		char why[KEY_WHY_SIZE])
 {
-	char what[UNITS_WHY_SIZE];
+	parse_fn *parse = key->type == KEY_PERCENT ? units_percent_parse : units_number_parse;
 	uint64_t number = 0;
-	int r;
+	int r = parse_number(key, parse, text, &number, why);
 
-	if (key->type == KEY_PERCENT)
-		r = units_percent_parse(text, &number, what);
-	else
-		r = units_number_parse(text, &number, what);
-	if (r < 0)
-		return refuse(key, why, "%s", what);
-	r = number_fit(key, &number, why);
-	if (r < 0)
-		return r;
-	*(unsigned *)field = (unsigned)number;
-	return 0;
+	if (!r)
+		*(unsigned *)field = (unsigned)number;
+	return r;
 }
 
 static void print_unsigned(const struct key *key, const void *field, char text[KEY_VALUE_SIZE])
@@ -229,21 +234,13 @@ static void print_int(const struct key *key, const void *field, char text[KEY_VA
 static int parse_measure(const struct key *key, const char *text, void *field,
 		char why[KEY_WHY_SIZE])
 {
-	char what[UNITS_WHY_SIZE];
+	parse_fn *parse = key->type == KEY_SIZE ? units_size_parse : units_duration_parse;
 	uint64_t number = 0;
-	int r;
+	int r = parse_number(key, parse, text, &number, why);
 
-	if (key->type == KEY_SIZE)
-		r = units_size_parse(text, &number, what);
-	else
-		r = units_duration_parse(text, &number, what);
-	if (r < 0)
-		return refuse(key, why, "%s", what);
-	r = number_fit(key, &number, why);
-	if (r < 0)
-		return r;
-	*(uint64_t *)field = number;
-	return 0;
+	if (!r)
+		*(uint64_t *)field = number;
+	return r;
 }
 
 static void print_measure(const struct key *key, const void *field, char text[KEY_VALUE_SIZE])
