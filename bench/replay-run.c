@@ -157,11 +157,7 @@ int replay_run(
 		bool hit = cache_read(&c, x);
 
 		cache_read_one_offs(&c, x);
-		usable = hit && (!x->group || !x->position || usable);
-		res.n_bytes += x->size;
-		res.n_hits += hit;
-		res.n_usable += usable;
-		res.n_bytes_hit += hit ? x->size : 0;
+		replay_count(&res, x, hit, &usable);
 	}
 	res.ns_per_read = (double)(report_now() - start) / (double)t->n_reads;
 	if (c.n_fresh - 1 > c.n_free)

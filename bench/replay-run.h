@@ -39,6 +39,20 @@ struct replay_result {
 };
 
 /*
+ * One more read of the trace. @usable: of the one before it, true before the
+ * first; then of this one.
+ */
+static inline void replay_count(
+	struct replay_result *res, const struct trace_read *x, bool is_hit, bool *usable)
+{
+	*usable = is_hit && (!x->group || !x->position || *usable);
+	res->n_bytes += x->size;
+	res->n_hits += is_hit;
+	res->n_usable += *usable;
+	res->n_bytes_hit += is_hit ? x->size : 0;
+}
+
+/*
  * 0; -ENOENT no such policy; -ENOMEM.  By entries, each counts for
  * TRACE_BLOCK_SIZE whatever its size; by bytes, a key keeps the size it had
  * when it was put, and one larger than the cache is read past it.

@@ -226,13 +226,8 @@ int replay_run_tiers(
 	start = report_now();
 	for (size_t i = 0; i < t->n_reads; i++) {
 		const struct trace_read *x = &t->reads[i];
-		bool is_hit = cache_read(&c, x);
 
-		usable = is_hit && (!x->group || !x->position || usable);
-		res.n_bytes += x->size;
-		res.n_hits += is_hit;
-		res.n_usable += usable;
-		res.n_bytes_hit += is_hit ? x->size : 0;
+		replay_count(&res, x, cache_read(&c, x), &usable);
 	}
 	res.ns_per_read = (double)(report_now() - start) / (double)t->n_reads;
 	*out = res;

@@ -18,17 +18,8 @@ int rival_memcached_open(struct rival_server *server)
 	char socket[PATH_MAX];
 	const char *const argv[] = {
 		"memcached", "-s", socket, "-m", "512", "-t", "1", "-u", "root", NULL};
-	int r;
 
-	memset(server, 0, sizeof(*server));
-	server->fd = -1;
-	r = scratch_make(&server->scratch, NULL);
-	if (!r)
-		r = rival_server_open(server, argv,
-			scratch_file(&server->scratch, "memcached.sock", socket));
-	if (r)
-		rival_server_close(server);
-	return r;
+	return rival_server_open(server, argv, "memcached.sock", socket);
 }
 
 void rival_memcached_put(void *context, size_t first, size_t n)

@@ -18,17 +18,8 @@ int rival_redis_open(struct rival_server *server)
 	const char *const argv[] = {"redis-server", "--port", "0", "--unixsocket", socket,
 		"--save", "", "--appendonly", "no", "--daemonize", "no", "--dir",
 		server->scratch.path, "--loglevel", "warning", NULL};
-	int r;
 
-	memset(server, 0, sizeof(*server));
-	server->fd = -1;
-	r = scratch_make(&server->scratch, NULL);
-	if (!r)
-		r = rival_server_open(server, argv,
-			scratch_file(&server->scratch, "redis.sock", socket));
-	if (r)
-		rival_server_close(server);
-	return r;
+	return rival_server_open(server, argv, "redis.sock", socket);
 }
 
 void rival_redis_put(void *context, size_t first, size_t n)

@@ -39,7 +39,7 @@ static int socket_connect(const char *path)
 	return fd;
 }
 
-int rival_server_open(
+static int start(
 	struct rival_server *server, const char *const *argv, const char *socket)
 {
 	struct proc_options options = {argv, PROC_CPU_ANY, -1, -1, -1};
@@ -47,7 +47,6 @@ int rival_server_open(
 	char log[PATH_MAX];
 	int i, r;
 
-	server->fd = -1;
 	options.stderr_fd = open(scratch_file(&server->scratch, "log", log),
 		O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	if (options.stderr_fd < 0)
@@ -66,6 +65,21 @@ int rival_server_open(
 			return -ECHILD;
 		nanosleep(&pause, NULL);
 	}
+	return r;
+}
+
+int rival_server_open(struct rival_server *server, const char *const *argv,
+	const char *name, char socket[PATH_MAX])
+{
+	int r;
+
+	memset(server, 0, sizeof(*server));
+	server->fd = -1;
+	r = scratch_make(&server->scratch, NULL);
+	if (!r)
+		r = start(server, argv, scratch_file(&server->scratch, name, socket));
+	if (r)
+		rival_server_close(server);
 	return r;
 }
 

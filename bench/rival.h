@@ -56,10 +56,10 @@ int rival_memcached_check(struct rival_server *server, const struct keys *keys,
 int rival_redis_check(struct rival_server *server, const struct keys *keys,
 	size_t position, uint64_t version);
 
-/* For these two: start a program that listens at @socket in the server's directory, and
- * send and receive whole messages. */
-int rival_server_open(
-	struct rival_server *server, const char *const *argv, const char *socket);
+/* For these two: start a program that listens at @name in the server's directory, whose
+ * path is written to @socket, which @argv may name; and send and receive whole messages. */
+int rival_server_open(struct rival_server *server, const char *const *argv,
+	const char *name, char socket[PATH_MAX]);
 int rival_server_ask(struct rival_server *server, const void *request,
 	size_t request_size, void *answer, size_t answer_size);
 
