@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* race.c: reads against an index that changes under them. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -8,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -17,8 +20,8 @@
  * One thread is the broker: it replaces values, and overwrites the old ones with rubbish the
  * moment that no hold cell names them. The others read. A key that is always there must always be
  * found, and what a view shows must be one value, whole, for as long as it is kept. A reader
- * without the second load of the slot fails here at every run, one without the fence, or that
- * believes a miss during a split, at most runs.
+ * without the second load of the slot fails here at every run, one without the fence at most runs,
+ * one that believes a miss during a split at many.
  */
 enum { N_READERS = 2, N_KEYS = 4, N_VERSIONS = 2, VALUE_SIZE = 64, N_TURNS = 10000000 };
 
@@ -258,9 +261,80 @@ static void nothing_is_missed_while_the_index_grows(void **state)
 	rig_close(&race.rig);
 }
 
+/*
+ * The same without chance: the reader's first load of a chain's second bucket faults, and the handler
+ * splits the chain, to the end, before it lets the reader go on.
+ */
+enum { N_CHAINED = 64 };
+
+static struct {
+	struct rig rig;
+	uint8_t *page;
+	size_t page_size;
+	int n_splits;
+} torn;
+
+static void split_now(int number)
+{
+	(void)number;
+	/* A fault of another kind comes again at once: then it ends the test. */
+	signal(SIGSEGV, SIG_DFL);
+	mprotect(torn.page, torn.page_size, PROT_READ | PROT_WRITE);
+	rig_split(&torn.rig);
+	torn.n_splits++;
+}
+
+static int get_over_a_split(const char *key)
+{
+	struct shmc_view view;
+	int r;
+
+	assert_true(signal(SIGSEGV, split_now) != SIG_ERR);
+	assert_int_equal(mprotect(torn.page, torn.page_size, PROT_NONE), 0);
+	r = shmc_get(torn.rig.cache, key, 1, &view);
+	mprotect(torn.page, torn.page_size, PROT_READ | PROT_WRITE);
+	signal(SIGSEGV, SIG_DFL);
+	if (!r)
+		shmc_release(torn.rig.cache, &view);
+	return r;
+}
+
+static void what_moves_under_the_reader_is_found(void **state)
+{
+	struct shared_u64 *slot[N_CHAINED];
+	char key[2] = "";
+	unsigned i, n_moved = 0;
+
+	(void)state;
+	torn.page_size = (size_t)sysconf(_SC_PAGESIZE);
+	rig_open(&torn.rig, WIRE_ROLE_READER);
+	for (i = 0; i < N_CHAINED; i++) {
+		key[0] = (char)(i + 1);
+		slot[i] = rig_store(&torn.rig, key, "value");
+	}
+	/* The page of a bucket that has neither the first of its chain nor the number of buckets on it. */
+	torn.page = (uint8_t *)((uintptr_t)slot[N_CHAINED - 1] & ~(torn.page_size - 1));
+	if (torn.page < (uint8_t *)(torn.rig.index + 1) + sizeof(struct abi_bucket))
+		skip(); /* pages are larger than this is made for */
+	for (i = 0; i < N_CHAINED && n_moved < 1; i++) {
+		key[0] = (char)(i + 1);
+		/* In the second bucket or behind it, and to move to bucket 1. */
+		if ((uint8_t *)slot[i] < torn.page || !(rig_hash(&torn.rig, key, 1) & 1))
+			continue;
+		n_moved++;
+		assert_int_equal(get_over_a_split(key), 0);
+		assert_int_equal(torn.n_splits, 1);
+		assert_int_equal(shared_u64_load(slot[i]), 0);
+	}
+	assert_int_equal(n_moved, 1);
+	assert_int_equal(rig_n_held(&torn.rig), 0);
+	rig_close(&torn.rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_moves_under_the_reader_is_found),
 		cmocka_unit_test(views_stay_whole_while_values_are_replaced),
 		cmocka_unit_test(nothing_is_missed_while_the_index_grows),
 	};

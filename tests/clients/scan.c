@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -125,6 +126,12 @@ static void shows_what_has_the_prefix(void **state)
 			shmc_scan(rig->cache, &cursor, "e198x", 5, 3, visit, &seen), 0);
 	while (cursor);
 	assert_int_equal(seen.n_all, 5);
+	/* No key of four bytes has five, whatever stands behind it. */
+	do
+		assert_int_equal(
+			shmc_scan(rig->cache, &cursor, "e198\0", 5, 3, visit, &seen), 0);
+	while (cursor);
+	assert_int_equal(seen.n_all, 5);
 }
 
 static int get_visit(void *context, const struct shmc_entry *entry)
@@ -178,6 +185,35 @@ static void ends_when_the_visitor_finds_the_broker_gone(void **state)
 	shmc_release(rig->cache, &view);
 }
 
+/* Or that it has hung up, of which the memory says nothing: no other broker has come yet. */
+static int hung_up_visit(void *context, const struct shmc_entry *entry)
+{
+	struct seen *seen = context;
+
+	(void)entry;
+	if (++seen->n_all != 3)
+		return 0;
+	close(seen->rig->socket);
+	seen->rig->socket = -1;
+	assert_int_equal(shmc_ping(seen->rig->cache, 100), -ENOTCONN);
+	return 0;
+}
+
+static void ends_when_the_visitor_finds_that_the_broker_hung_up(void **state)
+{
+	struct rig *rig = *state;
+	struct seen seen = {.rig = rig};
+	struct shmc_view view;
+	uint64_t cursor = 0;
+
+	assert_int_equal(shmc_get(rig->cache, "e000", 4, &view), 0);
+	assert_int_equal(
+		shmc_scan(rig->cache, &cursor, NULL, 0, 1000, hung_up_visit, &seen), -ENOTCONN);
+	assert_int_equal(seen.n_all, 3);
+	assert_int_equal(rig_n_held(rig), 1);
+	shmc_release(rig->cache, &view);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -188,6 +224,7 @@ int main(void)
 		T(shows_what_has_the_prefix),
 		T(a_visitor_may_call_the_library),
 		T(ends_when_the_visitor_finds_the_broker_gone),
+		T(ends_when_the_visitor_finds_that_the_broker_hung_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
