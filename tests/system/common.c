@@ -14,6 +14,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -151,12 +152,21 @@ unsigned system_log_count(const struct system_broker *b, const char *text)
 
 /* --- programs and children -------------------------------------------------------------------- */
 
+static bool is_readable_until(int fd, uint64_t deadline)
+{
+	struct pollfd wait = {.fd = fd, .events = POLLIN};
+	uint64_t now = now_ms();
+
+	return now < deadline && poll(&wait, 1, (int)(deadline - now)) > 0;
+}
+
 void system_run(struct system_output *o, const char *const *args)
 {
 	char program[PATH_MAX];
 	const char *argv[32] = {program};
 	struct proc_options options = {argv, PROC_CPU_ANY, -1, -1, -1};
 	static struct proc proc;
+	uint64_t deadline = now_ms() + PATIENCE_MS;
 	size_t size = 0;
 	ssize_t n;
 	int fds[2], i;
@@ -168,11 +178,14 @@ void system_run(struct system_output *o, const char *const *args)
 	options.stderr_fd = fds[1];
 	assert_int_equal(proc_start(&proc, &options), 0);
 	close(fds[1]);
-	while (size < sizeof(o->text) - 1 &&
+	while (size < sizeof(o->text) - 1 && is_readable_until(fds[0], deadline) &&
 		(n = read(fds[0], o->text + size, sizeof(o->text) - 1 - size)) > 0)
 		size += (size_t)n;
 	o->text[size] = '\0';
 	close(fds[0]);
+	/* It serves, where it should have ended: the status tells. */
+	if (now_ms() > deadline)
+		kill(proc.pid, SIGKILL);
 	o->status = proc_wait(&proc);
 }
 

@@ -57,7 +57,10 @@ struct system_output {
 	char text[16384]; /* stdout and stderr, terminated */
 };
 
-/* Run shmcached with @args (NULL at the end). */
+/*
+ * Run shmcached with @args (NULL at the end), which are such that it ends by itself. After a minute it
+ * is killed.
+ */
 void system_run(struct system_output *o, const char *const *args);
 
 /* How many objects in /dev/shm begin with @name. */

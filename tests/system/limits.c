@@ -201,6 +201,40 @@ static void test_nonsense(void **state)
 	system_assert_alive(&broker);
 }
 
+/*
+ * Of who talked nonsense nothing more is carried out, in this lane or another, though it is there already
+ * and is sound; it is as long as the control thread takes to see to his end.
+ */
+static void test_nothing_after_nonsense(void **state)
+{
+	struct submission nothing = {.operation = ABI_OP_NONE}, put = {.operation = ABI_OP_PUT};
+	struct raw_lane *lane[2];
+	struct raw_client c, other;
+	unsigned round, i;
+	uint64_t word;
+
+	(void)state;
+	assert_int_equal(raw_attach(&other, broker.run.name, WIRE_ROLE_NONE), 0);
+	for (round = 0; round < 20; round++) {
+		assert_int_equal(raw_attach(&c, broker.run.name, WIRE_ROLE_NONE), 0);
+		for (i = 0; i < 2; i++) {
+			assert_int_equal(raw_lane_open(&c, &lane[i]), 0);
+			raw_stage(lane[i], &put, "after", 5, "value", 5);
+		}
+		/* The worker looks no further than the gap. */
+		submission_publish(&lane[0]->submission[1], 1, &put);
+		submission_publish(&lane[0]->submission[0], 0, &nothing);
+		raw_wake(&c, lane[0]);
+		assert_true(system_wait(is_cut_off, lane[0]));
+		raw_submit(&c, lane[1], &put);
+		assert_cut_off(&c, lane[1], ABI_FAULT_OPERATION);
+		raw_detach(&c);
+		assert_null(raw_find(&other, "after", &word));
+	}
+	raw_detach(&other);
+	system_assert_alive(&broker);
+}
+
 /* What may be asked, and is answered with no. */
 static void test_too_big_by_hand(void **state)
 {
@@ -369,6 +403,7 @@ int main(void)
 		cmocka_unit_test(test_value_sizes),
 		cmocka_unit_test(test_value_larger_than_tier),
 		cmocka_unit_test(test_nonsense),
+		cmocka_unit_test(test_nothing_after_nonsense),
 		cmocka_unit_test(test_too_big_by_hand),
 		cmocka_unit_test(test_reservations_by_hand),
 		cmocka_unit_test(test_impossible_position),

@@ -281,6 +281,8 @@ static int teardown(void **state)
 {
 	(void)state;
 	scratch_remove(&scratch);
+	/* Of one that came up, and should not have. */
+	broker_run_unlink(name);
 	return 0;
 }
 

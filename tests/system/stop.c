@@ -154,6 +154,47 @@ static void test_in_flight_by_library(void **state)
 	system_stop(&broker);
 }
 
+/*
+ * More than a stop has time for: 4096 puts of 4 MiB, which are all there before the signal is. What has
+ * to wait for them is told no, and not left to find out from the hang-up.
+ */
+static void test_more_than_there_is_time_for(void **state)
+{
+	enum { N = 4096, SIZE = (4 << 20) - 4096 };
+	struct submission s = {.operation = ABI_OP_PUT, .key_size = 3, .value_size = SIZE};
+	struct completion completion;
+	struct raw_client c;
+	struct raw_lane *lane;
+	unsigned i, n_ok = 0;
+	int r = 0;
+
+	(void)state;
+	system_start(&broker, "64MiB", false,
+		"[broker]\nround = 1\n[session]\nqueue = 4096\nlanes = 1\nstaging = 4MiB\n");
+	assert_int_equal(raw_attach(&c, broker.run.name, WIRE_ROLE_NONE), 0);
+	assert_int_equal(raw_lane_open(&c, &lane), 0);
+	memcpy(lane->staging, "key", 3);
+	system_fill(lane->staging + submission_value_off(&s), SIZE, 1);
+	assert_int_equal(kill(broker.run.proc.pid, SIGSTOP), 0);
+	for (i = 0; i < N; i++)
+		raw_submit(&c, lane, &s);
+	assert_int_equal(kill(broker.run.proc.pid, SIGTERM), 0);
+	assert_int_equal(kill(broker.run.proc.pid, SIGCONT), 0);
+	completion.status = ABI_STATUS_OK;
+	for (i = 0; i < N && !(r = raw_reap(&c, lane, &completion)); i++) {
+		assert_true(completion.status == ABI_STATUS_STOPPING ||
+			(completion.status == ABI_STATUS_OK && n_ok == i));
+		n_ok += completion.status == ABI_STATUS_OK;
+	}
+	print_message("%u of %u carried out, %u told no\n", n_ok, i, i - n_ok);
+	assert_true(!r || r == -EPIPE);
+	assert_true(n_ok == N || completion.status == ABI_STATUS_STOPPING);
+	raw_detach(&c);
+	assert_true(system_wait(has_ended, NULL));
+	assert_int_equal(proc_wait(&broker.run.proc), 0);
+	system_stop(&broker);
+}
+
 /* --- who would put it off --------------------------------------------------------------------- */
 
 static int flood_body(void *context)
@@ -264,6 +305,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_in_flight),
 		cmocka_unit_test(test_in_flight_by_library),
+		cmocka_unit_test(test_more_than_there_is_time_for),
 		cmocka_unit_test(test_under_a_flood),
 		cmocka_unit_test(test_with_deaf_clients),
 		cmocka_unit_test(test_sigint),
