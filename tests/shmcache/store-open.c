@@ -195,23 +195,26 @@ static void test_damaged_records(void **state)
 	r[rig_cell(&rig, 10)].value_off = UINT64_MAX - 63;
 	r[rig_cell(&rig, 11)].value_off = r[rig_cell(&rig, 13)].value_off;
 	r[rig_cell(&rig, 11)].value_size = r[rig_cell(&rig, 13)].value_size;
+	/* Begins within the tier, and ends a byte behind it. */
+	r[rig_cell(&rig, 14)].value_off = 8 * MIB - 4096;
+	r[rig_cell(&rig, 14)].value_size = 4097;
 	rig_close(&rig);
 	rig_open(&rig, true);
 	assert_true(rig.opened.warm);
 	rig_check(&rig);
 	assert_int_equal(rig.opened.n_overlapping, 1);
-	assert_int_equal(rig.opened.recovery.n_dropped, 8);
-	assert_int_equal(rig.opened.recovery.n_found, n_entries - 8);
-	for (i = 0; i < 14; i++)
+	assert_int_equal(rig.opened.recovery.n_dropped, 9);
+	assert_int_equal(rig.opened.recovery.n_found, n_entries - 9);
+	for (i = 0; i < 15; i++)
 		n += rig_cell(&rig, i) != 0;
-	assert_int_equal(n, 9 - 8);
-	for (i = 14; i < N_KEYS; i++)
+	assert_int_equal(n, 10 - 9);
+	for (i = 15; i < N_KEYS; i++)
 		assert_int_equal(rig_get(&rig, i, i, size_of(i)), i % 3 ? size_of(i) : 0);
 	/* Twice: the dropped are gone for good. */
 	rig_close(&rig);
 	rig_open(&rig, true);
 	assert_int_equal(rig.opened.recovery.n_dropped, 0);
-	assert_int_equal(rig.opened.recovery.n_found, n_entries - 8);
+	assert_int_equal(rig.opened.recovery.n_found, n_entries - 9);
 	rig_check(&rig);
 }
 
