@@ -58,11 +58,13 @@ static void test_s3fifo(void **state)
 	/* 1 was read twice and goes on to M, 2 only once and leaves a ghost */
 	assert_int_equal(test_pop(p), 2);
 	assert_int_equal(test_pop(p), 3);
-	/* 2 comes back under another id and goes straight to M: 1 2 */
+	/* 2 comes back under another id and goes straight to M: 1 2; who comes after it does not */
 	test_put(p, 12, 2, SIZE, 0);
+	put(p, 13);
 	policy_hit(p, 1);
 	for (uint32_t id = 4; id <= 10; id++)
 		assert_int_equal(test_pop(p), id);
+	assert_int_equal(test_pop(p), 13);
 	/* S is empty; 1 has a count of 1 and goes round */
 	assert_int_equal(test_pop(p), 12);
 	assert_int_equal(test_pop(p), 1);
@@ -82,10 +84,12 @@ static void test_s3fifo_no_ghost(void **state)
 	put(p, 2);
 	assert_int_equal(test_pop(p), 1);
 	put(p, 1); /* now in M */
+	put(p, 3);
 	assert_int_equal(test_pop(p), 2);
+	assert_int_equal(test_pop(p), 3);
 	assert_int_equal(test_pop(p), 1);
 	put(p, 1); /* in S again */
-	put(p, 3);
+	put(p, 4);
 	assert_int_equal(test_pop(p), 1);
 	policy_free(p);
 }
