@@ -34,6 +34,8 @@ enum {
 	CONFIG_KEYS_MAX = 128,
 	CONFIG_ERRORS_MAX = 20,
 	CONFIG_ERROR_SIZE = 1024,
+	CONFIG_VALUE_SIZE = 256,	/* room for any printed value */
+	CONFIG_WHY_SIZE = 384,		/* room for a complaint about a value */
 	CONFIG_LINE_MAX = 198,		/* bytes of a line that is not a comment */
 	CONFIG_FILE_SIZE_MAX = 1 << 20, /* bytes of a file */
 };
@@ -314,6 +316,24 @@ bool config_member_next(const char **at, struct config_member *member);
 
 /* "always", "all-found", ... */
 const char *config_write_back_name(enum config_write_back policy);
+
+/*
+ * Keys of [remote] that can be set for all brokers of a cluster at once (docs/remote.md), by their
+ * place; NULL behind the last.
+ */
+const char *config_cluster_key(unsigned i);
+
+/*
+ * Sets such a key, over what the file said. 0; -ENOENT: no such key, or none that a cluster sets;
+ * -EPERM: it would weaken the security of what stands in @c; -EINVAL: no value for it. After those
+ * three c is as it was, and @why (CONFIG_WHY_SIZE) is a sentence that may hold any bytes of what
+ * was given.
+ */
+int config_cluster_set(struct config *c, const char *name, const char *value,
+		char why[CONFIG_WHY_SIZE]);
+
+/* The value of one of them, as it is always printed; empty for another name. */
+void config_cluster_print(const struct config *c, const char *name, char text[CONFIG_VALUE_SIZE]);
 
 /* Writes the path of the broker's socket: cache.socket, or the one beside the plane. */
 void config_socket_path(const struct config *c, char path[CONFIG_PATH_MAX + 1]);

@@ -22,6 +22,7 @@
 #define PAGE 4096
 #define AT_ONCE CONFIG_CHANGE_AT_ONCE
 #define NEXT_SESSION CONFIG_CHANGE_NEXT_SESSION
+#define CLUSTER .is_cluster = true
 
 static const char *const huge_pages[] = {"off", "advise", NULL};
 static const char *const backends[] = {"auto", "devdax", "numa", "shm", "off", NULL};
@@ -247,30 +248,31 @@ const struct key keys[] = {
 	{"remote", "etcd_key", KEY_PATH, FIELD(remote.etcd_key), .max = CONFIG_PATH_MAX,
 		.zero = "what key says", .value = "",
 		.help = "The file with the private key of that certificate."},
-	{"remote", "locate", KEY_CHOICE, FIELD(remote.locate), .choices = locates,
+	{"remote", "locate", KEY_CHOICE, FIELD(remote.locate), CLUSTER, .choices = locates,
 		.value = "auto",
 		.help = "How it is found out who has a value: by a directory that is spread over "
 			"the members, or by asking all of them at once. auto asks where there are "
 			"at most three members, and uses the directory where there are more."},
-	{"remote", "write_back", KEY_CHOICE, FIELD(remote.write_back), .choices = write_backs,
-		.value = "always",
+	{"remote", "write_back", KEY_CHOICE, FIELD(remote.write_back), CLUSTER,
+		.choices = write_backs, .value = "always",
 		.help = "What of that which was fetched is cached here: always, all of it; "
 			"all-found, batches of which nothing was missed; contiguous-prefix, of a "
 			"batch what stands before the first miss; second-hit, what was fetched "
 			"before; free-space, what fits without an eviction; off, nothing. A client "
 			"may choose otherwise for a request. What is not cached is delivered all "
 			"the same."},
-	{"remote", "lanes", KEY_COUNT, FIELD(remote.lanes), .min = 1, .max = 16, .value = "2",
+	{"remote", "lanes", KEY_COUNT, FIELD(remote.lanes), CLUSTER, .min = 1, .max = 16,
+		.value = "2",
 		.help = "How many connections for values there are to each peer, beside one for "
 			"everything else."},
-	{"remote", "window", KEY_SIZE, FIELD(remote.window_size), .min = MIB, .max = GIB,
+	{"remote", "window", KEY_SIZE, FIELD(remote.window_size), CLUSTER, .min = MIB, .max = GIB,
 		.value = "16MiB",
 		.help = "How many bytes a peer may send on one connection before this broker has "
 			"taken the first of them."},
-	{"remote", "timeout", KEY_DURATION, FIELD(remote.timeout_ns), .min = 10 * MS,
+	{"remote", "timeout", KEY_DURATION, FIELD(remote.timeout_ns), CLUSTER, .min = 10 * MS,
 		.max = HOUR, .value = "5s",
 		.help = "How long a fetch may take, all of it, where the client does not say."},
-	{"remote", "absent_for", KEY_DURATION, FIELD(remote.absent_for_ns), .min = MS,
+	{"remote", "absent_for", KEY_DURATION, FIELD(remote.absent_for_ns), CLUSTER, .min = MS,
 		.max = 60 * SEC, .zero = "not at all", .value = "100ms",
 		.help = "How long it is remembered that nobody has a value: a put at another "
 			"broker may be missed for so long after it was asked for."},
@@ -298,7 +300,7 @@ const struct key keys[] = {
 		.help = "The file with this broker's certificate."},
 	{"remote", "key", KEY_PATH, FIELD(remote.key), .max = CONFIG_PATH_MAX, .zero = "none",
 		.value = "", .help = "The file with the private key of that certificate."},
-	{"remote", "data_tls", KEY_BOOL, FIELD(remote.data_tls), .value = "on",
+	{"remote", "data_tls", KEY_BOOL, FIELD(remote.data_tls), CLUSTER, .value = "on",
 		.help = "Whether values are encrypted on their way, too. If off, who is at the "
 			"other end is still proved, but the network can read and change values."},
 	{"remote", "congestion", KEY_NAME, FIELD(remote.congestion),

@@ -6,9 +6,9 @@
 #include "shmcache/config/config.h"
 
 enum {
-	KEY_VALUE_SIZE = 256, /* room for any printed value */
+	KEY_VALUE_SIZE = CONFIG_VALUE_SIZE,
 	KEY_RANGE_SIZE = 192, /* room for what key_range_print() says */
-	KEY_WHY_SIZE = 384,   /* room for a complaint about a value */
+	KEY_WHY_SIZE = CONFIG_WHY_SIZE,
 };
 
 enum key_type {
@@ -41,6 +41,7 @@ struct key {
 	const char *const *choices; /* NULL-terminated */
 	const char *value;	    /* the default, as one would write it */
 	enum config_change change;  /* when another value takes effect in a running broker */
+	bool is_cluster;	    /* may be set for all brokers of a cluster: cluster.c */
 	const char *help;
 };
 
