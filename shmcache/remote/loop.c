@@ -26,7 +26,7 @@ static void bell_ready(struct watch *watch, uint32_t events)
 }
 
 int remote_loop_init(struct remote_loop *loop, struct store *store, struct abi_worker *worker,
-	struct log *log, const struct config *config)
+	struct log *log, struct config *config)
 {
 	int r = 0;
 

@@ -38,7 +38,7 @@ struct remote_loop {
 	struct store *store;
 	struct abi_worker *worker; /* this thread's, to count in */
 	struct log *log;
-	const struct config *config; /* [remote]: the same until the broker ends */
+	struct config *config; /* [remote]: as the file has it, and the cluster: peers-settings.c */
 
 	/*
 	 * A tended tray, whose turn the thread holds but for its waiting, or NULL. Others call what is
@@ -56,7 +56,7 @@ struct remote_loop {
 
 /* 0 or -errno, with nothing to undo. */
 int remote_loop_init(struct remote_loop *loop, struct store *store, struct abi_worker *worker,
-	struct log *log, const struct config *config);
+	struct log *log, struct config *config);
 void remote_loop_deinit(struct remote_loop *loop);
 
 /*

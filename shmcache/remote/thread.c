@@ -36,10 +36,23 @@ struct remote {
 
 #define HEALTH_MS 1000
 
+/* Events cost the store something: they are listened to while the kind has a use for them. */
+static void review_announcer(struct remote *remote)
+{
+	bool is_wanted = peers_want_events(remote->peers.self);
+
+	if (!is_wanted)
+		announcer_close(&remote->announcer);
+	else if (!remote->announcer.is_open)
+		(void)announcer_open(&remote->announcer, &remote->loop, remote->peers.kind,
+			remote->peers.self);
+}
+
 static void look_at_health(struct timer *timer)
 {
 	struct remote *remote = timer->owner;
 
+	review_announcer(remote);
 	pthread_mutex_lock(&remote->health_lock);
 	remote->n_health = flights_health(remote->flights, remote->health, REMOTE_HOLDERS_MAX);
 	pthread_mutex_unlock(&remote->health_lock);

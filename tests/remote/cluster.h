@@ -16,6 +16,7 @@ struct cluster {
 	struct net net;
 	enum secure_mode mode;
 	struct scratch files; /* certificates, unless SECURE_NONE */
+	const char *etcd; /* its URL, if members are known by that; NULL: by a list */
 	unsigned n;
 	struct system_broker broker[CLUSTER_MAX];
 	struct shmc *cache[CLUSTER_MAX]; /* attached to each */
@@ -29,9 +30,9 @@ struct cluster {
 void cluster_init(struct cluster *c, unsigned n_hosts, int argc, char **argv);
 
 /*
- * Start @n brokers, and wait until each has a link to each. @config: whole lines, in which sections may
- * begin; those of [remote] are open when it starts, and say how members are known. More members than there are brokers may be named
- * with @more, "name=address:port, ...", or NULL.
+ * Start @n brokers, and wait until each has a link to each. @config: whole lines, in which sections
+ * may begin; those of [remote] are open when it starts, and say how members are known. More members
+ * than there are brokers may be named with @more, "name=address:port, ...", or NULL.
  */
 void cluster_start(struct cluster *c, unsigned n, const char *dram_size, const char *config,
 	const char *more);

@@ -64,10 +64,11 @@ static int launch(struct etcd_server *s, const char *data)
 	const char *argv[24] = {"etcd", "--data-dir", scratch_file(&s->scratch, data, path),
 		"--listen-client-urls", s->url, "--advertise-client-urls", s->url,
 		"--listen-peer-urls", s->peer_url, "--initial-advertise-peer-urls", s->peer_url,
-		"--initial-cluster", cluster, "--auth-token-ttl", "2"};
+		"--initial-cluster", cluster, "--auth-token-ttl", "3",
+		"--bcrypt-cost", "4"};
 	struct proc_options options = {.argv = argv, .cpu = PROC_CPU_ANY, .stdin_fd = -1,
 		.stdout_fd = -1};
-	unsigned n = 15;
+	unsigned n = 17;
 	int r;
 
 	snprintf(cluster, sizeof(cluster), "default=%s", s->peer_url);
@@ -100,8 +101,11 @@ static uint64_t now_ms(void)
 int etcd_server_start(struct etcd_server *s, const char *data)
 {
 	uint64_t until_ms = now_ms() + START_MS;
-	int r = launch(s, data);
+	int r;
 
+	/* A test that failed may have left it running. */
+	(void)proc_stop(&s->proc);
+	r = launch(s, data);
 	while (!r && !etcd_server_ask(s, "/v3/kv/range", "{\"key\":\"AA==\"}", NULL)) {
 		if (!proc_running(&s->proc))
 			r = -ECHILD;

@@ -31,7 +31,7 @@ int etcd_server_init(struct etcd_server *s, const char *host, const struct etcd_
 
 /*
  * Start it on the data in that folder of its scratch directory, and wait until it answers. Users' tokens
- * live for two seconds after their last use. 0, or a negative errno: -ETIMEDOUT, -ECHILD (it ended).
+ * live for 3 s after their last use. 0, or a negative errno: -ETIMEDOUT, -ECHILD (it ended).
  */
 int etcd_server_start(struct etcd_server *s, const char *data);
 

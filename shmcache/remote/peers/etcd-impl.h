@@ -8,6 +8,7 @@
 #include "shmcache/remote/peers/etcd.h"
 
 #define ETCD_ENDPOINTS_MAX 16
+#define ETCD_SETTINGS_MAX 64 /* what is beyond is left out: there are fewer keys */
 #define ETCD_RETRY_MAX_MS 5000
 #define ETCD_URL_SIZE 300 /* of an endpoint with a path behind it */
 #define ETCD_REFUSED_SIZE (ETCD_URL_SIZE + POST_ERROR_SIZE)
@@ -40,7 +41,11 @@ struct etcd {
 	char refused[ETCD_REFUSED_SIZE];
 
 	struct member *view;
+	bool *is_late; /* of each in the view: it is not in etcd any more, but may come back */
 	unsigned n_view, n_view_max;
+	uint64_t settle_ms; /* until when they may; 0: who leaves is gone */
+	struct etcd_setting setting[ETCD_SETTINGS_MAX];
+	unsigned n_settings;
 	struct etcd_stats stats;
 };
 
@@ -70,7 +75,11 @@ void etcd_step_done(struct post *r, long status, const char *body);
 /* --- etcd-watch.c: the view, and what changes it ---------------------------------------------- */
 
 /* What a list, or a line of a watch, tells. */
-void etcd_apply(struct etcd *e, const struct etcd_answer *a);
+void etcd_apply(struct etcd *e, const struct etcd_answer *a, bool is_list);
+/* All that is known of members and settings is as good as gone: a list follows. */
+void etcd_forget(struct etcd *e);
+/* Those who are late have had their time. */
+void etcd_settle(struct etcd *e);
 void etcd_watch_start(struct etcd *e);
 /* line() and done() of @e->watch. */
 void etcd_watch_line(struct post *r, char *line);

@@ -121,7 +121,7 @@ char *etcd_say_lease(int64_t lease)
 char *etcd_say_put(const char *directory, const struct member *member, int64_t lease)
 {
 	struct json_object *object = json_object_new_object();
-	char *key = text_of("%s%s", directory, member->name), *value, *text = NULL;
+	char *key = text_of("%smembers/%s", directory, member->name), *value, *text = NULL;
 	char *key64 = NULL, *value64 = NULL, epoch[24];
 
 	snprintf(epoch, sizeof(epoch), "%" PRIu64, member->epoch);
@@ -228,21 +228,39 @@ static void copy(char *out, size_t size, const char *text)
 	snprintf(out, size, "%s", text ? text : "");
 }
 
-/* The name is the key's last part, in the directory itself. */
-static bool hear_key(struct json_object *kv, const char *directory, struct member *member)
+/* A key that there is not is to be told of, whatever was written. */
+static bool is_name(const char *name, enum etcd_entry_kind kind)
 {
-	char key[512];
-	const char *text = string_of(kv, "key");
-	size_t n = strlen(directory);
-
-	if (!text || !decode(text, key, sizeof(key)) || strncmp(key, directory, n) ||
-		!wire_name_is_valid(key + n))
-		return false;
-	copy(member->name, sizeof(member->name), key + n);
-	return true;
+	if (kind == ETCD_MEMBER)
+		return wire_name_is_valid(name);
+	return *name && strlen(name) <= CONFIG_NAME_MAX && !strchr(name, '/');
 }
 
-static bool hear_value(struct json_object *kv, struct member *member)
+/* What it is of, by the folder that it is in; the name is the key's last part. */
+static bool hear_key(struct json_object *kv, const char *directory, struct etcd_entry *e)
+{
+	static const char *const folders[] = {[ETCD_MEMBER] = "members/",
+		[ETCD_SETTING] = "settings/"};
+	const char *text = string_of(kv, "key"), *name;
+	size_t n = strlen(directory);
+	char key[512];
+	unsigned i;
+
+	if (!text || !decode(text, key, sizeof(key)) || strncmp(key, directory, n))
+		return false;
+	for (i = 0; i < 2; i++) {
+		name = key + n + strlen(folders[i]);
+		if (strncmp(key + n, folders[i], strlen(folders[i])) || !is_name(name, i))
+			continue;
+		e->kind = i;
+		copy(e->member.name, sizeof(e->member.name), name);
+		copy(e->setting.name, sizeof(e->setting.name), name);
+		return true;
+	}
+	return false;
+}
+
+static bool hear_member(struct json_object *kv, struct member *member)
 {
 	const char *text = string_of(kv, "value"), *endpoint;
 	struct json_object *object;
@@ -263,13 +281,32 @@ static bool hear_value(struct json_object *kv, struct member *member)
 	return is_right;
 }
 
+/* A value that can't be read is one nevertheless: whoever takes it has to say so. */
+static void hear_setting(struct json_object *kv, struct etcd_setting *setting)
+{
+	const char *text = string_of(kv, "value");
+	size_t n;
+
+	if (text && !decode(text, setting->value, sizeof(setting->value)))
+		copy(setting->value, sizeof(setting->value), ETCD_VALUE_LONG);
+	/* What a shell or an editor left behind it. */
+	for (n = strlen(setting->value); n && strchr(" \t\r\n", setting->value[n - 1]); n--)
+		setting->value[n - 1] = '\0';
+}
+
 static void hear_entry(struct etcd_answer *a, struct json_object *kv, bool is_gone,
 	const char *directory)
 {
 	struct etcd_entry *e = &a->entry[a->n];
+	bool is_right;
 
 	*e = (struct etcd_entry){.is_gone = is_gone};
-	if (hear_key(kv, directory, &e->member) && (is_gone || hear_value(kv, &e->member)))
+	is_right = hear_key(kv, directory, e);
+	if (is_right && !is_gone && e->kind == ETCD_SETTING)
+		hear_setting(kv, &e->setting);
+	else if (is_right && !is_gone)
+		is_right = hear_member(kv, &e->member);
+	if (is_right)
 		a->n++;
 	else
 		a->n_wrong++;

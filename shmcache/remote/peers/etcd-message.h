@@ -7,7 +7,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "shmcache/remote/peers/membership.h"
+#include "shmcache/remote/peers/etcd.h"
+
+/*
+ * @directory is the cluster's, with a slash at its end: below it are members/NAME and settings/KEY.
+ */
 
 /* --- what is asked: strings that the caller frees, NULL: no memory ---------------------------- */
 
@@ -23,8 +27,10 @@ char *etcd_say_watch(const char *directory, int64_t from_revision);
 
 /* One entry, or that there is none of that name any more. */
 struct etcd_entry {
-	struct member member;
+	enum etcd_entry_kind { ETCD_MEMBER, ETCD_SETTING } kind;
 	bool is_gone;
+	struct member member;	     /* of a setting the name alone */
+	struct etcd_setting setting; /* of a member nothing */
 };
 
 struct etcd_answer {

@@ -89,7 +89,7 @@ static void lease_is(struct etcd *e, int64_t lease, int64_t ttl_s)
 
 static void list_is(struct etcd *e, const struct etcd_answer *a)
 {
-	e->n_view = 0;
+	etcd_forget(e);
 	e->is_listed = true;
 	e->revision = a->revision;
 	e->cluster = a->cluster;
@@ -97,10 +97,7 @@ static void list_is(struct etcd *e, const struct etcd_answer *a)
 	/* What follows the old list is of no use. */
 	post_stop(&e->watch);
 	e->watch_retry_ms = 0;
-	if (a->n)
-		etcd_apply(e, a);
-	else
-		e->options.view(e->options.context, e->view, 0);
+	etcd_apply(e, a, true);
 }
 
 static void step_succeeded(struct etcd *e, const struct etcd_answer *a)

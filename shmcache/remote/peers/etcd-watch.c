@@ -6,7 +6,15 @@
 
 #include "shmcache/remote/peers/etcd-impl.h"
 
-/* --- the view --------------------------------------------------------------------------------- */
+/*
+ * An etcd that could not be reached may have taken everybody's lease for over. Then the first that
+ * is heard of it is that nobody is a member; they enter themselves again, each when it comes to it.
+ * Who took that at its word would drop all links for these seconds. So who leaves while etcd is
+ * away, or not long after, is only late: he stays in the view for some seconds after etcd is back
+ * (settle_ms).
+ */
+
+/* --- the view, and the settings ------------------------------------------------------------ */
 
 static int find_in_view(const struct etcd *e, const char *name)
 {
@@ -18,29 +26,81 @@ static int find_in_view(const struct etcd *e, const char *name)
 	return -1;
 }
 
+static bool grow(struct etcd *e)
+{
+	unsigned n = e->n_view_max * 2 + 16;
+	struct member *view = realloc(e->view, n * sizeof(*view));
+	bool *is_late;
+
+	if (view)
+		e->view = view;
+	is_late = view ? realloc(e->is_late, n * sizeof(*is_late)) : NULL;
+	if (!is_late)
+		return false;
+	e->is_late = is_late;
+	e->n_view_max = n;
+	return true;
+}
+
 /* False: no memory for one more. */
 static bool enter(struct etcd *e, const struct member *member)
 {
 	int i = find_in_view(e, member->name);
-	struct member *grown;
 
-	if (i < 0 && e->n_view == e->n_view_max) {
-		grown = realloc(e->view, (e->n_view_max * 2 + 16) * sizeof(*grown));
-		if (!grown)
-			return false;
-		e->view = grown;
-		e->n_view_max = e->n_view_max * 2 + 16;
-	}
-	e->view[i < 0 ? (int)e->n_view++ : i] = *member;
+	if (i < 0 && e->n_view == e->n_view_max && !grow(e))
+		return false;
+	if (i < 0)
+		i = (int)e->n_view++;
+	e->view[i] = *member;
+	e->is_late[i] = false;
 	return true;
+}
+
+static void drop(struct etcd *e, unsigned i)
+{
+	e->n_view--;
+	e->view[i] = e->view[e->n_view];
+	e->is_late[i] = e->is_late[e->n_view];
+}
+
+static bool is_settling(const struct etcd *e)
+{
+	return e->is_away || e->settle_ms;
 }
 
 static void leave(struct etcd *e, const char *name)
 {
 	int i = find_in_view(e, name);
 
-	if (i >= 0)
-		e->view[i] = e->view[--e->n_view];
+	if (i >= 0 && is_settling(e))
+		e->is_late[i] = true;
+	else if (i >= 0)
+		drop(e, (unsigned)i);
+}
+
+void etcd_forget(struct etcd *e)
+{
+	unsigned i;
+
+	e->n_settings = 0;
+	if (!is_settling(e))
+		e->n_view = 0;
+	for (i = 0; i < e->n_view; i++)
+		e->is_late[i] = true;
+}
+
+void etcd_settle(struct etcd *e)
+{
+	unsigned i = 0, n = e->n_view;
+
+	e->settle_ms = 0;
+	while (i < e->n_view)
+		if (e->is_late[i])
+			drop(e, i);
+		else
+			i++;
+	if (e->n_view != n)
+		e->options.view(e->options.context, e->view, e->n_view);
 }
 
 /* Our own: somebody took it away, or another broker has our name. */
@@ -54,18 +114,45 @@ static void look_at_own(struct etcd *e, const struct etcd_entry *entry)
 		etcd_note_refusal(e, "another broker has entered itself under our name");
 }
 
-void etcd_apply(struct etcd *e, const struct etcd_answer *a)
+static void apply_member(struct etcd *e, const struct etcd_entry *entry)
 {
+	look_at_own(e, entry);
+	if (entry->is_gone)
+		leave(e, entry->member.name);
+	else if (!enter(e, &entry->member))
+		e->is_listed = false; /* again, later */
+}
+
+static void apply_setting(struct etcd *e, const struct etcd_entry *entry)
+{
+	unsigned i = 0;
+
+	while (i < e->n_settings && strcmp(e->setting[i].name, entry->setting.name))
+		i++;
+	if (!entry->is_gone && i < ETCD_SETTINGS_MAX) {
+		e->setting[i] = entry->setting;
+		e->n_settings += i == e->n_settings;
+	} else if (entry->is_gone && i < e->n_settings) {
+		e->setting[i] = e->setting[--e->n_settings];
+	}
+}
+
+void etcd_apply(struct etcd *e, const struct etcd_answer *a, bool is_list)
+{
+	bool has[2] = {[ETCD_MEMBER] = is_list, [ETCD_SETTING] = is_list};
 	unsigned i;
 
 	for (i = 0; i < a->n; i++) {
-		look_at_own(e, &a->entry[i]);
-		if (a->entry[i].is_gone)
-			leave(e, a->entry[i].member.name);
-		else if (!enter(e, &a->entry[i].member))
-			e->is_listed = false; /* again, later */
+		has[a->entry[i].kind] = true;
+		if (a->entry[i].kind == ETCD_MEMBER)
+			apply_member(e, &a->entry[i]);
+		else
+			apply_setting(e, &a->entry[i]);
 	}
-	if (a->n)
+	/* The settings first: links to new members are made as they say. */
+	if (has[ETCD_SETTING] && e->options.settings)
+		e->options.settings(e->options.context, e->setting, e->n_settings);
+	if (has[ETCD_MEMBER])
 		e->options.view(e->options.context, e->view, e->n_view);
 }
 
@@ -99,7 +186,7 @@ void etcd_watch_line(struct post *r, char *line)
 		e->is_listed = false;
 		post_stop(r);
 	} else {
-		etcd_apply(e, &a);
+		etcd_apply(e, &a, false);
 		if (a.watch_revision > e->revision)
 			e->revision = a.watch_revision;
 		else if (!a.n && !a.n_wrong && !a.is_created && a.revision > e->revision)

@@ -25,6 +25,7 @@
  * is fetched anew, which is right for both.
  */
 #define RETRY_MIN_MS 100
+#define SETTLE_MS 10000 /* more than it takes anybody to be back: two of the longest pauses */
 #define LEAVE_MS 300
 
 /* --- telling ---------------------------------------------------------------------------------- */
@@ -48,6 +49,9 @@ void etcd_note_success(struct etcd *e)
 	e->n_failed = 0;
 	if (e->stats.is_connected || !e->is_listed)
 		return;
+	if (e->is_away && e->n_view)
+		e->settle_ms = post_now_ms() +
+			(e->options.settle_ms ? e->options.settle_ms : SETTLE_MS);
 	e->is_away = false;
 	e->stats.is_connected = true;
 	e->refused[0] = '\0';
@@ -100,6 +104,8 @@ static void advance(struct etcd *e)
 	uint64_t now_ms = post_now_ms(), wake = UINT64_MAX;
 	enum etcd_step step = etcd_next_step(e, now_ms);
 
+	if (e->settle_ms && e->settle_ms <= now_ms && !e->is_away)
+		etcd_settle(e);
 	if (!e->work.is_running && step && e->retry_ms <= now_ms)
 		etcd_step_start(e, step);
 	if (!e->watch.is_running && e->is_listed && !etcd_wants_token(e) &&
@@ -111,6 +117,8 @@ static void advance(struct etcd *e)
 		wake = e->keep_ms;
 	if (!e->watch.is_running && e->is_listed && e->watch_retry_ms < wake)
 		wake = e->watch_retry_ms;
+	if (e->settle_ms && !e->is_away && e->settle_ms < wake)
+		wake = e->settle_ms;
 	posts_wake_at(&e->posts, wake);
 }
 
@@ -181,7 +189,7 @@ static int take_options(struct etcd *e, const struct etcd_options *o)
 	e->options.user = keep(&to, o->user);
 	e->options.password = keep(&to, o->password);
 	/* A slash at the end of the prefix would make another directory of it. */
-	snprintf(e->directory, sizeof(e->directory), "%s%s%s/members/", o->prefix,
+	snprintf(e->directory, sizeof(e->directory), "%s%s%s/", o->prefix,
 		o->prefix[0] && o->prefix[strlen(o->prefix) - 1] == '/' ? "" : "/", o->cluster);
 	snprintf(e->self.name, sizeof(e->self.name), "%s", o->self);
 	snprintf(e->self.endpoint, sizeof(e->self.endpoint), "%s", o->endpoint ? o->endpoint : "");
@@ -261,5 +269,6 @@ void etcd_close(struct etcd *e)
 	posts_deinit(&e->posts);
 	free(e->strings);
 	free(e->view);
+	free(e->is_late);
 	free(e);
 }

@@ -257,6 +257,15 @@ uint16_t link_net_port(const struct link_net *net);
 /* Time passes: to be called every LINK_TICK_MS with a monotonic clock's time. */
 void link_net_tick(struct link_net *net, uint64_t now_ms);
 
+/* Show all guests out. They come back by themselves. */
+void link_net_dismiss(struct link_net *net, const char *why);
+
+/*
+ * Other values of these settings, from now on. No link of ours may be open; guests are dismissed
+ * where theirs may not be as they have to be now.
+ */
+void link_net_set(struct link_net *net, unsigned n_lanes, uint64_t window, bool data_tls);
+
 /* The membership changed: who is no member any more is shown out. */
 void link_net_review(struct link_net *net);
 

@@ -39,6 +39,12 @@ static int check(const struct link_settings *s, char *why)
 	return -EINVAL;
 }
 
+/* Less would never let a whole frame through. */
+static void set_window(struct link_net *net, uint64_t window)
+{
+	net->settings.window = window < FRAME_DATA_MAX ? FRAME_DATA_MAX : window;
+}
+
 int link_net_new(struct link_net **out, const struct link_settings *settings,
 	const struct link_guest_events *events, void *owner, int epoll, struct log *log, char *why)
 {
@@ -57,8 +63,7 @@ int link_net_new(struct link_net **out, const struct link_settings *settings,
 		net->settings.hello_ms = LINK_HELLO_MS;
 	if (!net->settings.silence_ms)
 		net->settings.silence_ms = LINK_SILENCE_MS;
-	if (net->settings.window < FRAME_DATA_MAX)
-		net->settings.window = FRAME_DATA_MAX;
+	set_window(net, settings->window);
 	net->self = (struct hello_self){settings->cluster, settings->name, settings->incarnation,
 		settings->capacity};
 	net->events = events;
@@ -74,13 +79,29 @@ int link_net_new(struct link_net **out, const struct link_settings *settings,
 	return r;
 }
 
+void link_net_dismiss(struct link_net *net, const char *why)
+{
+	while (net->guests)
+		guest_end(net->guests, why);
+}
+
+void link_net_set(struct link_net *net, unsigned n_lanes, uint64_t window, bool data_tls)
+{
+	/* Theirs may be in the clear. */
+	if (data_tls && !net->settings.data_tls)
+		link_net_dismiss(net, "data_tls is on from now on");
+	if (n_lanes && n_lanes <= LINK_LANES_MAX)
+		net->settings.n_lanes = n_lanes;
+	set_window(net, window);
+	net->settings.data_tls = data_tls;
+}
+
 void link_net_free(struct link_net *net)
 {
 	if (!net)
 		return;
 	listener_close(net);
-	while (net->guests)
-		guest_end(net->guests, "this broker ends");
+	link_net_dismiss(net, "this broker ends");
 	tls_free(net->tls);
 	free(net);
 }

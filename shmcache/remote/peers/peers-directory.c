@@ -121,9 +121,8 @@ static void tick(struct timer *timer)
 		remote_loop_at(p->loop, timer, now_ms + (unsigned)wait_ms);
 }
 
-int peers_directory_open(struct peers *p)
+static int directory_begin(struct peers *p)
 {
-	const struct config_remote *c = &p->loop->config->remote;
 	const struct directory_options options = {
 		.members = p->members,
 		.post = &post,
@@ -133,9 +132,34 @@ int peers_directory_open(struct peers *p)
 		.walk_n = WALK_N,
 	};
 
+	return directory_new(&p->directory, &options);
+}
+
+/* What it was asked is answered with nobody. */
+static void directory_end(struct peers *p)
+{
+	struct directory *directory = p->directory;
+
+	p->directory = NULL;
+	remote_loop_not_at(p->loop, &p->directory_tick);
+	directory_free(directory);
+}
+
+int peers_directory_review(struct peers *p)
+{
+	bool is_to_be = is_wanted(&p->loop->config->remote);
+	int r = 0;
+
 	p->directory_tick.expired = tick;
 	p->directory_tick.owner = p;
-	return is_wanted(c) ? directory_new(&p->directory, &options) : 0;
+	if (is_to_be && !p->directory) {
+		r = directory_begin(p);
+		/* What guests announced before was not heard: whose link comes up tells all. */
+		link_net_dismiss(p->net, "this broker begins to keep the directory");
+	}
+	if (!is_to_be && p->directory)
+		directory_end(p);
+	return r;
 }
 
 /* --- answers ---------------------------------------------------------------------------------- */

@@ -119,7 +119,7 @@ int peers_etcd_open(struct peers *p, uint64_t epoch, char *why, size_t why_size)
 	struct etcd_options options = {.endpoints = c->etcd, .prefix = c->etcd_prefix,
 		.cluster = c->cluster, .user = c->etcd_user, .self = c->name,
 		.endpoint = c->advertise[0] ? c->advertise : c->listen, .epoch = epoch,
-		.view = on_view, .note = on_note, .context = p};
+		.view = on_view, .settings = peers_settings_take, .note = on_note, .context = p};
 	char password[PASSWORD_MAX + 1];
 	int r;
 

@@ -11,6 +11,7 @@
 #include "shmcache/remote/peers/service.h"
 
 struct peers;
+struct peers_settings;
 struct locate;
 struct erase;
 
@@ -65,6 +66,7 @@ struct peers {
 	struct timer tick, directory_tick;
 	struct etcd *etcd; /* NULL: the members are a list */
 	struct watch etcd_watch;
+	struct peers_settings *settings;
 	uint64_t next_id;
 	uint32_t n_events; /* stands for generations in the directory */
 	uint64_t self;	   /* member_hash() of this broker's name */
@@ -117,9 +119,24 @@ int peers_etcd_open(struct peers *p, uint64_t epoch, char *why, size_t why_size)
 /* Takes leave of etcd; no-op where there is none. */
 void peers_etcd_close(struct peers *p);
 
+/* --- settings of the cluster: peers-settings.c ------------------------------------------------ */
+
+#define PEERS_SETTINGS_MAX 64
+struct etcd_setting;
+
+/* Keep what the file says; before anything of it is changed. 0 or -ENOMEM. */
+int peers_settings_open(struct peers *p);
+void peers_settings_close(struct peers *p);
+/* The settings are these now. @context is the peers. */
+void peers_settings_take(void *context, const struct etcd_setting *settings, unsigned n);
+
+/* Make all links anew, as the configuration has them now. What is on its way is asked of others. */
+void peers_links_renew(struct peers *p);
+
 /* --- the directory: peers-directory.c --------------------------------------------------------- */
 
-int peers_directory_open(struct peers *p);
+/* Have one, or none, as the configuration and the members want it. -ENOMEM: there is none. */
+int peers_directory_review(struct peers *p);
 /* Something was told to it: it is to look up soon. */
 void peers_directory_stir(struct peers *p);
 void peers_directory_found(struct peer *peer, uint64_t id, struct frame_cursor holders);

@@ -133,11 +133,48 @@ static void peer_open(struct peers *p, uint16_t number, const struct member *m)
 	p->n_peers++;
 }
 
+void peers_links_renew(struct peers *p)
+{
+	const struct config_remote *c = &p->loop->config->remote;
+	struct remote_health health[REMOTE_HOLDERS_MAX];
+	bool had[REMOTE_HOLDERS_MAX] = {false};
+	unsigned i;
+
+	for (i = 0; i < REMOTE_HOLDERS_MAX; i++) {
+		if (!p->peer[i])
+			continue;
+		had[i] = true;
+		health[i] = p->peer[i]->health;
+		peer_close(p->peer[i]);
+		if (p->directory)
+			directory_down(p->directory, (uint16_t)i);
+	}
+	link_net_set(p->net, c->lanes, c->window_size, c->data_tls);
+	for (i = 0; i < REMOTE_HOLDERS_MAX; i++) {
+		if (had[i])
+			peer_open(p, (uint16_t)i, membership_get(p->members, (uint16_t)i));
+		if (had[i] && p->peer[i])
+			p->peer[i]->health = health[i];
+	}
+}
+
+static void tell_member(struct peers *p, enum membership_event event, const struct member *m)
+{
+	static const char *const events[] = {[MEMBERSHIP_JOINED] = "member-joined",
+		[MEMBERSHIP_LEFT] = "member-left", [MEMBERSHIP_MOVED] = "member-moved"};
+
+	if (m)
+		log_info(p->loop->log, events[event], LOG_STR("member", m->name),
+			LOG_STR("endpoint", m->endpoint));
+}
+
 static void member_changed(void *context, struct membership *m, enum membership_event event,
 	uint16_t number)
 {
 	struct peers *p = context;
 
+	if (event != MEMBERSHIP_DONE)
+		tell_member(p, event, membership_get(m, number));
 	if (event != MEMBERSHIP_DONE && number < REMOTE_HOLDERS_MAX) {
 		if (p->peer[number])
 			peer_close(p->peer[number]);
@@ -238,6 +275,7 @@ static void peers_close(void *self)
 	if (p->directory)
 		directory_free(p->directory);
 	membership_free(p->members);
+	peers_settings_close(p);
 	free(p);
 }
 
@@ -261,11 +299,13 @@ static int peers_open(void **self, struct remote_loop *loop, char *why, size_t w
 	p->self = member_hash(p->name);
 	r = membership_new(&p->members, p->name, member_changed, p);
 	if (!r)
+		r = peers_settings_open(p);
+	if (!r)
 		r = service_new(&p->service, &service);
 	if (!r)
 		r = open_net(p, why, why_size);
 	if (!r)
-		r = peers_directory_open(p);
+		r = peers_directory_review(p);
 	if (r)
 		goto fail;
 	/* The list was checked as it was read. */

@@ -11,7 +11,7 @@
 
 #include "shmcache/remote/peers/etcd-message.h"
 
-#define DIRECTORY "/s/c/members/"
+#define DIRECTORY "/s/c/"
 #define KEY_A "L3MvYy9tZW1iZXJzL2E="		 /* /s/c/members/a */
 #define VALUE_A "eyJlbmRwb2ludCI6IjEwLjAuMC4xOjciLCJlcG9jaCI6IjE4NDQ2NzQ0MDczNzA5NTUxNjE1In0="
 
@@ -32,9 +32,9 @@ static void test_said(void **state)
 	assert_said(etcd_say_authenticate("me", "a\"b"), "{\"name\":\"me\",\"password\":\"a\\\"b\"}");
 	assert_said(etcd_say_put(DIRECTORY, &a, 7),
 		"{\"key\":\"" KEY_A "\",\"value\":\"" VALUE_A "\",\"lease\":\"7\"}");
-	/* "/s/c/members/" up to "/s/c/members0". */
-	assert_said(etcd_say_range(DIRECTORY), "{\"key\":\"L3MvYy9tZW1iZXJzLw==\",\"range_end\":"
-		"\"L3MvYy9tZW1iZXJzMA==\",\"limit\":\"4096\"}");
+	/* "/s/c/" up to "/s/c0". */
+	assert_said(etcd_say_range(DIRECTORY), "{\"key\":\"L3MvYy8=\",\"range_end\":"
+		"\"L3MvYzA=\",\"limit\":\"4096\"}");
 }
 
 /* As etcd 3.5 sends it: numbers as strings, keys and values in base64. */
@@ -112,6 +112,38 @@ static void test_wrong(void **state)
 	etcd_answer_free(&a);
 }
 
+/* Settings are beside the members; whether one is right is decided elsewhere. */
+static void test_settings(void **state)
+{
+	struct etcd_answer a;
+
+	(void)state;
+	/* In /s/c/settings/: lanes is "5\n", a.b "on"; lanes/x; and one of no name. */
+	assert_int_equal(etcd_hear("{\"kvs\":["
+		"{\"key\":\"L3MvYy9zZXR0aW5ncy9sYW5lcw==\",\"value\":\"NQo=\"},"
+		"{\"key\":\"L3MvYy9zZXR0aW5ncy9hLmI=\",\"value\":\"b24=\"},"
+		"{\"key\":\"L3MvYy9zZXR0aW5ncy9sYW5lcy94\",\"value\":\"b24=\"},"
+		"{\"key\":\"L3MvYy9zZXR0aW5ncy8=\",\"value\":\"b24=\"},"
+		"{\"key\":\"" KEY_A "\",\"value\":\"" VALUE_A "\"}]}", DIRECTORY, &a), 0);
+	assert_int_equal(a.n, 3);
+	assert_int_equal(a.n_wrong, 2);
+	assert_int_equal(a.entry[0].kind, ETCD_SETTING);
+	assert_string_equal(a.entry[0].setting.name, "lanes");
+	assert_string_equal(a.entry[0].setting.value, "5");
+	assert_string_equal(a.entry[1].setting.name, "a.b");
+	assert_string_equal(a.entry[1].setting.value, "on");
+	assert_int_equal(a.entry[2].kind, ETCD_MEMBER);
+	etcd_answer_free(&a);
+
+	assert_int_equal(etcd_hear("{\"result\":{\"events\":[{\"type\":\"DELETE\",\"kv\":"
+		"{\"key\":\"L3MvYy9zZXR0aW5ncy9sYW5lcw==\"}},{\"kv\":"
+		"{\"key\":\"L3MvYy9zZXR0aW5ncy9sYW5lcw==\"}}]}}", DIRECTORY, &a), 0);
+	assert_int_equal(a.n, 2);
+	assert_true(a.entry[0].is_gone && !a.entry[1].is_gone);
+	assert_string_equal(a.entry[1].setting.value, "");
+	etcd_answer_free(&a);
+}
+
 /* A value that is longer than any member's is measured, and not copied. */
 static void test_long(void **state)
 {
@@ -131,6 +163,16 @@ static void test_long(void **state)
 	assert_int_equal(a.n, 0);
 	assert_int_equal(a.n_wrong, 2);
 	etcd_answer_free(&a);
+
+	n = (size_t)sprintf(text, "{\"kvs\":[{\"key\":\"L3MvYy9zZXR0aW5ncy9sYW5lcw==\","
+				  "\"value\":\"");
+	memset(text + n, 'A', 300000);
+	n += 300000;
+	sprintf(text + n, "\"}]}");
+	assert_int_equal(etcd_hear(text, DIRECTORY, &a), 0);
+	assert_int_equal(a.n, 1);
+	assert_string_equal(a.entry[0].setting.value, ETCD_VALUE_LONG);
+	etcd_answer_free(&a);
 }
 
 int main(void)
@@ -139,6 +181,7 @@ int main(void)
 		cmocka_unit_test(test_said),
 		cmocka_unit_test(test_heard),
 		cmocka_unit_test(test_wrong),
+		cmocka_unit_test(test_settings),
 		cmocka_unit_test(test_long),
 	};
 

@@ -27,6 +27,7 @@ static const char *program; /* shmcache */
 static struct scratch scratch;
 static struct etcd_server server;
 static char path[6][PATH_MAX];
+static bool has_failed; /* then patience is short: what comes after would fail for long */
 
 /* --- certificates ----------------------------------------------------------------------------- */
 
@@ -141,11 +142,12 @@ static void node_start(struct node *at, const char *url, const char *ca, const c
 /* Until it is in, or was refused; then it is out again. */
 static void node_run(struct node *at)
 {
-	uint64_t until_ms = post_now_ms() + PATIENCE_MS;
+	uint64_t until_ms = post_now_ms() + (has_failed ? 3000 : PATIENCE_MS);
 
 	while (!at->n_notes[ETCD_CONNECTED] && !at->n_notes[ETCD_REFUSED]) {
 		struct pollfd fd = {.fd = etcd_fd(at->e), .events = POLLIN};
 
+		has_failed |= post_now_ms() >= until_ms;
 		assert_true(post_now_ms() < until_ms);
 		if (poll(&fd, 1, 100) > 0)
 			etcd_run(at->e);

@@ -18,6 +18,7 @@
 enum { PATIENCE_MS = 40000, TTL_S = 2, N_NODES = 3 };
 
 static struct etcd_server server;
+static unsigned settle_ms = 60000; /* of nodes that are started from then on */
 static bool has_failed; /* then patience is short: what comes after would fail for long */
 
 static void server_start(const char *data)
@@ -38,6 +39,8 @@ struct node {
 	unsigned n, n_views;
 	unsigned noted[3];
 	char refused[256];
+	struct etcd_setting setting[8];
+	unsigned n_settings, n_told;
 };
 
 static struct node node[N_NODES];
@@ -50,6 +53,16 @@ static void on_view(void *context, const struct member *members, unsigned n)
 	memcpy(at->view, members, n * sizeof(*members));
 	at->n = n;
 	at->n_views++;
+}
+
+static void on_settings(void *context, const struct etcd_setting *settings, unsigned n)
+{
+	struct node *at = context;
+
+	assert_in_range(n, 0, 8);
+	memcpy(at->setting, settings, n * sizeof(*settings));
+	at->n_settings = n;
+	at->n_told++;
 }
 
 static void on_note(void *context, enum etcd_note note, const char *text)
@@ -65,7 +78,8 @@ static void node_start_as(unsigned i, const char *user, const char *password, co
 {
 	struct etcd_options options = {.endpoints = endpoints, .prefix = "/shmcache",
 		.cluster = "test", .user = user, .password = password, .epoch = 100 + i,
-		.ttl_s = TTL_S, .view = on_view, .note = on_note, .context = &node[i]};
+		.ttl_s = TTL_S, .settle_ms = settle_ms, .view = on_view, .settings = on_settings,
+		.note = on_note, .context = &node[i]};
 	char name[8], endpoint[32], why[128];
 
 	memset(&node[i], 0, sizeof(node[i]));
@@ -282,6 +296,18 @@ static void test_compacted(void **state)
 	assert_int_equal(stats_of(0).n_lists, 2);
 }
 
+/* Killed, and back with nothing. */
+static void server_kill_and_forget(void)
+{
+	static unsigned n;
+	char data[16];
+
+	etcd_server_kill(&server);
+	work_for(500);
+	snprintf(data, sizeof(data), "lost-%u", n++);
+	server_start(data);
+}
+
 /* All data lost: everybody enters himself again. */
 static void test_emptied(void **state)
 {
@@ -348,6 +374,104 @@ static void test_nonsense(void **state)
 	assert_int_equal(node[2].n, 3);
 }
 
+static const char *setting_of(unsigned i, const char *name)
+{
+	unsigned j;
+
+	for (j = 0; j < node[i].n_settings; j++)
+		if (!strcmp(node[i].setting[j].name, name))
+			return node[i].setting[j].value;
+	return "(none)";
+}
+
+static bool all_have(const char *name, const char *value)
+{
+	unsigned i;
+
+	for (i = 0; i < N_NODES; i++)
+		if (node[i].e && strcmp(setting_of(i, name), value))
+			return false;
+	return true;
+}
+
+static void set(const char *name, const char *value)
+{
+	char key[128];
+
+	snprintf(key, sizeof(key), "/shmcache/test/settings/%s", name);
+	assert_int_equal(etcd_server_put(&server, key, value), 200);
+}
+
+/* What the operator writes there: listed, watched, taken away; also while etcd was away. */
+static void test_settings(void **state)
+{
+	struct etcd *away;
+	unsigned n_views;
+
+	(void)state;
+	set("lanes", "3");
+	node_start(0);
+	node_start(1);
+	WORK_UNTIL(agree() && all_have("lanes", "3"));
+	n_views = node[0].n_views;
+	set("locate", "ask\n");
+	WORK_UNTIL(all_have("locate", "ask") && all_have("lanes", "3"));
+	/* The members have not changed. */
+	assert_int_equal(node[0].n_views, n_views);
+	set("lanes", "4");
+	WORK_UNTIL(all_have("lanes", "4"));
+	set("locate", NULL);
+	WORK_UNTIL(all_have("locate", "(none)"));
+	etcd_server_kill(&server);
+	WORK_UNTIL(node[0].noted[ETCD_AWAY] == 1 && node[1].noted[ETCD_AWAY] == 1);
+	assert_true(all_have("lanes", "4"));
+	away = node[0].e;
+	node[0].e = NULL;
+	server_start("data");
+	set("lanes", "5");
+	set("lanes", NULL);
+	set("window", "1MiB");
+	WORK_UNTIL(all_have("window", "1MiB"));
+	node[0].e = away;
+	WORK_UNTIL(all_have("window", "1MiB") && all_have("lanes", "(none)"));
+	set("window", NULL);
+	WORK_UNTIL(all_have("window", "(none)"));
+}
+
+/*
+ * Away for longer than leases live, and nobody is a member when it is back: who is there stays in
+ * the view, until it is known who is not.
+ */
+static void test_settled(void **state)
+{
+	uint64_t end_ms = post_now_ms() + PATIENCE_MS;
+	unsigned n_nobody = 0;
+
+	(void)state;
+	node_start(0);
+	node_start(1);
+	WORK_UNTIL(agree());
+	server_kill_and_forget();
+	while (node[0].noted[ETCD_CONNECTED] < 2 || node[1].noted[ETCD_CONNECTED] < 2 ||
+		stats_of(0).n_leases < 2 || stats_of(1).n_leases < 2) {
+		assert_true(post_now_ms() < end_ms);
+		work(50);
+		n_nobody += !sees(0, 1) || !sees(1, 0);
+	}
+	assert_int_equal(n_nobody, 0);
+	stop_all(NULL);
+	/* Who does not come back is out after all. */
+	settle_ms = 1000;
+	node_start(0);
+	node_start(1);
+	WORK_UNTIL(agree());
+	server_kill_and_forget();
+	etcd_close(node[1].e);
+	node[1].e = NULL;
+	WORK_UNTIL(node[0].noted[ETCD_CONNECTED] == 2 && agree());
+	settle_ms = 60000;
+}
+
 /* With users: a token, renewed when it is over; who has the wrong password is told, and not let in. */
 static void test_users(void **state)
 {
@@ -366,7 +490,7 @@ static void test_users(void **state)
 	assert_non_null(strstr(node[2].refused, "password"));
 	node_stop(2);
 	/*
-	 * A token lives for two seconds after it was used last. Nobody runs for so long; the watches need
+	 * A token lives for three seconds after it was used last. Nobody runs for so long; the watches need
 	 * none while they stand, so that it is the next step which is refused.
 	 */
 	usleep(3 * TTL_S * 1000000);
@@ -412,6 +536,8 @@ int main(void)
 		cmocka_unit_test_teardown(test_lease_lost, stop_all),
 		cmocka_unit_test_teardown(test_endpoints, stop_all),
 		cmocka_unit_test_teardown(test_nonsense, stop_all),
+		cmocka_unit_test_teardown(test_settings, stop_all),
+		cmocka_unit_test_teardown(test_settled, stop_all),
 		cmocka_unit_test_teardown(test_users, stop_all),
 	};
 
