@@ -25,6 +25,7 @@
 static struct {
 	struct report rep;
 	struct remote_pair pair;
+	struct shmc_queue *queue; /* of host 1: who uses one opens it once */
 	unsigned n_rounds;
 	char text[BATCH][REMOTE_KEY_SIZE + 1];
 	struct shmc_key key[BATCH];
@@ -70,11 +71,10 @@ static void queue(unsigned n, const struct shmc_fetch_options *o)
 	struct shmc *cache = bench.pair.cache[1];
 	static struct shmc_request request[BATCH];
 	struct shmc_request *pointer[BATCH], *done;
-	struct shmc_queue *q;
+	struct shmc_queue *q = bench.queue;
 	unsigned i, taken = 0, got = 0;
 	int r;
 
-	bench_must(&bench.rep, shmc_queue_open(&q, cache), "queue");
 	memset(request, 0, sizeof(request));
 	for (i = 0; i < n; i++) {
 		request[i].operation = SHMC_OP_FETCH;
@@ -92,7 +92,6 @@ static void queue(unsigned n, const struct shmc_fetch_options *o)
 		use(cache, &done->view);
 		got++;
 	}
-	shmc_queue_close(q);
 }
 
 /* As who knows what he will need: prefetch all, then ask for each. */
@@ -198,12 +197,14 @@ int main(int argc, char **argv)
 	remote_pair_start(&bench.pair, &bench.rep, "1GiB", SECURE_NONE,
 		CONFIG "deliver_max = 60%\n");
 	remote_pair_fill(&bench.pair, &bench.rep, "chunk", BATCH, CHUNK);
+	bench_must(&bench.rep, shmc_queue_open(&bench.queue, bench.pair.cache[1]), "queue");
 	for (n = 1; n <= BATCH; n *= BATCH) {
 		for (i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
 			for (on = 2; on--;)
 				measure(&ways[i], n, on);
 		measure_hits(n);
 	}
+	shmc_queue_close(bench.queue);
 	remote_pair_stop(&bench.pair, &bench.rep);
 	return report_close(&bench.rep);
 }
