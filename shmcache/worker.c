@@ -231,7 +231,7 @@ unsigned worker_serve(struct worker *worker, struct lane *lane)
 	return n_answers + (worker->n_sent - n_sent) + flushes;
 }
 
-static unsigned serve_all(struct worker *worker)
+unsigned worker_serve_all(struct worker *worker)
 {
 	unsigned i, n = 0;
 
@@ -332,13 +332,19 @@ static void sleep_once(struct worker *worker)
 	shared_u32_store(&worker->shared->need_wakeup, 1);
 	/* Keeps the store of need_wakeup before the loads of the rings. */
 	shared_fence();
-	if (serve_all(worker) || worker_has_mail(worker)) {
+	if (worker_serve_all(worker) || worker_has_mail(worker)) {
 		shared_u32_store(&worker->shared->need_wakeup, 0);
 		return;
 	}
-	if (tray_asleep(&worker->tray))
+	worker->is_lent = worker_may_lend(worker);
+	if (!tray_asleep(&worker->tray))
+		;
+	else if (worker->is_lent)
+		worker_wait_lent(worker);
+	else
 		n = epoll_wait(worker->epoll, event, 16, sleep_time(worker));
 	tray_awake(&worker->tray);
+	worker->is_lent = false;
 	atomic_store_explicit(&worker->beat_ms, store_now_ms(), memory_order_relaxed);
 	shared_u32_store(&worker->shared->need_wakeup, 0);
 	for (i = 0; i < n; i++) {
@@ -406,11 +412,11 @@ static void finish(struct worker *worker)
 	/* A lane may have been opened, and used, since we looked. */
 	if (worker_has_mail(worker))
 		worker_read_mail(worker);
-	while (serve_all(worker) && store_now_ns() < until_ns)
+	while (worker_serve_all(worker) && store_now_ns() < until_ns)
 		;
 	worker->is_refusing = true;
 	until_ns = store_now_ns() + FINISH_NS;
-	while (serve_all(worker) && store_now_ns() < until_ns)
+	while (worker_serve_all(worker) && store_now_ns() < until_ns)
 		;
 }
 
@@ -422,7 +428,7 @@ static void *worker_main(void *argument)
 	rcu_register_thread();
 	tray_awake(&worker->tray);
 	while (!is_stopping(worker)) {
-		found = serve_all(worker);
+		found = worker_serve_all(worker);
 		if (worker_has_mail(worker))
 			worker_read_mail(worker);
 		if (found) {
@@ -456,6 +462,7 @@ int worker_start(struct worker *worker, struct broker *broker, unsigned idx)
 	worker->shared = &broker->plane.shared->worker[idx];
 	pthread_mutex_init(&worker->inbox_lock, NULL);
 	tray_init(&worker->tray);
+	worker->lent.fd = -1;
 	worker->bell.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	worker->epoll = epoll_create1(EPOLL_CLOEXEC);
 	r = -errno;

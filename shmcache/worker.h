@@ -29,6 +29,12 @@ struct worker {
 	struct lane *new_lanes;
 	struct session *leaving;
 	atomic_bool has_mail;
+	/*
+	 * While the worker sleeps and has tickets out, on a machine that is short of CPUs: the remote thread
+	 * is woken by its lanes' doorbells, and serves them.
+	 */
+	struct watch lent; /* @epoll, in the set of the remote thread */
+	bool is_lent;
 	struct tray tray; /* and the remote thread, on its own account; tended */
 
 	/* The worker's own. */
@@ -76,6 +82,16 @@ void worker_cut_off(struct worker *worker, struct lane *lane, enum abi_fault fau
 
 /* One doorbell's event. */
 void worker_doorbell_ready(struct worker *worker, struct lane *lane);
+
+/*
+ * worker-lend.c. Should the remote thread serve the lanes while the worker sleeps? Then is_lent is set
+ * under the turn, and between tray_asleep() and tray_awake() the worker waits for its bell alone.
+ */
+bool worker_may_lend(const struct worker *worker);
+void worker_wait_lent(struct worker *worker);
+
+/* One round of all lanes: how much there was to do. */
+unsigned worker_serve_all(struct worker *worker);
 
 /* Take the answers that other brokers have given. */
 void worker_tend(void *worker);

@@ -63,12 +63,16 @@ int lane_init(struct lane *lane, struct session *session, uint32_t idx, int door
 	return 0;
 }
 
+/*
+ * Of one fetch at a time only one thread, of whichever process, has anything to do, and a CPU is left to
+ * wait on. Of several the values come one after another, and who brings them needs it.
+ */
 int lane_wait(struct lane *lane, uint64_t deadline)
 {
 	const struct session *s = lane->session;
+	bool is_stream = lane->engine.n_keys_out > 1;
 
-	return ring_wait(&lane->ring, lane->engine.n_keys_out ? s->spin_for_others_ns : s->spin_ns,
-		deadline);
+	return ring_wait(&lane->ring, is_stream ? s->spin_for_others_ns : s->spin_ns, deadline);
 }
 
 void lane_deinit(struct lane *lane)

@@ -39,7 +39,7 @@ struct session {
 	const struct abi_session *line; /* ours in the plane's directory, while it has our id */
 	enum wire_role role;
 	bool is_fenced;
-	uint32_t spin_ns, spin_for_others_ns; /* for an answer; for one that other brokers give */
+	uint32_t spin_ns, spin_for_others_ns; /* for an answer; for several of other brokers */
 	struct abi_geometry geometry;
 	struct session_area map[SESSION_MAPS];
 	int socket;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* desk.c: trays, with tickets that go to and fro. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -145,6 +146,17 @@ bool tray_asleep(struct tray *tray)
 	return !tray_has_any(tray);
 }
 
+bool tray_try(struct tray *tray)
+{
+	return !pthread_mutex_trylock(&tray->turn);
+}
+
+void tray_leave(struct tray *tray)
+{
+	if (!tray_asleep(tray))
+		tray_look(tray);
+}
+
 void tray_look(struct tray *tray)
 {
 	bool is_tended = true;
@@ -165,7 +177,7 @@ void tray_look(struct tray *tray)
 void desk_init(struct desk *desk)
 {
 	tray_init(&desk->in);
-	desk->bell = -1;
+	desk->bell = desk->epoll = -1;
 	desk->owed = NULL;
 }
 
@@ -178,9 +190,14 @@ int desk_open(struct desk *desk)
 	return 0;
 }
 
-void desk_open_tended(struct desk *desk, void (*tend)(void *owner), void *owner)
+int desk_open_tended(struct desk *desk, int epoll, void (*tend)(void *owner), void *owner)
 {
+	/* Once in the life of a desk: workers may be using it without a lock. */
+	desk->epoll = fcntl(epoll, F_DUPFD_CLOEXEC, 0);
+	if (desk->epoll < 0)
+		return -errno;
 	tray_open_tended(&desk->in, tend, owner);
+	return 0;
 }
 
 struct ticket *desk_close(struct desk *desk)
@@ -195,6 +212,9 @@ struct ticket *desk_close(struct desk *desk)
 
 void desk_deinit(struct desk *desk)
 {
+	if (desk->epoll >= 0)
+		close(desk->epoll);
+	desk->epoll = -1;
 	tray_deinit(&desk->in);
 }
 

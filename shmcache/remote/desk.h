@@ -112,6 +112,10 @@ void tray_deinit(struct tray *tray);
 void tray_awake(struct tray *tray);
 bool tray_asleep(struct tray *tray);
 
+/* For who has other work in the owner's place: false, the owner is awake. Then tray_leave(). */
+bool tray_try(struct tray *tray);
+void tray_leave(struct tray *tray);
+
 /* Have somebody tend it, if there is anything: the caller, or who holds the turn. Never waits. */
 void tray_look(struct tray *tray);
 
@@ -128,14 +132,19 @@ static inline bool tray_has_any(const struct tray *tray)
 struct desk {
 	struct tray in;
 	int bell;
+	/*
+	 * The set of descriptors that the remote thread waits for, or -1; as long as the desk, so that a
+	 * worker may add its own at any time.
+	 */
+	int epoll;
 	struct tray *owed; /* with answers that nobody has looked at; under the turn of @in */
 };
 
 /* Closed. */
 void desk_init(struct desk *desk);
-/* By the remote thread: with a bell (0 or -errno), or tended as a tray. */
+/* By the remote thread: with a bell, or tended as a tray by who waits for @epoll. 0 or -errno. */
 int desk_open(struct desk *desk);
-void desk_open_tended(struct desk *desk, void (*tend)(void *owner), void *owner);
+int desk_open_tended(struct desk *desk, int epoll, void (*tend)(void *owner), void *owner);
 struct ticket *desk_close(struct desk *desk);
 void desk_deinit(struct desk *desk);
 

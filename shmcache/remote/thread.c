@@ -136,9 +136,10 @@ static int set_up(struct remote *remote, char *why, size_t why_size)
 	remote_loop_at(&remote->loop, &remote->looks, remote->loop.now_ms);
 	if (!r) {
 		remote->loop.tray = &remote->options.desk->in;
-		desk_open_tended(remote->options.desk, tend_desk, remote);
-		r = -pthread_create(&remote->thread, NULL, thread_main, remote);
+		r = desk_open_tended(remote->options.desk, remote->loop.epoll, tend_desk, remote);
 	}
+	if (!r)
+		r = -pthread_create(&remote->thread, NULL, thread_main, remote);
 	if (!r)
 		pthread_setname_np(remote->thread, "remote");
 	return r;
