@@ -109,7 +109,8 @@ static void *wait_for_nothing(void *argument)
 
 static void begin(struct fetching *f)
 {
-	struct shmc_request *out[N_OUT];
+	struct shmc_request behind = {.operation = SHMC_OP_FETCH, .key = "1", .key_size = 1};
+	struct shmc_request *out[N_OUT + 1], *done;
 	struct shmc_view view;
 	unsigned i;
 
@@ -125,7 +126,11 @@ static void begin(struct fetching *f)
 			.key_size = value_key(i % 2 ? 'n' : 'l', 100 + i, f->key[i])};
 		out[i] = &f->request[i];
 	}
-	assert_int_equal(shmc_submit(f->queue, out, N_OUT), N_OUT);
+	out[N_OUT] = &behind;
+	assert_int_equal(shmc_submit(f->queue, out, N_OUT + 1), N_OUT + 1);
+	/* When the last is answered, the double has all of them. */
+	assert_int_equal(shmc_reap(f->queue, &done, 1, LONG_MS), 1);
+	assert_ptr_equal(done, &behind);
 	assert_int_equal(fetch(f->cache, 'l', 50, &view, NULL, 1), -ETIMEDOUT);
 	assert_int_equal(fetch(f->cache, 'r', 0, &view, NULL, LONG_MS), SHMC_MISS);
 	/* Asked for, and somebody waits. */
