@@ -3,6 +3,9 @@
 # run.sh TARGET CORPUS: fuzz for a bounded time, from the corpus of the tree, and leave nothing behind.
 # SHMCACHE_FUZZ_SECONDS says how long (10), SHMCACHE_FUZZ_KEEP where to keep what was found (nowhere):
 # in a directory there with the corpus' name, next to which an input that failed is written.
+#
+# An input that takes two minutes never ends: one that ends takes milliseconds, but a busy machine may have
+# no time for us for half a minute.
 set -eu
 target=$1 corpus=$2
 scratch=$(mktemp -d)
@@ -12,7 +15,7 @@ trap 'rm -rf "$scratch" /dev/shm/"$SHMCACHE_FUZZ_NAME"-*' EXIT
 found=${SHMCACHE_FUZZ_KEEP:-$scratch}/${corpus##*/}
 mkdir -p "$found"
 status=0
-"$target" -max_total_time="${SHMCACHE_FUZZ_SECONDS:-10}" -timeout=20 -rss_limit_mb=2048 \
+"$target" -max_total_time="${SHMCACHE_FUZZ_SECONDS:-10}" -timeout=120 -rss_limit_mb=2048 \
 	-print_final_stats=1 -max_len=4096 -artifact_prefix="$scratch/failed-" \
 	"$found" "$corpus" 2>"$scratch/log" || status=$?
 if [ "$status" -ne 0 ]; then
