@@ -27,6 +27,7 @@
 #define TRIES_EVICT 3
 #define TRIES_WINDOW 6
 #define AHEAD_SIZE (256U << 10) /* bytes evicted ahead at most, where the batch allows more */
+#define AHEAD_SHARE 32		/* or that part of the tier, where a scan is dear */
 #define WINDOW_MOVES_MAX 16384	 /* entries moved out of one window */
 
 void store_evict_locked(struct store *s, struct abi_worker *w, uint32_t cell)
@@ -51,6 +52,14 @@ static unsigned batch_size(const struct store *s)
 	return n > s->batch ? (unsigned)n : s->batch;
 }
 
+/* In bytes. While somebody hoards, a small part of the tier stays free, for many puts to share a scan. */
+static uint64_t ahead_size(const struct store *s, const struct tier *tier)
+{
+	uint64_t share = tier->size / AHEAD_SHARE;
+
+	return batch_size(s) > s->batch && share > AHEAD_SIZE ? share : AHEAD_SIZE;
+}
+
 /*
  * A mutex goes to whoever comes first, and that would be us again, who are awake: hence the pause. It
  * is some 60 us, against the 200 or more of the walk before it.
@@ -66,11 +75,11 @@ void store_yield_locked(struct store *s)
 static uint32_t evict_bytes(struct store *s, struct abi_worker *w, struct tier *tier, uint64_t size,
 	const struct policy_entry *incoming)
 {
-	uint64_t freed = 0;
+	uint64_t freed = 0, ahead = ahead_size(s, tier);
 	unsigned n, batch = batch_size(s);
 	uint32_t cell, block = 0;
 
-	for (n = 0; freed < size || (n < batch && freed < AHEAD_SIZE); n++) {
+	for (n = 0; freed < size || (n < batch && freed < ahead); n++) {
 		if (n && n % STORE_HOLD_MAX == 0)
 			store_yield_locked(s);
 		cell = policy_victim(tier->policy, incoming);

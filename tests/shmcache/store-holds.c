@@ -237,6 +237,36 @@ static void test_rounds_wrap(void **state)
 	rig_check(&rig);
 }
 
+static void hoard(void *context, struct index *ix, uint8_t round)
+{
+	(void)context;
+	/* Of nothing that was ever backed. */
+	for (int i = 0; i < 65536; i++)
+		index_mark_held(ix, UINT32_MAX, round);
+}
+
+/* A scan of many cells serves many puts, and of what it makes free only a small part stands ahead. */
+static void test_scans_are_shared(void **state)
+{
+	const uint64_t n_fit = 32 * MIB / 4096, n_puts = 2000;
+	uint64_t i, rounds;
+
+	(void)state;
+	open_with(32 * MIB, 32);
+	rig.store.sessions.scan_holds = hoard;
+	for (i = 0; i < 2 * n_fit; i++)
+		assert_int_equal(rig_put(&rig, i, i, 4096), ABI_STATUS_OK);
+	rounds = rig_count(&rig, ABI_COUNTER_RECLAIM_ROUNDS);
+	for (i = 0; i < n_puts; i++)
+		assert_int_equal(rig_put(&rig, 2 * n_fit + i, i, 4096), ABI_STATUS_OK);
+	rounds = rig_count(&rig, ABI_COUNTER_RECLAIM_ROUNDS) - rounds;
+	print_message("%llu puts, %llu rounds\n", (unsigned long long)n_puts,
+		(unsigned long long)rounds);
+	assert_true(rounds && rounds <= n_puts / 200);
+	assert_true(rig.store.index.n_entries >= n_fit * 15 / 16);
+	rig_check(&rig);
+}
+
 int main(void)
 {
 #define UNIT(name) cmocka_unit_test_teardown(name, teardown)
@@ -246,6 +276,7 @@ int main(void)
 		UNIT(test_random),
 		UNIT(test_nonsense),
 		UNIT(test_rounds_wrap),
+		UNIT(test_scans_are_shared),
 	};
 	int r;
 
