@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "clients/cli/command.h"
+#include "clients/cli/fetch.h"
 #include "clients/cli/key.h"
 #include "clients/cli/options.h"
 #include "clients/cli/transfer.h"
@@ -99,8 +100,8 @@ static int get_view(
 		return shmc_get(cli->cache, key->bytes, key->size, view);
 	r = shmc_fetch(cli->cache, key->bytes, key->size, &get->fetch, view, &why,
 		SHMC_TIMEOUT_DEFAULT);
-	if (r == SHMC_MISS && !cli->quiet)
-		cli_say(cli, "not fetched: %s", shmc_fetch_miss_name(why));
+	if (r == SHMC_MISS)
+		fetch_say_miss(cli, key, why);
 	return r;
 }
 
@@ -111,6 +112,9 @@ static enum cli_exit get_value(struct cli *cli, const struct key *key, const str
 	enum cli_exit status;
 	int r = get_view(cli, key, get, &view);
 
+	/* Why it was not fetched was said. */
+	if (r == SHMC_MISS && get->is_fetch)
+		return CLI_MISS;
 	status = cli_result(cli, r, "get", key->bytes, key->size);
 	if (status)
 		return status;
@@ -122,23 +126,6 @@ static enum cli_exit get_value(struct cli *cli, const struct key *key, const str
 		get_print_json(key, file, &view);
 	shmc_release(cli->cache, &view);
 	return status;
-}
-
-static enum cli_exit get_policy(const struct cli *cli, struct shmc_fetch_options *fetch)
-{
-	static const char *const names[] = { "always", "all-found", "contiguous-prefix",
-		"second-hit", "free-space", "off" };
-	unsigned i;
-
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (strcmp(optarg, names[i]))
-			continue;
-		fetch->write_back = (uint8_t)(SHMC_WRITE_BACK_ALWAYS + i);
-		return CLI_OK;
-	}
-	cli_say(cli, "--write-back takes always, all-found, contiguous-prefix, second-hit, "
-		     "free-space or off, not '%s'", optarg);
-	return CLI_USAGE;
 }
 
 static enum cli_exit get_run(struct cli *cli, int argc, char **argv)
@@ -154,7 +141,7 @@ static enum cli_exit get_run(struct cli *cli, int argc, char **argv)
 		if (c == 'o')
 			get.file = optarg;
 		if (c == GET_WRITE_BACK)
-			status = get_policy(cli, &get.fetch);
+			status = fetch_parse_policy(cli, optarg, &get.fetch);
 		if (c != 'o')
 			get.is_fetch = true;
 	}
