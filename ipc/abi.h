@@ -223,7 +223,21 @@ enum abi_state {
 	X(FILLS_DECLINED, "shmcache_fills_declined_total",                                         \
 		"fetched values that the policy did not cache")                                    \
 	X(DELIVERIES, "shmcache_deliveries_total", "answers with a value that is not cached")      \
-	X(BREAKERS_OPENED, "shmcache_breakers_opened_total", "times that a peer was left alone")
+	X(BREAKERS_OPENED, "shmcache_breakers_opened_total", "times that a peer was left alone")   \
+	X(SERVED, "shmcache_served_total", "values sent to other brokers")                         \
+	X(SERVED_BYTES, "shmcache_served_bytes_total", "bytes of these values")                    \
+	X(SERVE_MISSES, "shmcache_serve_misses_total",                                             \
+		"values that other brokers asked for, and that were not here")                     \
+	X(ERASES_TOLD, "shmcache_erases_told_total",                                               \
+		"deletes with CLUSTER: members that deleted the key as they were told")            \
+	X(ERASES_UNTOLD, "shmcache_erases_untold_total",                                           \
+		"deletes with CLUSTER: members that could not be told")                            \
+	X(ERASES_HEARD, "shmcache_erases_heard_total", "deletes that other brokers asked for")     \
+	X(ANNOUNCED, "shmcache_announced_total",                                                   \
+		"what is stored and gone here, told to shards of the directory")                   \
+	X(ANNOUNCED_AGAIN, "shmcache_announced_again_total",                                       \
+		"times that a shard, or all, had to be told everything again")                     \
+	X(HEARD, "shmcache_heard_total", "what others told this broker, as a shard")
 
 enum abi_counter {
 #define X(name, text, help) ABI_COUNTER_##name,
@@ -232,7 +246,7 @@ enum abi_counter {
 	ABI_N_COUNTERS
 };
 
-/* Gauges of the broker, written under the store's lock. */
+/* Gauges of the broker, written under the store's lock; those of peers by the remote thread. */
 #define ABI_GAUGES(X)                                                                              \
 	X(ENTRIES, "shmcache_entries", "published entries")                                        \
 	X(INDEX_BYTES, "shmcache_index_bytes", "bytes of the index that are backed by memory")     \
@@ -255,7 +269,13 @@ enum abi_counter {
 	X(UNPLACED_BYTES, "shmcache_unplaced_bytes", "bytes of bound tiers whose node is not told") \
 	X(HOLDS, "shmcache_holds", "hold cells in use, views and reads, looked at once a second")  \
 	X(HELD_BYTES, "shmcache_held_bytes",                                                       \
-		"retired bytes that the last reclaim round left for a hold, a move or a loan")
+		"retired bytes that the last reclaim round left for a hold, a move or a loan")     \
+	X(PEERS, "shmcache_peers", "other brokers that are members")                               \
+	X(PEERS_UP, "shmcache_peers_up", "of these, those that there is a connection to")          \
+	X(PEERS_CAPACITY_BYTES, "shmcache_peers_capacity_bytes",                                   \
+		"bytes that these have for values")                                                \
+	X(DIRECTORY_RECORDS, "shmcache_directory_records",                                         \
+		"keys of others that this broker, as a shard, knows a holder of")
 
 enum abi_gauge {
 #define X(name, text, help) ABI_GAUGE_##name,

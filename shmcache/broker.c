@@ -315,6 +315,7 @@ static int start_remote(struct broker *b, char *why, size_t why_size)
 	const struct remote_options options = {
 		.store = &b->store,
 		.worker = &b->plane.shared->worker[ABI_REMOTE],
+		.gauge = b->plane.shared->gauge,
 		.log = b->log,
 		.config = b->config,
 		.desk = &b->desk,

@@ -339,6 +339,7 @@ static void take_left(struct flights *all, struct ticket *t)
 
 struct erasing {
 	void (*answer)(struct ticket *ticket); /* kinds may outlive the flights */
+	struct abi_worker *worker;
 	struct ticket *ticket;
 	unsigned n_open;
 };
@@ -349,6 +350,8 @@ static void erased(void *context, unsigned n_told, unsigned n_failed)
 
 	e->ticket->result[0] += n_told;
 	e->ticket->result[1] += n_failed;
+	store_count(e->worker, ABI_COUNTER_ERASES_TOLD, n_told);
+	store_count(e->worker, ABI_COUNTER_ERASES_UNTOLD, n_failed);
 	if (--e->n_open)
 		return;
 	e->answer(e->ticket);
@@ -368,7 +371,7 @@ static void take_erase(struct flights *all, struct ticket *t)
 		return;
 	}
 	set_deadline(all, t);
-	*e = (struct erasing){all->options.answer, t, 1};
+	*e = (struct erasing){all->options.answer, all->worker, t, 1};
 	t->result[0] = t->result[1] = 0;
 	for (i = 0; i < all->n_sources; i++) {
 		if (!all->source[i].kind->erase)

@@ -48,6 +48,21 @@ static void review_announcer(struct remote *remote)
 			remote->peers.self);
 }
 
+static void show(const struct remote *remote)
+{
+	struct shared_u64 *gauge = remote->options.gauge;
+	const struct flight_source *peers = &remote->peers;
+	uint64_t n_up = 0;
+	unsigned i;
+
+	for (i = 0; i < remote->n_health; i++)
+		n_up += remote->health[i].is_up;
+	shared_u64_store(&gauge[ABI_GAUGE_PEERS], remote->n_health);
+	shared_u64_store(&gauge[ABI_GAUGE_PEERS_UP], n_up);
+	shared_u64_store(&gauge[ABI_GAUGE_PEERS_CAPACITY_BYTES], peers->kind->capacity(peers->self));
+	shared_u64_store(&gauge[ABI_GAUGE_DIRECTORY_RECORDS], peers_n_records(peers->self));
+}
+
 static void look_at_health(struct timer *timer)
 {
 	struct remote *remote = timer->owner;
@@ -56,6 +71,7 @@ static void look_at_health(struct timer *timer)
 	pthread_mutex_lock(&remote->health_lock);
 	remote->n_health = flights_health(remote->flights, remote->health, REMOTE_HOLDERS_MAX);
 	pthread_mutex_unlock(&remote->health_lock);
+	show(remote);
 	remote_loop_at(&remote->loop, timer, remote->loop.now_ms + HEALTH_MS);
 }
 

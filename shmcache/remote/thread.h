@@ -19,6 +19,7 @@ struct remote;
 struct remote_options {
 	struct store *store;
 	struct abi_worker *worker; /* of the plane: ABI_REMOTE's */
+	struct shared_u64 *gauge;  /* of the plane: those of peers are this thread's */
 	struct log *log;
 	const struct config *config;
 	struct desk *desk; /* closed; it is open while the thread runs */

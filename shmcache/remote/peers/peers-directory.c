@@ -141,6 +141,8 @@ static void directory_end(struct peers *p)
 	struct directory *directory = p->directory;
 
 	p->directory = NULL;
+	/* The next one begins to count anew. */
+	p->counted = (struct directory_stats){0};
 	remote_loop_not_at(p->loop, &p->directory_tick);
 	directory_free(directory);
 }

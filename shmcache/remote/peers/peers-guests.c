@@ -131,6 +131,7 @@ static void erase(void *owner, struct link_guest *link, uint64_t id, const uint8
 	struct index_key k = index_key(&s->index, key, key_size);
 	enum abi_status status = store_delete(s, p->loop->worker, &k);
 
+	store_count(p->loop->worker, ABI_COUNTER_ERASES_HEARD, 1);
 	(void)link_erased(link, id, status == ABI_STATUS_OK ? FRAME_OK : FRAME_MISS);
 }
 

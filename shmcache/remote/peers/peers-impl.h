@@ -56,6 +56,7 @@ struct peers {
 	struct peer *peer[REMOTE_HOLDERS_MAX]; /* by number; NULL: no member, or one too many */
 	unsigned n_peers;
 	struct directory *directory; /* NULL: everybody is asked */
+	struct directory_stats counted; /* of it */
 	struct link_net *net;
 	struct service *service;
 	struct guest *guests;

@@ -189,11 +189,26 @@ static void member_changed(void *context, struct membership *m, enum membership_
 
 /* --- the kind --------------------------------------------------------------------------------- */
 
+/* The directory knows no counters of ours. */
+static void count_directory(struct peers *p)
+{
+	struct abi_worker *w = p->loop->worker;
+	struct directory_stats now, *seen = &p->counted;
+
+	directory_stats(p->directory, &now);
+	store_count(w, ABI_COUNTER_ANNOUNCED, now.n_announced - seen->n_announced);
+	store_count(w, ABI_COUNTER_ANNOUNCED_AGAIN, now.n_again - seen->n_again);
+	store_count(w, ABI_COUNTER_HEARD, now.n_heard - seen->n_heard);
+	*seen = now;
+}
+
 static void tick(struct timer *timer)
 {
 	struct peers *p = timer->owner;
 	uint64_t now_ms = store_now_ms();
 
+	if (p->directory)
+		count_directory(p);
 	link_net_tick(p->net, now_ms);
 	service_tick(p->service, now_ms);
 	peers_directory_stir(p);
@@ -330,6 +345,14 @@ bool peers_want_events(const void *self)
 	const struct peers *p = self;
 
 	return p->directory != NULL;
+}
+
+uint64_t peers_n_records(const void *self)
+{
+	const struct peers *p = self;
+
+	/* As of the last tick. */
+	return p->counted.n_records;
 }
 
 static uint64_t peers_capacity(void *self)

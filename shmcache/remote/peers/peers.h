@@ -14,4 +14,7 @@ extern const struct remote_kind peers_kind;
 /* Has announce() a use for what it is told? */
 bool peers_want_events(const void *self);
 
+/* Of how many keys it knows a holder, as a shard of the directory. */
+uint64_t peers_n_records(const void *self);
+
 #endif

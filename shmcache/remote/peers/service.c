@@ -207,6 +207,8 @@ static void body_done(void *context, bool sent)
 	guest->n_served += sent;
 	guest->n_broken += !sent;
 	guest->sent_bytes += sent ? body->loan.size : 0;
+	store_count(s->options.w, ABI_COUNTER_SERVED, sent);
+	store_count(s->options.w, ABI_COUNTER_SERVED_BYTES, sent ? body->loan.size : 0);
 	sum_free(body->sum);
 	free(body);
 	next_in_turn(s, guest);
@@ -274,6 +276,7 @@ static bool start_first(struct service *s, struct service_guest *guest)
 	wait_remove(guest, body);
 	if (r) {
 		guest->n_missed += r == FRAME_MISS;
+		store_count(s->options.w, ABI_COUNTER_SERVE_MISSES, r == FRAME_MISS);
 		free(body);
 		link_refuse(request, (enum frame_status)r);
 		return true;

@@ -428,6 +428,8 @@ static void a_delete_is_told_to_all(void **state)
 	assert_int_equal(t->status, ABI_STATUS_MISS);
 	assert_int_equal(t->result[0], 3);
 	assert_int_equal(t->result[1], 2);
+	assert_int_equal(shared_u64_load(&f.rig.w.counter[ABI_COUNTER_ERASES_TOLD]), 3);
+	assert_int_equal(shared_u64_load(&f.rig.w.counter[ABI_COUNTER_ERASES_UNTOLD]), 2);
 }
 
 static void no_more_transfers_than_allowed_are_out(void **state)

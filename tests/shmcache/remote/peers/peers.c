@@ -563,6 +563,11 @@ static void test_directory(void **state)
 	WAIT_FOR(all_found(&w, 0, KEYS / 2));
 }
 
+static uint64_t counted(unsigned i, enum abi_counter counter)
+{
+	return shared_u64_load(&node[i].rig.w.counter[counter]);
+}
+
 /* --- hearing ---------------------------------------------------------------------------------- */
 
 /* Who is in charge of it, as all agree. */
@@ -599,6 +604,9 @@ static void test_hear_shard(void **state)
 	for (i = 0; i < n_nodes; i++)
 		for (key = 0; key < KEYS; key++)
 			assert_int_equal(node[i].heard[key], i && shard_of(key) == i);
+	WAIT_FOR(counted(0, ABI_COUNTER_ANNOUNCED) && counted(0, ABI_COUNTER_ANNOUNCED_AGAIN));
+	WAIT_FOR(counted(1, ABI_COUNTER_HEARD) + counted(2, ABI_COUNTER_HEARD) +
+			counted(3, ABI_COUNTER_HEARD) >= KEYS / 2);
 }
 
 /* Who was sent a value may have it from there on; who asked in vain has not. */
@@ -612,6 +620,9 @@ static void test_hear_served(void **state)
 	assert_int_equal(get(&g, 1, 0, 1, 20000), REMOTE_OK);
 	free(g.value);
 	assert_int_equal(get(&g, 1, 0, 2, 20000), REMOTE_MISS);
+	assert_int_equal(counted(0, ABI_COUNTER_SERVED), 1);
+	assert_int_equal(counted(0, ABI_COUNTER_SERVED_BYTES), 100);
+	assert_int_equal(counted(0, ABI_COUNTER_SERVE_MISSES), 1);
 	assert_true(node[0].heard[1]);
 	assert_false(node[0].heard[2]);
 	assert_false(node[1].heard[1]);
@@ -656,6 +667,8 @@ static void test_erase(void **state)
 	assert_int_equal(rig_cell(&node[2].rig, 0), 0);
 	erase(0, 77, 20000);
 	assert_int_equal(erased_told, 2);
+	assert_int_equal(counted(0, ABI_COUNTER_ERASES_HEARD), 0);
+	assert_int_equal(counted(1, ABI_COUNTER_ERASES_HEARD), 2);
 	/* One does not answer, and is counted; and carries it out when it is back. */
 	node[2].is_stopped = true;
 	erase(0, 1, 300);
