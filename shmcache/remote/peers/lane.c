@@ -20,7 +20,7 @@
 #define IN_DATA (16U << 10)
 #define IN_CONTROL (FRAME_BODY_MAX + sizeof(struct frame) + 1024)
 #define IN_HELLO 1024
-#define BUDGET (4 << 20)
+#define BUDGET (1 << 20)
 
 static void lane_ready(struct watch *watch, uint32_t events);
 
