@@ -61,7 +61,7 @@ int etcd_server_init(struct etcd_server *s, const char *host, const struct etcd_
 static int launch(struct etcd_server *s, const char *data)
 {
 	char path[PATH_MAX], log[PATH_MAX], cluster[128];
-	const char *argv[24] = {"etcd", "--data-dir", scratch_file(&s->scratch, data, path),
+	const char *argv[32] = {"etcd", "--data-dir", scratch_file(&s->scratch, data, path),
 		"--listen-client-urls", s->url, "--advertise-client-urls", s->url,
 		"--listen-peer-urls", s->peer_url, "--initial-advertise-peer-urls", s->peer_url,
 		"--initial-cluster", cluster, "--auth-token-ttl", "3",
