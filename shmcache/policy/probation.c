@@ -47,7 +47,8 @@ void probation_deinit(struct probation *p, uint32_t n_ids_max)
 
 uint64_t probation_books_size(const struct probation *p, uint32_t n_ids_max)
 {
-	if (!p->kept)
+	/* Acquire: asked without the lock. Partner: the release in probation_open(). */
+	if (!__atomic_load_n(&p->kept, __ATOMIC_ACQUIRE))
 		return 0;
 	return nodes_map_used(p->kept, (size_t)n_ids_max * sizeof(*p->kept)) +
 	       ghosts_books_size(&p->ghosts);
@@ -66,7 +67,8 @@ static bool probation_open(struct probation *p, uint32_t n_ids_max)
 		nodes_unmap(map, (size_t)n_ids_max * sizeof(*p->kept));
 		return false;
 	}
-	p->kept = map;
+	/* Release: the ghosts are there. Partner: the acquire in probation_books_size(). */
+	__atomic_store_n(&p->kept, map, __ATOMIC_RELEASE);
 	return true;
 }
 
