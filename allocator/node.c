@@ -5,8 +5,8 @@
  * Numbers have gaps: on a machine whose nodes are 0 and 2 libnuma answers for 1 as well, with a
  * size of -1. So a node is one whose size can be told.
  *
- * Its CPUs are read where libnuma reads them: it wants memory for a mask of them, and where there is
- * none it ends the process, or writes to what it has not got.
+ * Its CPUs are read where libnuma reads them: it wants memory for a mask of them, and where there
+ * is none it ends the process, or writes to what it has not got.
  */
 #include "allocator/node.h"
 
@@ -37,7 +37,9 @@ static unsigned int list_count(const char *list)
 	return n;
 }
 
-/* A list that can't be read is not an empty one: the node would be taken for memory without CPUs. */
+/*
+ * A list that can't be read is not an empty one: the node would be taken for memory without CPUs.
+ */
 static unsigned int cpus_count(int number)
 {
 	unsigned int n = NODE_CPUS_UNKNOWN;

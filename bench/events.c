@@ -2,9 +2,10 @@
 /*
  * What a put costs while somebody listens to events, and while he stands still.
  *
- * Rounds take turns: nobody subscribed, a subscriber who reads, one who is stopped (SIGSTOP) and would
- * hold up a writer that waits for its readers. Puts of 64 bytes go out by batches: one by one they would
- * tell how fast this machine wakes a process. What is told are medians of the rounds' medians, for a put.
+ * Rounds take turns: nobody subscribed, a subscriber who reads, one who is stopped (SIGSTOP) and
+ * would hold up a writer that waits for its readers. Puts of 64 bytes go out by batches: one by one
+ * they would tell how fast this machine wakes a process. What is told are medians of the rounds'
+ * medians, for a put.
  */
 #include <signal.h>
 #include <stdio.h>

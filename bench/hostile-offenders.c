@@ -2,8 +2,8 @@
 /*
  * hostile-offenders.c: one kind of offence each, as fast as it goes.
  *
- * All stand on the bare protocol (tests/support/raw-client.h). Their role is stager: what a writer can
- * do to the bytes of values is told in docs/security.md and is no question of speed.
+ * All stand on the bare protocol (tests/support/raw-client.h). Their role is stager: what a writer
+ * can do to the bytes of values is told in docs/security.md and is no question of speed.
  */
 #include "bench/hostile.h"
 

@@ -4,13 +4,14 @@
  *
  * An offender takes processor time by itself, which is the machine's to grant and not the broker's.
  * So beside each there is measured a neutral process of the same kind, which uses memory or system
- * calls as much and has nothing to do with the cache: the two take turns, round by round, on the same
- * CPU. What the honest client gets done beside the one, by what it gets done beside the other, is the
- * broker's doing.
+ * calls as much and has nothing to do with the cache: the two take turns, round by round, on the
+ * same CPU. What the honest client gets done beside the one, by what it gets done beside the other,
+ * is the broker's doing.
  *
- * The client and the other process keep to the first CPU, all of the broker to the second. The client
- * waits awake for its answers, so that waiting counts as its own processor time: calls a second of
- * that time tell how long the broker lets it wait, and not how much of the CPU it was given.
+ * The client and the other process keep to the first CPU, all of the broker to the second. The
+ * client waits awake for its answers, so that waiting counts as its own processor time: calls a
+ * second of that time tell how long the broker lets it wait, and not how much of the CPU it was
+ * given.
  */
 #include <errno.h>
 #include <math.h>

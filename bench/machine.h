@@ -6,8 +6,8 @@
 #include "bench/report.h"
 
 /*
- * The first two CPUs that we may use, one for this process and one for the broker; twice the same where
- * there is only one. Says which, and how busy others keep the machine. What fails is fatal.
+ * The first two CPUs that we may use, one for this process and one for the broker; twice the same
+ * where there is only one. Says which, and how busy others keep the machine. What fails is fatal.
  */
 void machine_choose(const struct report *rep, int cpu[2]);
 

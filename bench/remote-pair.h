@@ -23,8 +23,8 @@ struct remote_pair {
 };
 
 /*
- * By main(), before there is any other thread. What fails is fatal. @config: more lines for [remote],
- * and sections after it. Stopped, they may be started again in another mode.
+ * By main(), before there is any other thread. What fails is fatal. @config: more lines for
+ * [remote], and sections after it. Stopped, they may be started again in another mode.
  */
 void remote_pair_net(struct remote_pair *pair, const struct report *rep);
 void remote_pair_start(struct remote_pair *pair, const struct report *rep, const char *dram_size,

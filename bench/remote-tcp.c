@@ -3,9 +3,9 @@
  * The least that TCP can do.
  *
  * A request is a number of bytes, the answer as many. Both sides block in the kernel, and nobody
- * checks, allocates or looks anything up: whatever a fetch costs above this is ours to answer for. The
- * congestion control is set at each socket, since the machine's default may be one that paces, which
- * halves what two namespaces of one machine can do.
+ * checks, allocates or looks anything up: whatever a fetch costs above this is ours to answer for.
+ * The congestion control is set at each socket, since the machine's default may be one that paces,
+ * which halves what two namespaces of one machine can do.
  */
 #include "bench/remote-tcp.h"
 

@@ -10,9 +10,9 @@
 #include "tests/support/proc.h"
 
 /*
- * A server process on host 0 of @net and a connection to it from host 1. Where the bytes come from and
- * go to is shared memory of @area bytes, walked from end to end as a cache's values are: one buffer
- * over and over would stay in the processor's cache, which no cache of values does.
+ * A server process on host 0 of @net and a connection to it from host 1. Where the bytes come from
+ * and go to is shared memory of @area bytes, walked from end to end as a cache's values are: one
+ * buffer over and over would stay in the processor's cache, which no cache of values does.
  */
 struct remote_tcp {
 	struct proc server;
@@ -26,7 +26,9 @@ int remote_tcp_start(struct remote_tcp *tcp, const struct net *net, size_t area,
 	const char *congestion);
 void remote_tcp_stop(struct remote_tcp *tcp);
 
-/* Ask for @n times @size bytes, @depth requests at once; returns when all are there. 0 or -errno. */
+/*
+ * Ask for @n times @size bytes, @depth requests at once; returns when all are there. 0 or -errno.
+ */
 int remote_tcp_fetch(struct remote_tcp *tcp, size_t size, unsigned n, unsigned depth);
 
 /* The server's main, for the program to call when its first argument says "--tcp-server". */

@@ -2,16 +2,16 @@
 /*
  * What a fetch from another broker costs, beside what TCP itself can do.
  *
- * Two network namespaces joined by a bridge, a broker in each; this process is a client of both. The
- * rival is a server that sends bytes on request over one connection (remote-tcp.c), between the same two
- * namespaces, with the same congestion control. Sides take turns, and what is compared are medians of
- * the rounds.
+ * Two network namespaces joined by a bridge, a broker in each; this process is a client of both.
+ * The rival is a server that sends bytes on request over one connection (remote-tcp.c), between the
+ * same two namespaces, with the same congestion control. Sides take turns, and what is compared are
+ * medians of the rounds.
  *
- * Some rows come again with TLS, on all lanes and with data lanes in the clear that are bound to it: beside
- * bare TCP as before, and beside what the same run saw without TLS.
+ * Some rows come again with TLS, on all lanes and with data lanes in the clear that are bound to
+ * it: beside bare TCP as before, and beside what the same run saw without TLS.
  *
- * Each round fetches values that host 1 does not have, and deletes them there after it; that, and the
- * look at every byte, is outside the measured time.
+ * Each round fetches values that host 1 does not have, and deletes them there after it; that, and
+ * the look at every byte, is outside the measured time.
  */
 #include <math.h>
 #include <pthread.h>

@@ -287,7 +287,9 @@ static void replay_tiers(struct replay *rp, const struct trace *t, const char *p
 	report_row(&rp->rep, &row);
 }
 
-/* What is lost against @alone, which had no such stream: its values were delivered and not cached. */
+/*
+ * What is lost against @alone, which had no such stream: its values were delivered and not cached.
+ */
 static void replay_unproven(struct replay *rp, const struct trace *t, const char *policy,
 	uint64_t size, const struct replay_result *alone, bool one_offs)
 {

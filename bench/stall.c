@@ -2,10 +2,11 @@
 /*
  * How long a small put waits while a huge one makes room.
  *
- * The tier is full of values of 64 bytes. One thread puts values of half the tier, each of which drives
- * out a good part of a million entries; another puts 64 bytes after 64 bytes, by another worker of the
- * broker, and looks at the longest that it waited. What is told is that as a multiple of its own
- * median while nothing huge goes on: a ratio says what a time on a shared machine does not.
+ * The tier is full of values of 64 bytes. One thread puts values of half the tier, each of which
+ * drives out a good part of a million entries; another puts 64 bytes after 64 bytes, by another
+ * worker of the broker, and looks at the longest that it waited. What is told is that as a multiple
+ * of its own median while nothing huge goes on: a ratio says what a time on a shared machine does
+ * not.
  */
 #include <math.h>
 #include <pthread.h>
@@ -44,7 +45,10 @@ static void fill(void)
 {
 	struct shmc_request *requests = calloc(1000, sizeof(*requests));
 	uint64_t keys[1000][2], n, i, number = UINT64_C(1) << 40;
-	/* A block of 64 bytes and as much of the books again would be too many: the index bounds them. */
+	/*
+	 * A block of 64 bytes and as much of the books again would be too many: the index bounds
+	 * them.
+	 */
 	uint64_t n_fill = stall.tier_size / SMALL;
 
 	for (n = 0; n < n_fill; n += 1000) {

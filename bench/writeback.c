@@ -2,10 +2,10 @@
 /*
  * The case that write-back exists for: what A has is asked for at B, twice.
  *
- * A row is one way of asking (blocking, a batch, a queue, prefetch and then get), with write-back or
- * without: `ours` is what the second request takes for all chunks, `theirs` the first. With write-back
- * the second is a local hit, and has to take what a hit at A takes; without, it is a fetch again. Then
- * the same, for a batch of 64 chunks at a time, per batch.
+ * A row is one way of asking (blocking, a batch, a queue, prefetch and then get), with write-back
+ * or without: `ours` is what the second request takes for all chunks, `theirs` the first. With
+ * write-back the second is a local hit, and has to take what a hit at A takes; without, it is a
+ * fetch again. Then the same, for a batch of 64 chunks at a time, per batch.
  */
 #include <math.h>
 #include <poll.h>

@@ -40,12 +40,12 @@ extern "C" {
  * inherited handle frees its heap memory only.
  *
  * Broker gone. Calls find out by themselves, re-attach when a broker is back, and else answer
- * -ENOTCONN. Reads, which don't wait, may answer so while the way back is being found. What a broker
- * that was killed has left stands still, and reads are served from it until a request has found the
- * broker gone or another one has come. Views of before, and reserved blocks, stay what they are: a
- * broker that was started again asks for them before it uses any memory anew. Where it can't (it may not
- * look into this process, and no call of ours has attached again in time), shmc_view_check() tells.
- * Pins and open reservations are lost with the broker that granted them.
+ * -ENOTCONN. Reads, which don't wait, may answer so while the way back is being found. What a
+ * broker that was killed has left stands still, and reads are served from it until a request has
+ * found the broker gone or another one has come. Views of before, and reserved blocks, stay what
+ * they are: a broker that was started again asks for them before it uses any memory anew. Where it
+ * can't (it may not look into this process, and no call of ours has attached again in time),
+ * shmc_view_check() tells. Pins and open reservations are lost with the broker that granted them.
  *
  * Keys are 1 to SHMC_KEY_SIZE_MAX bytes of any content, values 1 byte to SHMC_VALUE_SIZE_MAX.
  * Sizes are in bytes, times in milliseconds unless a name says otherwise.
@@ -87,10 +87,10 @@ enum shmc_role {
 
 /*
  * Where a value lies, and as a hint with a put, where it should: ANY leaves it to the broker, which
- * prefers DRAM but for what is as large as its cxl.size_threshold; DRAM overrides that; CXL suits what
- * need not push others out of DRAM. A hint is followed where there is room, and binds nobody later:
- * what is cold in DRAM moves to CXL, what is read again and again there moves up. Neither is seen by
- * who reads or holds a view. Where there is one tier, hints have no effect.
+ * prefers DRAM but for what is as large as its cxl.size_threshold; DRAM overrides that; CXL suits
+ * what need not push others out of DRAM. A hint is followed where there is room, and binds nobody
+ * later: what is cold in DRAM moves to CXL, what is read again and again there moves up. Neither is
+ * seen by who reads or holds a view. Where there is one tier, hints have no effect.
  */
 enum shmc_tier {
 	SHMC_TIER_ANY = 0,
@@ -115,10 +115,10 @@ struct shmc_key {
 
 /*
  * A value in place. @data is aligned to 64 bytes, to 4096 from 64 KiB on, must not be written, and
- * stays as it is until shmc_release(), whatever happens to the entry meanwhile, and to the broker: see
- * shmc_view_check(). A view costs the cache the memory it holds: release it soon; a
- * process that keeps more than [session] held_max of the tier is cut off. The struct may be copied
- * and moved to another thread; it is released once.
+ * stays as it is until shmc_release(), whatever happens to the entry meanwhile, and to the broker:
+ * see shmc_view_check(). A view costs the cache the memory it holds: release it soon; a process
+ * that keeps more than [session] held_max of the tier is cut off. The struct may be copied and
+ * moved to another thread; it is released once.
  */
 struct shmc_view {
 	const void *data;
@@ -208,25 +208,25 @@ SHMC_PUBLIC int shmc_get(
 SHMC_PUBLIC void shmc_release(struct shmc *cache, struct shmc_view *view);
 
 /*
- * Was what was read in @view until now the value? 0; SHMC_GONE when a broker was started that does not
- * honour it, or this process was cut off since, and the bytes may be others. To be asked after the bytes were used,
- * and before shmc_release(), where a wrong byte matters more than the price of a lock: shmc_read()
- * does the like by itself. -EINVAL: a cleared view; -ECHILD.
+ * Was what was read in @view until now the value? 0; SHMC_GONE when a broker was started that does
+ * not honour it, or this process was cut off since, and the bytes may be others. To be asked after
+ * the bytes were used, and before shmc_release(), where a wrong byte matters more than the price of
+ * a lock: shmc_read() does the like by itself. -EINVAL: a cleared view; -ECHILD.
  */
 SHMC_PUBLIC int shmc_view_check(struct shmc *cache, const struct shmc_view *view);
 
 /*
- * shmc_get() for @n keys at once, at a fraction of the price for each: results[i] is what shmc_get()
- * would return, views[i] is written where it is 0. Returns the number of hits, or a negative errno
- * that concerns all (-ENOTCONN, -ECHILD).
+ * shmc_get() for @n keys at once, at a fraction of the price for each: results[i] is what
+ * shmc_get() would return, views[i] is written where it is 0. Returns the number of hits, or a
+ * negative errno that concerns all (-ENOTCONN, -ECHILD).
  */
 SHMC_PUBLIC int shmc_get_many(struct shmc *cache, const struct shmc_key *keys, size_t n,
 	struct shmc_view *views, int *results);
 SHMC_PUBLIC void shmc_release_many(struct shmc *cache, struct shmc_view *views, size_t n);
 
 /*
- * Copy a value out. *value_size (may be NULL) gets the value's size on 0, and also on -ENOSPC, which
- * says that @buffer is too small and nothing was copied. Else as shmc_get().
+ * Copy a value out. *value_size (may be NULL) gets the value's size on 0, and also on -ENOSPC,
+ * which says that @buffer is too small and nothing was copied. Else as shmc_get().
  */
 SHMC_PUBLIC int shmc_read(struct shmc *cache, const void *key, size_t key_size, void *buffer,
 	size_t buffer_size, size_t *value_size);
@@ -242,10 +242,10 @@ SHMC_PUBLIC int shmc_stat(
  * Visit entries whose key begins with @prefix (prefix_size 0: all), a page at a time. *cursor is 0
  * at the start and 0 again after the last page. @visit gets each entry, valid during the call; a
  * non-zero return ends the page early and is returned, with *cursor behind that entry. A page looks
- * at up to @budget buckets of the index (0: 1024). An entry that is there from the first page to the
- * last is seen at least once (twice, when the index grows meanwhile). @visit may call the library;
- * when that finds the broker gone, the page ends with -ENOTCONN. 0, -EINVAL, and the errors of
- * shmc_get().
+ * at up to @budget buckets of the index (0: 1024). An entry that is there from the first page to
+ * the last is seen at least once (twice, when the index grows meanwhile). @visit may call the
+ * library; when that finds the broker gone, the page ends with -ENOTCONN. 0, -EINVAL, and the
+ * errors of shmc_get().
  */
 typedef int shmc_visit_fn(void *context, const struct shmc_entry *entry);
 SHMC_PUBLIC int shmc_scan(struct shmc *cache, uint64_t *cursor, const void *prefix,
@@ -254,11 +254,12 @@ SHMC_PUBLIC int shmc_scan(struct shmc *cache, uint64_t *cursor, const void *pref
 /* --- events ----------------------------------------------------------------------------------- */
 
 /*
- * What happens to the entries of a cache, for those who keep book of it elsewhere: told in the order in
- * which it happened. The broker writes events to a ring in shared memory, does not know who reads them, and
- * waits for nobody: who is slower than it for longer than the ring lasts (some 30,000 events with keys of 100
- * bytes) loses events, and is told how many. A subscription takes one of the broker's sessions, depends in
- * nothing else on the handle, and may outlive it. One thread at a time uses it; not in a fork's child.
+ * What happens to the entries of a cache, for those who keep book of it elsewhere: told in the
+ * order in which it happened. The broker writes events to a ring in shared memory, does not know
+ * who reads them, and waits for nobody: who is slower than it for longer than the ring lasts (some
+ * 30,000 events with keys of 100 bytes) loses events, and is told how many. A subscription takes
+ * one of the broker's sessions, depends in nothing else on the handle, and may outlive it. One
+ * thread at a time uses it; not in a fork's child.
  */
 enum shmc_event_kind {
 	SHMC_EVENT_STORED = 0,	 /* a value was published */
@@ -288,28 +289,30 @@ struct shmc_event {
 struct shmc_events;
 
 /*
- * Hear of what happens from now on: @kinds are 1 << kind of those that are wanted, 0: all. What nobody
- * wants is not written, and hits are many: who has no use for ACCESSED better leaves it out. 0, -EINVAL,
- * -ENOMEM, -ETIMEDOUT, -ECHILD, and the errors of shmc_attach().
+ * Hear of what happens from now on: @kinds are 1 << kind of those that are wanted, 0: all. What
+ * nobody wants is not written, and hits are many: who has no use for ACCESSED better leaves it out.
+ * 0, -EINVAL, -ENOMEM, -ETIMEDOUT, -ECHILD, and the errors of shmc_attach().
  */
 SHMC_PUBLIC int shmc_events_open(
 	struct shmc *cache, unsigned kinds, int timeout_ms, struct shmc_events **events);
 
 /*
  * The next event. Waits up to @timeout_ms (SHMC_TIMEOUT_NEVER: for ever). 0, SHMC_MISS: none came;
- * -ENOTCONN: the broker is gone, and all that it wrote was read; open another subscription. -EINVAL, -ECHILD.
+ * -ENOTCONN: the broker is gone, and all that it wrote was read; open another subscription.
+ * -EINVAL, -ECHILD.
  *
- * Who reads as fast as events come, or stands still, costs the broker nothing. Who has read all is woken by
- * the next one of his kinds: at once where it is the first for 5 ms, else when these are over, with all
- * that came meanwhile.
+ * Who reads as fast as events come, or stands still, costs the broker nothing. Who has read all is
+ * woken by the next one of his kinds: at once where it is the first for 5 ms, else when these are
+ * over, with all that came meanwhile.
  */
 SHMC_PUBLIC int shmc_events_next(
 	struct shmc_events *events, struct shmc_event *event, int timeout_ms);
 
 /*
- * A descriptor that polls readable when shmc_events_next() would return something else than SHMC_MISS; now
- * and then for nothing. It stays the subscription's: only poll it. Take events with timeout 0 until there
- * is SHMC_MISS before waiting on it: with that the broker is asked to tell of the next. -EINVAL: NULL.
+ * A descriptor that polls readable when shmc_events_next() would return something else than
+ * SHMC_MISS; now and then for nothing. It stays the subscription's: only poll it. Take events with
+ * timeout 0 until there is SHMC_MISS before waiting on it: with that the broker is asked to tell of
+ * the next. -EINVAL: NULL.
  */
 SHMC_PUBLIC int shmc_events_fd(const struct shmc_events *events);
 
@@ -347,7 +350,9 @@ SHMC_PUBLIC int shmc_reserve(struct shmc *cache, const void *key, size_t key_siz
 SHMC_PUBLIC int shmc_commit(
 	struct shmc *cache, struct shmc_reservation *reservation, int timeout_ms);
 
-/* Give it back unpublished. 0 or SHMC_GONE; cleared as above. Aborting a cleared one does nothing. */
+/*
+ * Give it back unpublished. 0 or SHMC_GONE; cleared as above. Aborting a cleared one does nothing.
+ */
 SHMC_PUBLIC int shmc_abort(
 	struct shmc *cache, struct shmc_reservation *reservation, int timeout_ms);
 
@@ -408,20 +413,20 @@ struct shmc_fetch_options {
 	uint8_t write_back;   /* enum shmc_write_back */
 	uint32_t deadline_ms; /* for the broker; 0: as it is configured */
 	/*
-	 * For single requests of a batch, in a queue: a number that they share, and no other batch of the
-	 * queue; where each stands, ascending; how many there are. One that is already here is no
-	 * request: leave it out, and its position. shmc_fetch_many() does all that by itself.
+	 * For single requests of a batch, in a queue: a number that they share, and no other batch
+	 * of the queue; where each stands, ascending; how many there are. One that is already here
+	 * is no request: leave it out, and its position. shmc_fetch_many() does all that by itself.
 	 */
 	uint64_t batch; /* 0: none */
 	uint32_t position, n_batch;
 };
 
 /*
- * shmc_get(), and on a miss have the broker get the value from another one. A hit asks nobody. @options
- * may be NULL. 0 and a view; SHMC_MISS, with the reason in *why (may be NULL); SHMC_QUOTA: no hold cell
- * or lane, or as much was delivered to this process as it may hold. What does not become an entry is a
- * view all the same, of memory that goes when it is released. Errors: those of shmc_get() and
- * shmc_ping(); after -ETIMEDOUT the broker may still bring it.
+ * shmc_get(), and on a miss have the broker get the value from another one. A hit asks nobody.
+ * @options may be NULL. 0 and a view; SHMC_MISS, with the reason in *why (may be NULL); SHMC_QUOTA:
+ * no hold cell or lane, or as much was delivered to this process as it may hold. What does not
+ * become an entry is a view all the same, of memory that goes when it is released. Errors: those of
+ * shmc_get() and shmc_ping(); after -ETIMEDOUT the broker may still bring it.
  */
 SHMC_PUBLIC int shmc_fetch(struct shmc *cache, const void *key, size_t key_size,
 	const struct shmc_fetch_options *options, struct shmc_view *view, unsigned *why,
@@ -438,16 +443,17 @@ SHMC_PUBLIC int shmc_fetch_many(struct shmc *cache, const struct shmc_key *keys,
 	unsigned *whys, int timeout_ms);
 
 /*
- * Have the broker get what is not here, and wait for nothing. Returns how many of the keys were seen to:
- * less than @n when as many as may be are under way from this thread; or -EINVAL, -ENOTCONN, -ECHILD.
+ * Have the broker get what is not here, and wait for nothing. Returns how many of the keys were
+ * seen to: less than @n when as many as may be are under way from this thread; or -EINVAL,
+ * -ENOTCONN, -ECHILD.
  */
 SHMC_PUBLIC int shmc_prefetch(struct shmc *cache, const struct shmc_key *keys, size_t n,
 	const struct shmc_fetch_options *options);
 
 /*
- * shmc_delete() here, and at all brokers that this one knows. *n_told of them have heard of it, *n_failed
- * could not be told in time and may go on to serve the value (both may be NULL). 0, or SHMC_MISS: there
- * was none here; in both cases the others were told.
+ * shmc_delete() here, and at all brokers that this one knows. *n_told of them have heard of it,
+ * *n_failed could not be told in time and may go on to serve the value (both may be NULL). 0, or
+ * SHMC_MISS: there was none here; in both cases the others were told.
  */
 SHMC_PUBLIC int shmc_delete_cluster(struct shmc *cache, const void *key, size_t key_size,
 	uint64_t *n_told, uint64_t *n_failed, int timeout_ms);
@@ -501,8 +507,8 @@ struct shmc_request {
 
 /*
  * Run @n requests of any kinds, pipelined, and wait for all. They are begun in order, and requests
- * on one key take effect in order. 0 when each has its own result (look at each). Else all that were
- * not finished have the result that is returned: -ETIMEDOUT, -ENOTCONN, -ECHILD, -ENOMEM, or
+ * on one key take effect in order. 0 when each has its own result (look at each). Else all that
+ * were not finished have the result that is returned: -ETIMEDOUT, -ENOTCONN, -ECHILD, -ENOMEM, or
  * SHMC_QUOTA (no lane for this thread). -EINVAL: nothing was looked at.
  */
 SHMC_PUBLIC int shmc_execute(
@@ -520,8 +526,8 @@ SHMC_PUBLIC void shmc_queue_close(struct shmc_queue *queue);
  * Begin up to @n requests in order. Returns how many were taken (less than @n when the ring or the
  * staging area is full: reap, then submit the rest) or a negative errno if none could be. A request
  * that is wrong in itself is taken, and done at once with its error as the result. After -ENOTCONN
- * reap what is left, and submit again once a broker is back; -EUSERS: one is, but others have all the
- * lanes.
+ * reap what is left, and submit again once a broker is back; -EUSERS: one is, but others have all
+ * the lanes.
  */
 SHMC_PUBLIC int shmc_submit(
 	struct shmc_queue *queue, struct shmc_request *const *requests, size_t n);
@@ -535,9 +541,9 @@ SHMC_PUBLIC int shmc_reap(struct shmc_queue *queue, struct shmc_request **done, 
 	int timeout_ms);
 
 /*
- * A descriptor that polls readable when shmc_reap() would return something, or when nothing is under
- * way and a submit that did not take all can be tried again; now and then for nothing. It stays the
- * queue's: only poll it. Reap with timeout 0 until it returns 0 before waiting on it.
+ * A descriptor that polls readable when shmc_reap() would return something, or when nothing is
+ * under way and a submit that did not take all can be tried again; now and then for nothing. It
+ * stays the queue's: only poll it. Reap with timeout 0 until it returns 0 before waiting on it.
  */
 SHMC_PUBLIC int shmc_queue_fd(const struct shmc_queue *queue);
 
@@ -557,8 +563,8 @@ struct shmc_stat_value {
 };
 
 /*
- * Fill up to @max values; returns how many there are in all (call with 0 to learn it), or a negative
- * errno. Read from shared memory: the broker is not asked.
+ * Fill up to @max values; returns how many there are in all (call with 0 to learn it), or a
+ * negative errno. Read from shared memory: the broker is not asked.
  */
 SHMC_PUBLIC int shmc_stats(struct shmc *cache, struct shmc_stat_value *values, size_t max);
 
@@ -605,9 +611,10 @@ struct shmc_control_options {
 };
 
 /*
- * Ask the broker of @name, as its own user or as root, without attaching. @options may be NULL. 0: it
- * is done (after a drain, the broker's process is gone); SHMC_FAILED: it is not, or a drain gave up on
- * what was held, and the sentences told say why. Giving up on the answer does not take a drain back.
+ * Ask the broker of @name, as its own user or as root, without attaching. @options may be NULL. 0:
+ * it is done (after a drain, the broker's process is gone); SHMC_FAILED: it is not, or a drain gave
+ * up on what was held, and the sentences told say why. Giving up on the answer does not take a
+ * drain back.
  *
  * Errors: those of shmc_attach(); -EACCES (another user), -ENOTCONN (it went away meanwhile).
  */

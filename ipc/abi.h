@@ -19,8 +19,9 @@
  *	response  memfd         B rw  C ro                one struct abi_lane_response a lane
  *
  * Words with different writers never share a mapping; words of one mapping that different threads
- * write, or that one side polls, stand ABI_APART bytes apart. The broker trusts nothing in a request
- * region. A client trusts the plane, the index and the response region: their writer owns the cache.
+ * write, or that one side polls, stand ABI_APART bytes apart. The broker trusts nothing in a
+ * request region. A client trusts the plane, the index and the response region: their writer owns
+ * the cache.
  */
 #define ABI_MAGIC UINT64_C(0x65686361636d6873) /* "shmcache" */
 #define ABI_VERSION 1
@@ -88,9 +89,9 @@ struct abi_bucket {
  * An entry. Immutable from publication until reclaim, but for @expire_ms, a relaxed word that the
  * broker may change at any time (touch); a racing reader sees the old time or the new.
  *
- * The two highest bits of that word are for a broker that comes back (index-recover.c): a record that
- * has a block and that no slot names carries one of them, from before it leaves its slot or from when
- * it gets its block, until it is freed or published. Readers mask them.
+ * The two highest bits of that word are for a broker that comes back (index-recover.c): a record
+ * that has a block and that no slot names carries one of them, from before it leaves its slot or
+ * from when it gets its block, until it is freed or published. Readers mask them.
  */
 struct abi_record {
 	uint64_t value_off; /* in its tier */
@@ -139,8 +140,8 @@ enum abi_tier {
 
 /*
  * The head of the index region; the arrays follow at the offsets. Linear hashing: @n_buckets only
- * grows (release; partner: the acquire in lookup.h); the words that a split moves are written to the
- * new bucket before @n_buckets tells of it, and cleared in the old one after.
+ * grows (release; partner: the acquire in lookup.h); the words that a split moves are written to
+ * the new bucket before @n_buckets tells of it, and cleared in the old one after.
  */
 struct abi_index {
 	uint64_t magic;
@@ -285,8 +286,8 @@ enum abi_gauge {
 };
 
 /*
- * How long something took, by orders of magnitude: two buckets for each power of two nanoseconds, as
- * histogram.h fills them. The number of times is the sum of the buckets.
+ * How long something took, by orders of magnitude: two buckets for each power of two nanoseconds,
+ * as histogram.h fills them. The number of times is the sum of the buckets.
  */
 #define ABI_HISTOGRAM_BUCKETS 62
 struct abi_histogram {
@@ -320,8 +321,8 @@ enum abi_miss {
 };
 
 /*
- * Why a FETCH brought nothing: result 0 of its MISS. New ones come at the end, and a client takes one that
- * it does not know for a miss like any other.
+ * Why a FETCH brought nothing: result 0 of its MISS. New ones come at the end, and a client takes
+ * one that it does not know for a miss like any other.
  */
 enum abi_fetch_miss {
 	ABI_FETCH_NONE = 0,	   /* no reason was told */
@@ -385,9 +386,9 @@ enum abi_session_state {
 };
 
 /*
- * One line of the session directory: who is attached, for inspectors and for a broker that comes back,
- * which keeps the lines of those whose holds it honours (former.c). A client looks at its own, by the
- * number that it was told, to see whether its views are still protected.
+ * One line of the session directory: who is attached, for inspectors and for a broker that comes
+ * back, which keeps the lines of those whose holds it honours (former.c). A client looks at its
+ * own, by the number that it was told, to see whether its views are still protected.
  */
 struct abi_session {
 	struct shared_u64 id; /* 0: free. Written last on attach, first on detach (release) */
@@ -402,8 +403,8 @@ struct abi_session {
 	struct shared_u64 epoch;  /* of the broker that it attached to */
 	struct shared_u64 pid_ns; /* inode of that broker's PID namespace: where @pid means something */
 	/*
-	 * CLOCK_MONOTONIC: since then each of the broker's looks, one a second, has seen the same word
-	 * in some hold cell of the session; 0: all cells were empty.
+	 * CLOCK_MONOTONIC: since then each of the broker's looks, one a second, has seen the same
+	 * word in some hold cell of the session; 0: all cells were empty.
 	 */
 	struct shared_u64 held_since_ms;
 	uint8_t pad[ABI_APART - 120];

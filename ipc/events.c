@@ -10,8 +10,8 @@
  * word of a record is its own release, so a reader that meets a single word of a later lap sees how
  * far the writer had claimed before it wrote that word. On x86 all of this is plain moves.
  *
- * The words are atomic, so a reader that copies while they are written anew reads nonsense, and no more:
- * it checks the size before it goes by it, and the claim before it believes the rest.
+ * The words are atomic, so a reader that copies while they are written anew reads nonsense, and no
+ * more: it checks the size before it goes by it, and the claim before it believes the rest.
  */
 void events_writer_init(struct events_writer *w, void *region, uint64_t n_words)
 {

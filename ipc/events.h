@@ -11,8 +11,9 @@
 
 /*
  * What happens to entries, told to whoever wants to know. One region a cache, made by the broker,
- * which maps it RW; a subscriber maps it RO and so can neither slow nor hinder the writer, who never
- * looks at where readers are. Who does not keep up is lapped, and told how many events it lost.
+ * which maps it RW; a subscriber maps it RO and so can neither slow nor hinder the writer, who
+ * never looks at where readers are. Who does not keep up is lapped, and told how many events it
+ * lost.
  *
  *	| struct events_head | ring of 64-bit words, a power of two of them |
  *
@@ -129,8 +130,8 @@ enum events_result {
 };
 
 /*
- * The next event into *e and its key into @key, of ABI_KEY_SIZE_MAX bytes. On EVENTS_LOST *n_lost is
- * how many were overwritten before they were read, and *e is not written. Never waits; where a
+ * The next event into *e and its key into @key, of ABI_KEY_SIZE_MAX bytes. On EVENTS_LOST *n_lost
+ * is how many were overwritten before they were read, and *e is not written. Never waits; where a
  * writer keeps going while we look for the place to go on from, EVENTS_NONE, and lapped still.
  */
 enum events_result events_read(

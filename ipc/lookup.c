@@ -4,8 +4,8 @@
 
 /*
  * Keys up to 32 bytes live in the record's own line, the common case. Longer ones, and the hints of
- * entries that have some, go on in tail cells of the same array. They are as immutable as the record
- * and are reclaimed with it.
+ * entries that have some, go on in tail cells of the same array. They are as immutable as the
+ * record and are reclaimed with it.
  *
  * The walk is bounded by the key's size and not by the links, so that not even a broken chain can
  * make it endless.

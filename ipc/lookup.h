@@ -88,7 +88,9 @@ static inline bool lookup_record_matches(
 /* Copy a record's key (r->key_size bytes) to @key. The record must not be reclaimed meanwhile. */
 void lookup_record_key(const struct lookup *l, const struct abi_record *r, void *key);
 
-/* How many tail cells a record needs: its hints, if it has some, and the key beyond its own line. */
+/*
+ * How many tail cells a record needs: its hints, if it has some, and the key beyond its own line.
+ */
 static inline unsigned lookup_n_tails(const struct abi_record *r)
 {
 	size_t bytes = (r->flags & ABI_RECORD_HINTS ? sizeof(struct abi_hints) : 0) +

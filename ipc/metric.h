@@ -7,9 +7,10 @@
 #include "ipc/histogram.h"
 
 /*
- * Each thread of the broker has words of its own in the plane, so that no two write one; whoever wants
- * a number adds them up, over all of ABI_THREADS: others count, too, than those that serve. Anybody who
- * has mapped a plane may call these at any time. Nothing here is a snapshot of one moment.
+ * Each thread of the broker has words of its own in the plane, so that no two write one; whoever
+ * wants a number adds them up, over all of ABI_THREADS: others count, too, than those that serve.
+ * Anybody who has mapped a plane may call these at any time. Nothing here is a snapshot of one
+ * moment.
  */
 uint64_t metric_counter(const struct abi_plane *plane, unsigned counter);
 

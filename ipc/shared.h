@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* shared.h: words that live in memory which several processes map, and the only ways to touch them. */
+/*
+ * shared.h: words that live in memory which several processes map, and the only ways to touch them.
+ */
 #ifndef IPC_SHARED_H
 #define IPC_SHARED_H
 
@@ -95,8 +97,8 @@ static inline void shared_compiler_fence(void)
 
 /*
  * For the thread sanitizer alone, an order that it can't see, since it is made by code that is not
- * built with it: what a thread did before the one comes before what another does after the other, on
- * the same @token. No code otherwise.
+ * built with it: what a thread did before the one comes before what another does after the other,
+ * on the same @token. No code otherwise.
  */
 static inline void shared_happens_before(const void *token)
 {

@@ -8,8 +8,8 @@
  * the bare line. Positions are shared as well, for back-pressure and inspectors, off that path.
  *
  * A client can rewrite a slot while we copy it. That is its own affair, as long as each word is
- * loaded once and all checks are made on the copy: the loads are atomic, so the compiler can neither
- * tear nor repeat them.
+ * loaded once and all checks are made on the copy: the loads are atomic, so the compiler can
+ * neither tear nor repeat them.
  */
 void submission_publish(struct abi_submission *slot, uint64_t position, const struct submission *s)
 {

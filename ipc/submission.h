@@ -64,9 +64,10 @@ static inline uint64_t submission_location(unsigned tier, uint64_t off)
 }
 
 /*
- * What a FETCH that is OK brought. Nothing in result 1: it is published, look it up. Else an open record
- * that no slot will ever name: result 0 is the word for a hold cell, result 1 the reservation, which is
- * given up with ABORT, and then the record is as one that was deleted: there until no hold names it.
+ * What a FETCH that is OK brought. Nothing in result 1: it is published, look it up. Else an open
+ * record that no slot will ever name: result 0 is the word for a hold cell, result 1 the
+ * reservation, which is given up with ABORT, and then the record is as one that was deleted: there
+ * until no hold names it.
  */
 static inline int submission_is_delivered(const struct completion *c)
 {

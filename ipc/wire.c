@@ -89,7 +89,10 @@ int wire_send(int fd, enum wire_type type, void *message, size_t size, const int
 	return (size_t)sent == size ? 0 : -EMSGSIZE;
 }
 
-/* False when there were more than belong to any message: the alignment of @msg's buffer lets one in. */
+/*
+ * False when there were more than belong to any message: the alignment of @msg's buffer lets one
+ * in.
+ */
 static bool take_descriptors(struct msghdr *msg, int *descriptors, size_t *n)
 {
 	struct cmsghdr *c;
@@ -138,7 +141,10 @@ int wire_receive(int fd, union wire_message *message, int descriptors[WIRE_DESCR
 	while (got < 0 && errno == EINTR);
 	if (got < 0)
 		return errno == ECONNRESET ? -EPIPE : -errno;
-	/* Before anything else: a packet without a byte can carry some too, and looks like a hang-up. */
+	/*
+	 * Before anything else: a packet without a byte can carry some too, and looks like a
+	 * hang-up.
+	 */
 	has_all = take_descriptors(&msg, descriptors, n);
 
 	/* Fewer than we made room for: it was our table that had none. */

@@ -34,7 +34,8 @@
  * A doorbell is one end of a socket pair, non-blocking at each use (MSG_DONTWAIT) whatever the
  * other side does to the descriptor's flags; an eventfd has no such per-call switch, and a client
  * that fills one could block the broker in write(2). A byte from the client wakes the worker, a
- * byte from the broker wakes the client's thread, and the client's end is what its event loop polls.
+ * byte from the broker wakes the client's thread, and the client's end is what its event loop
+ * polls.
  */
 enum wire_type {
 	WIRE_HELLO = 1,
@@ -210,8 +211,8 @@ int wire_receive(int fd, union wire_message *message, int descriptors[WIRE_DESCR
 	size_t *n);
 
 /*
- * A doorbell. Ring it (a full one has rung already); empty it. Neither blocks. False: the kernel had no
- * memory to ring it, and nobody is woken.
+ * A doorbell. Ring it (a full one has rung already); empty it. Neither blocks. False: the kernel
+ * had no memory to ring it, and nobody is woken.
  */
 bool wire_ring(int fd);
 /* Returns false when the other end is closed. */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* attach-session.c: what an attached client says on its connection, and how we learn that it is gone. */
+/*
+ * attach-session.c: what an attached client says on its connection, and how we learn that it is
+ * gone.
+ */
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -35,9 +38,9 @@ void attach_end_session(struct broker *b, struct session *s)
 }
 
 /*
- * A session that was cut off. Its client is told by a half-closed connection; the rest stays until it
- * closes its own half or dies, since its threads may be reading by holds, or filling reserved blocks.
- * Only who is cut off for hoarding holds loses them at once.
+ * A session that was cut off. Its client is told by a half-closed connection; the rest stays until
+ * it closes its own half or dies, since its threads may be reading by holds, or filling reserved
+ * blocks. Only who is cut off for hoarding holds loses them at once.
  */
 static void session_shut(struct broker *b, struct session *s, unsigned fault)
 {
@@ -103,8 +106,8 @@ static int lane_answer(struct session *s)
 /*
  * Whether it was of use is not told: the process it came from loses or keeps its own views by it. A
  * library goes by its line, we by what the kernel says of its process: where that has changed (its
- * user, or how we see its pid), or we have the region already, it shows what we don't wait for. That
- * is no nonsense, if it comes to an end.
+ * user, or how we see its pid), or we have the region already, it shows what we don't wait for.
+ * That is no nonsense, if it comes to an end.
  */
 #define UNAWAITED_MAX 64
 
@@ -173,8 +176,8 @@ static void session_ready(struct watch *watch, uint32_t events)
 /* --- the beginning ---------------------------------------------------------------------------- */
 
 /*
- * Of a process that we wait for, and of no other, descriptors are let in. It asks for nothing by them,
- * so there is an end to how often.
+ * Of a process that we wait for, and of no other, descriptors are let in. It asks for nothing by
+ * them, so there is an end to how often.
  */
 static void expect_hand_overs(struct broker *b, struct session *s)
 {

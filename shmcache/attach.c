@@ -19,8 +19,8 @@
 
 /*
  * Anybody can connect; who that is, the kernel tells (SO_PEERCRED), and what he may do, the
- * configuration. A connection that does not say hello costs a small struct until its time is over or
- * too many others have come: then the oldest goes, since an honest client says hello at once.
+ * configuration. A connection that does not say hello costs a small struct until its time is over
+ * or too many others have come: then the oldest goes, since an honest client says hello at once.
  */
 struct handshake {
 	struct watch watch;
@@ -259,8 +259,8 @@ static void handshake_ready(struct watch *watch, uint32_t events)
 /* --- accept ----------------------------------------------------------------------------------- */
 
 /*
- * No descriptor left: take the client in with the spare one, and close it, so that it is told. False
- * when not even that could be done.
+ * No descriptor left: take the client in with the spare one, and close it, so that it is told.
+ * False when not even that could be done.
  */
 static bool turn_away(struct broker *b)
 {

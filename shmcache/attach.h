@@ -31,10 +31,15 @@ void attach_expire(struct broker *b, uint64_t now_ms);
 
 /* --- attach-session.c ------------------------------------------------------------------------- */
 
-/* Listen to an attached client: its connection @fd, which is the session's now, and its process. 0 or -errno. */
+/*
+ * Listen to an attached client: its connection @fd, which is the session's now, and its process. 0
+ * or -errno.
+ */
 int attach_watch_session(struct broker *b, struct session *s, int fd);
 
-/* It is gone, or is to be: its worker gets it. Only the control thread calls this, and once counts. */
+/*
+ * It is gone, or is to be: its worker gets it. Only the control thread calls this, and once counts.
+ */
 void attach_end_session(struct broker *b, struct session *s);
 
 /* End sessions that a worker has cut off. */

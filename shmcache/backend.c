@@ -60,7 +60,9 @@ __attribute__((format(printf, 2, 3))) static void say(struct backend *out, const
 
 /* --- a device --------------------------------------------------------------------------------- */
 
-/* Why `auto` leaves a device alone; NULL: it does not, and *is_ours tells whether it carries @name. */
+/*
+ * Why `auto` leaves a device alone; NULL: it does not, and *is_ours tells whether it carries @name.
+ */
 static const char *why_not(const struct dax_device *d, const char *name, bool *is_ours)
 {
 	char owner[64];

@@ -32,8 +32,8 @@ struct backend {
 
 /*
  * Choose. @name is the shared memory name of the tier; it stays the caller's. 0; or, where the
- * configuration asks for what the machine does not have, a negative errno and a sentence in @out->why.
- * Devices may be opened to see whose they are; nothing is changed.
+ * configuration asks for what the machine does not have, a negative errno and a sentence in
+ * @out->why. Devices may be opened to see whose they are; nothing is changed.
  */
 int backend_choose(struct backend *out, const struct config *c, const struct machine *m,
 	const char *name);

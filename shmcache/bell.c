@@ -11,9 +11,9 @@
 #include "shmcache/store.h"
 
 /*
- * One descriptor does for both, waking at once and waking later: a timer that is set to a time that is
- * over is ready at once. To ring it costs the writer a system call under the store's lock, once a pause
- * at most: the store rings no bell that was rung and not taken.
+ * One descriptor does for both, waking at once and waking later: a timer that is set to a time that
+ * is over is ready at once. To ring it costs the writer a system call under the store's lock, once
+ * a pause at most: the store rings no bell that was rung and not taken.
  */
 static void ring(struct store_bell *bell)
 {

@@ -9,8 +9,9 @@
 #include "shmcache/watch.h"
 
 /*
- * However often it is rung, its thread is woken once in @pause_ns at most, and at once where the last
- * time is longer ago: a listener that catches up with each event would else cost a wake-up for each.
+ * However often it is rung, its thread is woken once in @pause_ns at most, and at once where the
+ * last time is longer ago: a listener that catches up with each event would else cost a wake-up for
+ * each.
  */
 struct bell {
 	struct store_bell store;
@@ -20,8 +21,8 @@ struct bell {
 };
 
 /*
- * 0 or -errno, with nothing to undo but for bell_close(), which is harmless for one that is all zero. By
- * the thread of @epoll, or before it runs and after it has ended.
+ * 0 or -errno, with nothing to undo but for bell_close(), which is harmless for one that is all
+ * zero. By the thread of @epoll, or before it runs and after it has ended.
  */
 int bell_open(struct bell *bell, struct store *s, int epoll, uint64_t pause_ns);
 void bell_close(struct bell *bell, struct store *s, int epoll);

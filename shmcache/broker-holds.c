@@ -5,8 +5,8 @@
 #include "shmcache/broker.h"
 
 /*
- * The store knows no sessions. What it asks of them, it asks here: which cells are held, what was read.
- * And here is seen to it that nobody keeps too much of a tier, or leaves it cut short.
+ * The store knows no sessions. What it asks of them, it asks here: which cells are held, what was
+ * read. And here is seen to it that nobody keeps too much of a tier, or leaves it cut short.
  */
 void broker_scan_holds(void *context, struct index *ix, uint8_t round)
 {

@@ -25,9 +25,9 @@
 
 /*
  * The order of the start is the order of what others may see: the name is ours (lock), then the
- * plane says that a new epoch begins, and clients of a former broker stop trusting what they mapped,
- * before the index or a tier is touched; then the workers run; then the socket is there; and at last
- * the plane says SERVING. The stop is the same backwards.
+ * plane says that a new epoch begins, and clients of a former broker stop trusting what they
+ * mapped, before the index or a tier is touched; then the workers run; then the socket is there;
+ * and at last the plane says SERVING. The stop is the same backwards.
  */
 
 /* --- what wakes the control thread ------------------------------------------------------------ */
@@ -334,7 +334,9 @@ static int open_plane(struct broker *b, const char *socket, char *why, size_t wh
 		why_size);
 	if (r)
 		return r;
-	/* Readers that began under the former epoch see the new one before we write anything else. */
+	/*
+	 * Readers that began under the former epoch see the new one before we write anything else.
+	 */
 	if (fence_needed) {
 		shared_fence();
 	} else if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0)) {
@@ -482,8 +484,8 @@ void broker_run(struct broker *b)
 }
 
 /*
- * With @keeps everything is left as a kill would leave it: who is attached may go on reading what he
- * holds, and filling what he has reserved, and the next broker finds him by his line.
+ * With @keeps everything is left as a kill would leave it: who is attached may go on reading what
+ * he holds, and filling what he has reserved, and the next broker finds him by his line.
  */
 static void free_sessions(struct broker *b, bool keeps)
 {

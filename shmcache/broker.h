@@ -29,8 +29,8 @@
  * reclaim_lock, sessions_lock, the store's lock; a worker's inbox lock is a leaf.
  */
 /*
- * What the workers look at of the configuration: they have no part in the rest of it, which the control
- * thread writes at a reload. Relaxed: a round by the old number is no harm.
+ * What the workers look at of the configuration: they have no part in the rest of it, which the
+ * control thread writes at a reload. Relaxed: a round by the old number is no harm.
  */
 struct broker_tuning {
 	_Atomic unsigned round, poll, held_percent;
@@ -79,15 +79,15 @@ void broker_fill_in_sizes(struct config *c);
 
 /*
  * Take the name, open plane and store, start the workers, serve. 0, or -errno with a sentence in
- * @why; nothing is left behind then. The config's sizes that are 0 are filled in. @settings is where
- * it came from, to be read again; it stays the caller's.
+ * @why; nothing is left behind then. The config's sizes that are 0 are filled in. @settings is
+ * where it came from, to be read again; it stays the caller's.
  */
 int broker_start(struct broker *b, struct config *config, const struct settings *settings,
 	struct log *log, char *why, size_t why_size);
 
 /*
- * Serve metrics on @listen, and no longer where they were served; empty: nowhere. 0, or -errno and a
- * sentence, with all as it was. By the control thread.
+ * Serve metrics on @listen, and no longer where they were served; empty: nowhere. 0, or -errno and
+ * a sentence, with all as it was. By the control thread.
  */
 int broker_listen(struct broker *b, const char *listen, char *why, size_t why_size);
 

@@ -12,9 +12,10 @@
 #include "shmcache/control.h"
 
 /*
- * A signal has no answer: who sends SIGHUP has to look for the outcome in the log. So commands come on
- * the socket that is there anyway, where the kernel says who asks; the broker's own user and root may,
- * which are those who could signal it. SIGHUP does the same as a reload, for those who expect it.
+ * A signal has no answer: who sends SIGHUP has to look for the outcome in the log. So commands come
+ * on the socket that is there anyway, where the kernel says who asks; the broker's own user and
+ * root may, which are those who could signal it. SIGHUP does the same as a reload, for those who
+ * expect it.
  *
  * A reload is all or nothing at its beginning (a configuration with an error changes nothing), and
  * key by key then: what a running broker can change takes effect, the rest is named and stays. The
@@ -79,8 +80,8 @@ static void tell_errors(struct broker *b, int fd, const struct config_errors *er
 }
 
 /*
- * The plane has so many lines for sessions, half of them for those of a broker before, and no more until
- * it is made anew.
+ * The plane has so many lines for sessions, half of them for those of a broker before, and no more
+ * until it is made anew.
  */
 static void limit_sessions(struct reload *reload, struct config *wanted)
 {
@@ -124,7 +125,9 @@ static void apply(struct broker *b, struct config *wanted)
 	struct config *c = b->config;
 
 	b->as_read = *wanted;
-	/* What was filled in at the start stays; so far @wanted has the file's 0 for "as you like". */
+	/*
+	 * What was filled in at the start stays; so far @wanted has the file's 0 for "as you like".
+	 */
 	config_take_over(c, wanted, tell_nothing, NULL);
 	*c = *wanted;
 	log_set_level(b->log, c->log.level);

@@ -30,8 +30,8 @@ bool control_run(struct broker *b, int fd, const struct ucred *peer,
 	const struct wire_control *message);
 
 /*
- * Read the configuration again, and take over what can be: a line of the log for each key, and a TOLD
- * to @fd where that is not -1. A configuration with an error changes nothing. Also for SIGHUP.
+ * Read the configuration again, and take over what can be: a line of the log for each key, and a
+ * TOLD to @fd where that is not -1. A configuration with an error changes nothing. Also for SIGHUP.
  */
 void control_reload(struct broker *b, int fd);
 

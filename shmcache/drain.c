@@ -13,10 +13,10 @@
 #include "shmcache/control.h"
 
 /*
- * A stop leaves the maps of its clients alone, but from then on nobody honours their holds, and open
- * reservations are lost. A drain waits for both. It does not wait for sessions to leave, for most
- * programs stay attached as long as they live; whoever holds nothing loses nothing by the hang-up, and
- * comes back by himself when there is a broker again.
+ * A stop leaves the maps of its clients alone, but from then on nobody honours their holds, and
+ * open reservations are lost. A drain waits for both. It does not wait for sessions to leave, for
+ * most programs stay attached as long as they live; whoever holds nothing loses nothing by the
+ * hang-up, and comes back by himself when there is a broker again.
  *
  *	1. New sessions are refused. Those that there are go on as ever, until a look at all hold cells
  *	   and at the open reservations finds none.

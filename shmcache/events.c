@@ -11,8 +11,8 @@
 
 /*
  * Where nobody listens, an event costs a test of one word that the store's lock has brought along
- * anyway. Where somebody does, it costs a copy of the key, some 30 to 100 ns, under the lock; how many
- * listen, and whether they read, costs nothing more: the writer does not know.
+ * anyway. Where somebody does, it costs a copy of the key, some 30 to 100 ns, under the lock; how
+ * many listen, and whether they read, costs nothing more: the writer does not know.
  *
  * Kinds are counted, so that hits, which are many, are written only while somebody wants to hear of
  * them.
@@ -136,9 +136,9 @@ void store_unsubscribe(struct store *s, unsigned kinds)
 /* --- waking who sleeps ------------------------------------------------------------------------ */
 
 /*
- * Whether an event came before it was armed or after is decided by the store's lock, under which events
- * are written: no order of single words is to be argued. There are two bells, one for all sessions and
- * one for the remote thread, so that the writer's part does not grow with who listens.
+ * Whether an event came before it was armed or after is decided by the store's lock, under which
+ * events are written: no order of single words is to be argued. There are two bells, one for all
+ * sessions and one for the remote thread, so that the writer's part does not grow with who listens.
  */
 static void sum_up_locked(struct store_events *e)
 {

@@ -12,11 +12,14 @@
 struct store;
 
 /*
- * For who has read all there is and sleeps: rung once by the first event of a kind that it is armed for.
- * A subscriber that is awake, or stands still, is not armed and costs nothing.
+ * For who has read all there is and sleeps: rung once by the first event of a kind that it is armed
+ * for. A subscriber that is awake, or stands still, is not armed and costs nothing.
  */
 struct store_bell {
-	/* By whichever thread writes, under the store's lock: to wake somebody, and nothing that waits. */
+	/*
+	 * By whichever thread writes, under the store's lock: to wake somebody, and nothing that
+	 * waits.
+	 */
 	void (*ring)(struct store_bell *bell);
 	unsigned armed; /* kinds, 1 << EVENT_... */
 	unsigned rung;	/* of those that it was armed for, which have come; taken by store_bell_take() */
@@ -41,10 +44,11 @@ void store_events_init(struct store_events *events);
 void store_events_deinit(struct store_events *events);
 
 /*
- * One more who wants to hear of @kinds (1 << EVENT_...). He sees the kinds that others want too, and
- * leaves out what is not his. The region is the store's and stays until it is closed: *fd to map it for
- * reading (it is sealed against any other mapping, and against changes of its size), or *region in this
- * very process. Any thread, without the store's lock. 0, -EINVAL: no such kinds; -ENOMEM, -EMFILE ...
+ * One more who wants to hear of @kinds (1 << EVENT_...). He sees the kinds that others want too,
+ * and leaves out what is not his. The region is the store's and stays until it is closed: *fd to
+ * map it for reading (it is sealed against any other mapping, and against changes of its size), or
+ * *region in this very process. Any thread, without the store's lock. 0, -EINVAL: no such kinds;
+ * -ENOMEM, -EMFILE ...
  */
 int store_subscribe(
 	struct store *s, unsigned kinds, int *fd, const void **region, size_t *size);
@@ -56,9 +60,9 @@ void store_bell_add(struct store *s, struct store_bell *bell);
 void store_bell_remove(struct store *s, struct store_bell *bell);
 
 /*
- * Ring @bell when the next event of one of @kinds is written, beside those that it is armed for already.
- * False: there is one behind @position of the ring, where the caller has read to: nothing is armed.
- * Any thread.
+ * Ring @bell when the next event of one of @kinds is written, beside those that it is armed for
+ * already. False: there is one behind @position of the ring, where the caller has read to: nothing
+ * is armed. Any thread.
  */
 bool store_bell_arm(
 	struct store *s, struct store_bell *bell, unsigned kinds, uint64_t position);

@@ -5,16 +5,17 @@
 #include "shmcache/fetch.h"
 
 /*
- * A lane does not stop for a fetch, as it does for a flush: others of its requests are carried out while
- * tickets are out, and back-pressure counts what was taken and has no answer as an answer that is to
- * come (has_room() in worker.c). So a lane has at most as many tickets out as its ring has places.
+ * A lane does not stop for a fetch, as it does for a flush: others of its requests are carried out
+ * while tickets are out, and back-pressure counts what was taken and has no answer as an answer
+ * that is to come (has_room() in worker.c). So a lane has at most as many tickets out as its ring
+ * has places.
  *
- * A ticket knows its lane, and a session that leaves has that taken out of all its tickets: they come
- * back to a worker that throws them away, with what they bring. The remote thread hears of it by one
- * more ticket, for which the memory was found when the session asked for the first time.
+ * A ticket knows its lane, and a session that leaves has that taken out of all its tickets: they
+ * come back to a worker that throws them away, with what they bring. The remote thread hears of it
+ * by one more ticket, for which the memory was found when the session asked for the first time.
  *
- * A delivery counts as a view that is about to be taken: all of a session together may keep as much of
- * the tier as its views may, but for the first. A client that never gives them up gets no more.
+ * A delivery counts as a view that is about to be taken: all of a session together may keep as much
+ * of the tier as its views may, but for the first. A client that never gives them up gets no more.
  */
 #define DELIVERIES_MAX 4096 /* a ring's length */
 
@@ -190,7 +191,10 @@ void fetch_leave(struct store *store, struct session *s)
 	for (ticket = s->tickets; ticket; ticket = ticket->out_next)
 		ticket->lane = NULL;
 	s->tickets = NULL;
-	/* Also where all its tickets are back: of what it asked in batches there may be more to forget. */
+	/*
+	 * Also where all its tickets are back: of what it asked in batches there may be more to
+	 * forget.
+	 */
 	if (s->leave) {
 		s->leave->session = s->id;
 		s->leave->home = s->tray;

@@ -8,21 +8,21 @@
 #include "shmcache/session.h"
 
 /*
- * A lane may have many tickets out at once, next to whatever else it asks; their answers come in any
- * order. What was delivered to a session is its own until it is given up or the session ends. All of
- * this by the lane's worker.
+ * A lane may have many tickets out at once, next to whatever else it asks; their answers come in
+ * any order. What was delivered to a session is its own until it is given up or the session ends.
+ * All of this by the lane's worker.
  */
 
 /*
- * Send a ticket for @sub, and @key. OK: it is out, and its answer comes by fetch_land(). MISS: there is
- * nobody to ask. NOMEM. What was done here already came to @so_far.
+ * Send a ticket for @sub, and @key. OK: it is out, and its answer comes by fetch_land(). MISS:
+ * there is nobody to ask. NOMEM. What was done here already came to @so_far.
  */
 enum abi_status fetch_send(struct lane *lane, enum ticket_kind kind, const struct submission *sub,
 	const struct index_key *key, enum abi_status so_far);
 
 /*
- * A ticket came back. True with *lane and the completion, if somebody waits for it. The ticket is freed,
- * and what was delivered to nobody is given back.
+ * A ticket came back. True with *lane and the completion, if somebody waits for it. The ticket is
+ * freed, and what was delivered to nobody is given back.
  */
 bool fetch_land(struct store *store, struct abi_worker *w, struct ticket *ticket, struct lane **lane,
 	struct completion *completion);

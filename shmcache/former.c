@@ -18,31 +18,32 @@
 #include "shmcache/watch.h"
 
 /*
- * A broker that dies leaves clients with views of values, and writers in the middle of blocks. Their
- * maps stay, and what they hold they say in their request regions, which the kernel keeps for them. The
- * directory in the plane tells of each session whose it is and which region it has. So a new broker
- * finds the region among the descriptors of the process, maps it to read, and scans it in each reclaim
- * round like those of its own sessions: the table is adopted.
+ * A broker that dies leaves clients with views of values, and writers in the middle of blocks.
+ * Their maps stay, and what they hold they say in their request regions, which the kernel keeps for
+ * them. The directory in the plane tells of each session whose it is and which region it has. So a
+ * new broker finds the region among the descriptors of the process, maps it to read, and scans it
+ * in each reclaim round like those of its own sessions: the table is adopted.
  *
- * Why an adopted table that was seen empty once may be dropped, though its process lives on: a reader
- * looks at the epoch after it has stored its hold.
+ * Why an adopted table that was seen empty once may be dropped, though its process lives on: a
+ * reader looks at the epoch after it has stored its hold.
  *
  *	reader at the former broker		new broker
  *	R1  hold := word			E1  epoch := mine
  *	    -- fence --				    -- membarrier --
  *	R2  slot still word? epoch mine?	E2  scan the table
  *
- * As in reclaim.c, of R2 and E2 at least one sees the other side's store. If E2 found the table empty,
- * a hold that appears later was stored by one whose R2 sees the new epoch, and gives up. E1 and the
- * membarrier are in broker_start(), before anything here. The same with a writer, who holds the record
- * of its block, and looks at the epoch, before it writes (clients/lib/engine-flight.c). A table that
- * is not empty goes on as ever: R2 of the readers in it lies in the past, B1 of reclaim.c ahead.
+ * As in reclaim.c, of R2 and E2 at least one sees the other side's store. If E2 found the table
+ * empty, a hold that appears later was stored by one whose R2 sees the new epoch, and gives up. E1
+ * and the membarrier are in broker_start(), before anything here. The same with a writer, who holds
+ * the record of its block, and looks at the epoch, before it writes (clients/lib/engine-flight.c).
+ * A table that is not empty goes on as ever: R2 of the readers in it lies in the past, B1 of
+ * reclaim.c ahead.
  *
  * Where we may not look into a process, for it is another user's or in another PID namespace, its
- * table is pending, and as long as any is, nothing that the former broker made is freed. Its library
- * hands the region over when it attaches again; who has not by the end of the grace is lost: his
- * views are void, which he sees in his line. A lost writer may go on writing, so what was open when
- * the former broker died is kept until he is dead, or has shown what he holds.
+ * table is pending, and as long as any is, nothing that the former broker made is freed. Its
+ * library hands the region over when it attaches again; who has not by the end of the grace is
+ * lost: his views are void, which he sees in his line. A lost writer may go on writing, so what was
+ * open when the former broker died is kept until he is dead, or has shown what he holds.
  *
  * What is in the lines a broker of ours wrote. They may be damaged, and the process may lie in what
  * it has in its region: both cost what a session's lies cost.
@@ -173,7 +174,10 @@ static void read_line(struct former *p)
 	uint32_t raw_lanes = shared_u32_load(&line->n_lanes);
 
 	p->id = shared_u64_load(&line->id);
-	/* In a namespace that is not the former broker's, its pids are other processes', or nobody's. */
+	/*
+	 * In a namespace that is not the former broker's, its pids are other processes', or
+	 * nobody's.
+	 */
 	if (p->all->pid_ns && shared_u64_load(&line->pid_ns) == p->all->pid_ns)
 		p->pid = (pid_t)shared_u32_load(&line->pid);
 	p->uid = shared_u32_load(&line->uid);
@@ -224,7 +228,10 @@ static bool look_for(struct former *p)
 	r = p->pid > 0 ? process_open_region(p->pid, shared_u64_load(&p->line->region_dev),
 				 shared_u64_load(&p->line->request_ino), &p->all->budget, &fd)
 		       : -ESRCH;
-	/* All its descriptors were seen: it has let go of the session, whose library keeps this one. */
+	/*
+	 * All its descriptors were seen: it has let go of the session, whose library keeps this
+	 * one.
+	 */
 	if (r == PROCESS_HAS_NONE)
 		return false;
 	if (r)
@@ -265,8 +272,8 @@ static void count(const struct formers *f, uint64_t *n_adopted, uint64_t *n_pend
 }
 
 /*
- * For the whole start, or a process with many descriptors in each of many sessions could delay it by
- * minutes. About two seconds; who is not found for it is waited for.
+ * For the whole start, or a process with many descriptors in each of many sessions could delay it
+ * by minutes. About two seconds; who is not found for it is waited for.
  */
 #define LOOKS_MAX 65536
 
@@ -350,8 +357,8 @@ void formers_upkeep(struct formers *f, uint64_t now_ms)
 }
 
 /*
- * A line stays as long as somebody holds by it, and a process may do so for each of its sessions and at
- * each restart. That must not keep the others out for ever.
+ * A line stays as long as somebody holds by it, and a process may do so for each of its sessions
+ * and at each restart. That must not keep the others out for ever.
  */
 void formers_make_way(struct formers *f)
 {

@@ -65,8 +65,8 @@ uint64_t formers_look_at_holds(struct formers *f, uint64_t now_ms);
 void formers_scan(const struct formers *f, struct index *ix, uint8_t round);
 
 /*
- * Under the lock: give up those that keep more than @quota bytes of retired blocks of @tier, as sessions are cut
- * off for it. Their regions stay until the next formers_upkeep().
+ * Under the lock: give up those that keep more than @quota bytes of retired blocks of @tier, as
+ * sessions are cut off for it. Their regions stay until the next formers_upkeep().
  */
 void formers_check_holds(struct formers *f, unsigned tier, uint64_t quota);
 

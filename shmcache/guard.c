@@ -10,8 +10,9 @@
 /*
  * A client of the role writer has a writable descriptor of the tier, and Linux offers no seal for a
  * POSIX shared memory object: it can truncate the tier under us. The next touch of a lost page is a
- * SIGBUS. The broker touches tier memory where it copies bytes into a block, or sums up those of one,
- * and does that here, where the signal jumps back out. sigsetjmp() without the mask is a dozen stores.
+ * SIGBUS. The broker touches tier memory where it copies bytes into a block, or sums up those of
+ * one, and does that here, where the signal jumps back out. sigsetjmp() without the mask is a dozen
+ * stores.
  */
 static _Thread_local sigjmp_buf *guard_point;
 

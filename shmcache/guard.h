@@ -16,8 +16,8 @@ int guard_install(void);
 bool guard_copy(void *to, const void *from, size_t size);
 
 /*
- * @call(@context), which may be left in the middle: false then, and whatever it was writing is to be
- * forgotten. It takes no lock, allocates nothing, and guards nothing itself. Any thread.
+ * @call(@context), which may be left in the middle: false then, and whatever it was writing is to
+ * be forgotten. It takes no lock, allocates nothing, and guards nothing itself. Any thread.
  */
 bool guard_call(void (*call)(void *context), void *context);
 

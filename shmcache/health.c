@@ -6,9 +6,9 @@
 #include "shmcache/broker.h"
 
 /*
- * A worker that sleeps says so in need_wakeup, one that is awake looks at the clock at least every few
- * milliseconds, unless one request keeps it. Evicting millions of entries for one large value takes
- * seconds; ten of them without a look is a worker that will not come back.
+ * A worker that sleeps says so in need_wakeup, one that is awake looks at the clock at least every
+ * few milliseconds, unless one request keeps it. Evicting millions of entries for one large value
+ * takes seconds; ten of them without a look is a worker that will not come back.
  */
 int broker_stuck_worker(const struct broker *b)
 {
@@ -25,9 +25,9 @@ int broker_stuck_worker(const struct broker *b)
 }
 
 /*
- * Readers take and drop holds without a word to us, and the next reclaim round, which looks at all of
- * them, may be far: so they are counted for the gauge, and seen to stand, by this alone. Once a second,
- * as far as each lane says that it has used its cells.
+ * Readers take and drop holds without a word to us, and the next reclaim round, which looks at all
+ * of them, may be far: so they are counted for the gauge, and seen to stand, by this alone. Once a
+ * second, as far as each lane says that it has used its cells.
  */
 void broker_measure(struct broker *b)
 {

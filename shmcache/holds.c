@@ -14,7 +14,9 @@ static const struct shared_u64 *cells_of(const struct holds *h, unsigned i)
 	return (const void *)((const uint8_t *)lane_of(h, i) + h->geometry->hold_off);
 }
 
-/* The client's own count bounds the scan; one that understates it un-protects its own reads only. */
+/*
+ * The client's own count bounds the scan; one that understates it un-protects its own reads only.
+ */
 static uint64_t n_used(const struct holds *h, unsigned i)
 {
 	/* partner: the client's release before its first hold beyond the former number */

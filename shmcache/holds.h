@@ -24,7 +24,9 @@ bool holds_are_none(const struct holds *h);
 /* How many cells are set. As holds_scan(). */
 uint64_t holds_count(const struct holds *h);
 
-/* The cells that were set at the last look, and since when they have been seen so. All 0: none yet. */
+/*
+ * The cells that were set at the last look, and since when they have been seen so. All 0: none yet.
+ */
 struct holds_seen {
 	struct holds_seen_cell *cell;
 	unsigned n;

@@ -11,17 +11,17 @@
  * before anything touches it, so that a full /dev/shm is an answer, INDEX_FULL, and never a SIGBUS.
  * INDEX_FULL makes the store evict.
  *
- * Growth is linear hashing: one bucket at a time, so no put ever waits for a rehash of the table and
- * no reader for a lock. Splitting bucket b of n:
+ * Growth is linear hashing: one bucket at a time, so no put ever waits for a rehash of the table
+ * and no reader for a lock. Splitting bucket b of n:
  *
  *	1. the words of b that belong to bucket n are written to bucket n, which nobody looks at yet;
  *	2. n_buckets := n + 1, release: from here on readers look there;
  *	3. the same words are cleared in b.
  *
- * A reader that loaded n before 2 and scans b after 3 finds nothing; it loads n_buckets again before
- * it calls that a miss, sees n + 1 (it saw a word cleared with release after 2), finds that its key
- * has moved, and starts over. A reader in between sees the word in b, or in n, or in both: all name
- * the same record. tests/model/grow.pml checks this.
+ * A reader that loaded n before 2 and scans b after 3 finds nothing; it loads n_buckets again
+ * before it calls that a miss, sees n + 1 (it saw a word cleared with release after 2), finds that
+ * its key has moved, and starts over. A reader in between sees the word in b, or in n, or in both:
+ * all name the same record. tests/model/grow.pml checks this.
  */
 #define PIECE_MIN (64U << 10)
 
@@ -34,7 +34,9 @@ int index_back(struct index *ix, struct shared_u64 *n_backed, uint64_t array_off
 		return 0;
 	if (n_wanted > n_max)
 		return INDEX_FULL;
-	/* Pieces grow with the array, so that their number stays small and their waste below 1/256. */
+	/*
+	 * Pieces grow with the array, so that their number stays small and their waste below 1/256.
+	 */
 	more = n / 256 > PIECE_MIN / item ? n / 256 : PIECE_MIN / item;
 	if (n + more < n_wanted)
 		more = n_wanted - n;
@@ -199,8 +201,8 @@ static void clear(struct abi_bucket *b)
 
 /*
  * Undo a fill() that ran out of memory. The words are cleared: in a bucket that a slow reader still
- * walks they would name records that this index no longer keeps alive by that word, and the reader's
- * second look would see them stand for ever.
+ * walks they would name records that this index no longer keeps alive by that word, and the
+ * reader's second look would see them stand for ever.
  */
 static void give_chain(struct index *ix, struct abi_bucket *b)
 {

@@ -11,18 +11,18 @@
 /*
  * The former broker may have been killed between any two instructions. What it published is whole,
  * since it published last; what it had not published is found by nobody and goes back to the free
- * lists, which lived in its private memory and are built anew here. But somebody who found it before
- * may still read it, and a writer may still fill what it was to publish: such records carry a mark, and
- * come back as retired ones, for whose blocks reclaim asks the holders. What a slot names counts as
- * published whatever its mark. The one state in between is a
- * split: words that stand in two buckets, or still in the old one. A word counts only in the bucket
- * that its key's hash names now, so the stale copies fall out.
+ * lists, which lived in its private memory and are built anew here. But somebody who found it
+ * before may still read it, and a writer may still fill what it was to publish: such records carry
+ * a mark, and come back as retired ones, for whose blocks reclaim asks the holders. What a slot
+ * names counts as published whatever its mark. The one state in between is a split: words that
+ * stand in two buckets, or still in the old one. A word counts only in the bucket that its key's
+ * hash names now, so the stale copies fall out.
  *
- * Beyond that the walk trusts nothing: each number is checked against the geometry, which the caller
- * has checked against the configuration; chains are bounded by a mark on each overflow bucket and
- * each cell, so that loops end; a record that is named twice, whose key does not lead to its bucket,
- * or whose tails are not there, is dropped and counted. A chain that is itself broken (a link out of
- * range, or to a bucket of another chain) makes the whole index unusable: -EUCLEAN.
+ * Beyond that the walk trusts nothing: each number is checked against the geometry, which the
+ * caller has checked against the configuration; chains are bounded by a mark on each overflow
+ * bucket and each cell, so that loops end; a record that is named twice, whose key does not lead to
+ * its bucket, or whose tails are not there, is dropped and counted. A chain that is itself broken
+ * (a link out of range, or to a bucket of another chain) makes the whole index unusable: -EUCLEAN.
  */
 struct walk {
 	struct index *ix;

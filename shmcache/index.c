@@ -13,14 +13,14 @@
 
 /*
  * The index is a table of buckets of one cache line: seven slot words and a link to an overflow
- * bucket. A slot word names a record by cell number. Cells are lines of their own, so a lookup costs
- * three cache misses at worst: bucket, record, value.
+ * bucket. A slot word names a record by cell number. Cells are lines of their own, so a lookup
+ * costs three cache misses at worst: bucket, record, value.
  *
  * Who may look while we write? Readers of other processes look at any time. Each change that they
- * can see is therefore one store of one word with release: a slot (publish, replace, remove), a link
- * (an overflow bucket joins its chain, filled), the number of buckets (see index-grow.c). What a
- * word leads to was written before it, and is not rewritten before reclaim.c has made sure that no
- * reader is left.
+ * can see is therefore one store of one word with release: a slot (publish, replace, remove), a
+ * link (an overflow bucket joins its chain, filled), the number of buckets (see index-grow.c). What
+ * a word leads to was written before it, and is not rewritten before reclaim.c has made sure that
+ * no reader is left.
  *
  * An overflow bucket that has become empty is unlinked and may join another chain at once, while a
  * reader still walks through it. That is harmless: it stays a bucket for ever, so whatever word the
@@ -418,7 +418,9 @@ void index_free(struct index *ix, uint32_t cell)
 static void publish(struct index *ix, struct shared_u64 *slot, uint32_t cell, uint64_t hash)
 {
 	ix->meta[cell].state = INDEX_PUBLISHED;
-	/* partner: the readers' acquire of the slot; the record and the value were written before */
+	/*
+	 * partner: the readers' acquire of the slot; the record and the value were written before
+	 */
 	shared_u64_store_release(slot, abi_word(cell, ix->cell[cell].generation, hash));
 	/* A slot names it, so the mark is not needed any more; no sooner. */
 	shared_compiler_fence();

@@ -12,15 +12,16 @@
 #include "ipc/lookup.h"
 
 /*
- * An index serves one writer at a time, the store, which calls everything here under its lock unless
- * a function says otherwise. Readers in other processes use lookup.h and need nothing of this.
+ * An index serves one writer at a time, the store, which calls everything here under its lock
+ * unless a function says otherwise. Readers in other processes use lookup.h and need nothing of
+ * this.
  */
 
 enum { INDEX_FULL = 1 }; /* outcome: no memory for another cell or bucket, evict something */
 
 /*
- * Life of a cell. FREE -> OPEN -> PUBLISHED -> RETIRED -> FREE, or OPEN -> FREE, or OPEN -> SPOILED ->
- * FREE, or FREE <-> TAIL.
+ * Life of a cell. FREE -> OPEN -> PUBLISHED -> RETIRED -> FREE, or OPEN -> FREE, or OPEN -> SPOILED
+ * -> FREE, or FREE <-> TAIL.
  */
 enum index_state {
 	INDEX_FREE = 0,
@@ -95,7 +96,8 @@ void index_close(struct index *ix, bool unlink);
 
 /*
  * Where @key is: the slot, and *cell, or NULL. Under the store's lock, or inside a read section of
- * the broker (then the slot may change at any time: use only the cell, and the record as read-only).
+ * the broker (then the slot may change at any time: use only the cell, and the record as
+ * read-only).
  */
 struct shared_u64 *index_find(const struct index *ix, const struct index_key *key, uint32_t *cell);
 
@@ -183,8 +185,8 @@ void index_overflow_give(struct index *ix, uint64_t idx);
 void index_trim(struct index *ix, uint32_t cell);
 
 /*
- * Words a bucket, of ABI_BUCKET_SLOTS: about one bucket in four has an overflow bucket then, and one
- * key in sixteen is in it.
+ * Words a bucket, of ABI_BUCKET_SLOTS: about one bucket in four has an overflow bucket then, and
+ * one key in sixteen is in it.
  */
 #define INDEX_LOAD 6
 
@@ -208,9 +210,10 @@ struct index_recovery {
 };
 
 /*
- * Walk a reused index, believing nothing: drop what is not a whole entry, keep what was marked as open
- * or retired, set up the free lists. Where the values lie is the caller's to check, of both kinds.
- * -EUCLEAN when the walk finds the structure itself broken. No reader of this broker exists yet.
+ * Walk a reused index, believing nothing: drop what is not a whole entry, keep what was marked as
+ * open or retired, set up the free lists. Where the values lie is the caller's to check, of both
+ * kinds. -EUCLEAN when the walk finds the structure itself broken. No reader of this broker exists
+ * yet.
  */
 int index_recover(struct index *ix, struct index_recovery *out, char *why, size_t why_size);
 

@@ -18,8 +18,8 @@
 #include "shmcache/version.h"
 
 /*
- * Exit status, as a service manager or a script would use it: 0 served and was asked to stop, 1 could
- * not serve, 2 bad options or a bad configuration.
+ * Exit status, as a service manager or a script would use it: 0 served and was asked to stop, 1
+ * could not serve, 2 bad options or a bad configuration.
  */
 enum {
 	EXIT_OK = 0,

@@ -7,10 +7,10 @@
 #include "shmcache/version.h"
 
 /*
- * Names and units are Prometheus' (seconds, bytes, _total). What comes in kinds is one metric with a
- * label. Histograms are told by powers of two, half of the buckets that there are: each bucket is a
- * line of its own at every scrape. Kinds that never occurred are told as 0, so that a rate has a first
- * point.
+ * Names and units are Prometheus' (seconds, bytes, _total). What comes in kinds is one metric with
+ * a label. Histograms are told by powers of two, half of the buckets that there are: each bucket is
+ * a line of its own at every scrape. Kinds that never occurred are told as 0, so that a rate has a
+ * first point.
  */
 static void head(FILE *out, const char *name, const char *type, const char *help)
 {

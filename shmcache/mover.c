@@ -7,8 +7,8 @@
 /*
  * A thread of its own, since moves are long and nobody waits for them: a worker that copied 16 MiB
  * between two looks at its rings would add a millisecond or two to each request that it serves, and
- * slices short enough for that cost a turn of the lock each. The kernel shares the processors out; the
- * mover takes the lock to choose and to swap, and copies without it.
+ * slices short enough for that cost a turn of the lock each. The kernel shares the processors out;
+ * the mover takes the lock to choose and to swap, and copies without it.
  *
  * It sleeps until a put finds the DRAM tier above its upper mark, or a hit below makes a candidate.
  */

@@ -10,8 +10,9 @@
 #include "shmcache/notify.h"
 
 /*
- * The protocol is one datagram, stable, and documented for those who don't link libsystemd; a process
- * that all programs of a host attach to should not carry that library's compressors along for it.
+ * The protocol is one datagram, stable, and documented for those who don't link libsystemd; a
+ * process that all programs of a host attach to should not carry that library's compressors along
+ * for it.
  */
 void notify(const char *state)
 {

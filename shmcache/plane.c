@@ -13,15 +13,15 @@
 #include "shmcache/plane.h"
 
 /*
- * Two brokers under one name would hand out the same blocks twice. The lock that prevents it lies on
- * a file of its own, private to the broker's user, since anybody with a descriptor of the plane or
- * the index, even a read-only one, could take a lock there and keep a broker from starting. It goes
- * with the process, however that ends.
+ * Two brokers under one name would hand out the same blocks twice. The lock that prevents it lies
+ * on a file of its own, private to the broker's user, since anybody with a descriptor of the plane
+ * or the index, even a read-only one, could take a lock there and keep a broker from starting. It
+ * goes with the process, however that ends.
  *
  * The plane is kept, not replaced, when a broker comes back with the same layout: clients that are
  * still attached to its predecessor have it mapped, and learn from the epoch. A plane of another
- * layout is marked as stopped, for those who have it, before its name is given to a new one. The session
- * directory is kept with it: it says who may still hold what (former.c).
+ * layout is marked as stopped, for those who have it, before its name is given to a new one. The
+ * session directory is kept with it: it says who may still hold what (former.c).
  */
 static bool lock_is_named(int fd, const char *object)
 {
@@ -141,8 +141,8 @@ static bool is_ours(const struct abi_plane *plane, size_t size)
 }
 
 /*
- * Make it longer for a longer directory. Who has mapped it sees his own line where it was, and must not
- * look beyond what he has mapped.
+ * Make it longer for a longer directory. Who has mapped it sees his own line where it was, and must
+ * not look beyond what he has mapped.
  */
 static int lengthen(int fd, size_t size, struct abi_plane **plane, unsigned n_sessions_max)
 {
@@ -184,8 +184,8 @@ static int map_found(int fd, unsigned n_sessions_max, struct abi_plane **plane, 
 
 /*
  * Map the plane under @object if it is ours and of this layout; if it is another's, retire it. One
- * that is there and can't be opened or mapped now must stay: whoever reads by it would never be told
- * that the memory behind it is somebody else's.
+ * that is there and can't be opened or mapped now must stay: whoever reads by it would never be
+ * told that the memory behind it is somebody else's.
  */
 static int map_old(const char *object, unsigned n_sessions_max, struct abi_plane **plane,
 	bool *is_succession)

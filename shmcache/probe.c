@@ -9,9 +9,9 @@
 #include "shmcache/probe.h"
 
 /*
- * An operator who wants a second tier has to know which of the three ways the machine offers, and one
- * who did not get it, why. So this prints what a start would look at, and the choice is made by the
- * very code of the start, from the same configuration.
+ * An operator who wants a second tier has to know which of the three ways the machine offers, and
+ * one who did not get it, why. So this prints what a start would look at, and the choice is made by
+ * the very code of the start, from the same configuration.
  */
 void probe_look(struct probe *p, const struct config *c)
 {

@@ -28,8 +28,9 @@ struct probe {
 };
 
 /*
- * Look at the machine, and choose as a broker of that configuration would; its sizes that are 0 have
- * been filled in. Wants no privilege; what can't be seen without is not there. Free it all the same.
+ * Look at the machine, and choose as a broker of that configuration would; its sizes that are 0
+ * have been filled in. Wants no privilege; what can't be seen without is not there. Free it all the
+ * same.
  */
 void probe_look(struct probe *p, const struct config *c);
 void probe_free(struct probe *p);

@@ -16,13 +16,14 @@
 /*
  * The process may be anybody's, and what is behind its descriptors anything: a device that does
  * something when it is opened, a file on a server that does not answer. So nothing is opened, nor
- * its attributes asked for, that is not called as we call our regions; and what is so called is opened
- * without effect first (O_PATH), recognised by its inode, and only then opened for reading, through
- * our own descriptor, so that it can't be exchanged in between. Who has a file system of his own can
- * call a file there as he likes: the inode is what the kernel knows of it, no server is asked.
+ * its attributes asked for, that is not called as we call our regions; and what is so called is
+ * opened without effect first (O_PATH), recognised by its inode, and only then opened for reading,
+ * through our own descriptor, so that it can't be exchanged in between. Who has a file system of
+ * his own can call a file there as he likes: the inode is what the kernel knows of it, no server is
+ * asked.
  *
- * A process may have ended its first thread and live on in others. Its list of descriptors, which is
- * that thread's, is empty then, and tells nothing: the others' are looked at.
+ * A process may have ended its first thread and live on in others. Its list of descriptors, which
+ * is that thread's, is empty then, and tells nothing: the others' are looked at.
  */
 uint64_t process_start_time(pid_t pid)
 {

@@ -19,8 +19,8 @@ enum { PROCESS_HAS_NONE = 1 }; /* outcome: all was looked at, and it is not ther
  * it for reading: 0 and *fd, which is the caller's. PROCESS_HAS_NONE; a negative errno when that
  * can't be known: the process is gone (-ENOENT), or not ours to look into (-EACCES and others).
  *
- * Descriptors that are called as our regions are want a closer look, and it is the process that calls
- * them so: *budget is how many looks there may be, and is used up. -E2BIG when it is.
+ * Descriptors that are called as our regions are want a closer look, and it is the process that
+ * calls them so: *budget is how many looks there may be, and is used up. -E2BIG when it is.
  */
 int process_open_region(pid_t pid, uint64_t dev, uint64_t ino, unsigned *budget, int *fd);
 

@@ -2,15 +2,15 @@
 /*
  * ration.c: a share of a CPU and no more.
  *
- * An attach costs the broker a hundred microseconds of processor time and the client that asks for it
- * hardly less; so whoever comes, is cut off, and comes again, or connects and says nothing, can keep
- * the control thread busy for ever. What it does is urgent for nobody who is attached, but it may take
- * the CPU from a worker. So the thread rests when it has used more than its share, whoever made it
- * work: no account of users, processes or addresses could be as hard to cheat. A burst, as when many
- * processes start together, is paid from what was saved up.
+ * An attach costs the broker a hundred microseconds of processor time and the client that asks for
+ * it hardly less; so whoever comes, is cut off, and comes again, or connects and says nothing, can
+ * keep the control thread busy for ever. What it does is urgent for nobody who is attached, but it
+ * may take the CPU from a worker. So the thread rests when it has used more than its share, whoever
+ * made it work: no account of users, processes or addresses could be as hard to cheat. A burst, as
+ * when many processes start together, is paid from what was saved up.
  *
- * While it rests, deaths and signals are noticed some milliseconds later. Workers wait for nothing of
- * it: it rests between two pieces of work, with no lock held.
+ * While it rests, deaths and signals are noticed some milliseconds later. Workers wait for nothing
+ * of it: it rests between two pieces of work, with no lock held.
  */
 #include "shmcache/ration.h"
 

@@ -18,7 +18,9 @@ struct ration {
 /* By the thread itself; it begins with all the credit that it may have. */
 void ration_init(struct ration *ration);
 
-/* Sleep off what was used beyond the share since the last time. To be called often, between works. */
+/*
+ * Sleep off what was used beyond the share since the last time. To be called often, between works.
+ */
 void ration_rest(struct ration *ration);
 
 #endif

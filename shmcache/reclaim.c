@@ -12,8 +12,8 @@
  * The one question here: can anybody still read this? Readers are of two kinds, and each has its
  * own answer.
  *
- * The broker's threads read in liburcu sections: synchronize_rcu() waits for those that began before
- * the record was unpublished.
+ * The broker's threads read in liburcu sections: synchronize_rcu() waits for those that began
+ * before the record was unpublished.
  *
  * A client announces what it is about to read in a hold cell of its own, then looks at the slot
  * again (clients/lib: "the one-sided read"):
@@ -32,9 +32,9 @@
  * then either stored its hold visibly, or will load the slot after B1. tests/model/hold-reclaim.pml
  * fails when either is taken out.
  *
- * A hold names a cell. It keeps the cell whatever was published there when it was taken: a hold that
- * was taken on an older generation and is about to be given up merely delays. A record that is not
- * retired is never freed here, so a hold that is set after B2 can only be on published records.
+ * A hold names a cell. It keeps the cell whatever was published there when it was taken: a hold
+ * that was taken on an older generation and is about to be given up merely delays. A record that is
+ * not retired is never freed here, so a hold that is set after B2 can only be on published records.
  *
  * After hazard pointers (Michael, IEEE TPDS 2004); the asymmetric fence after liburcu's
  * sys_membarrier flavour. One round serves all that was in limbo when it began.
@@ -56,8 +56,8 @@ bool store_can_membarrier(void)
 }
 
 /*
- * Free the first @n of limbo but for the held. The rest moves up, at the end: others retire meanwhile,
- * behind all that. Returns how many were kept.
+ * Free the first @n of limbo but for the held. The rest moves up, at the end: others retire
+ * meanwhile, behind all that. Returns how many were kept.
  */
 static uint64_t free_unheld(struct store *s, uint64_t n, enum store_keep keep)
 {
@@ -140,7 +140,10 @@ void store_reclaim(struct store *s, struct abi_worker *w)
 	n = s->limbo.n;
 	/* Now: a table that is taken over during the round may miss its scan. */
 	keep = s->keep;
-	/* 0 is no round: that is what cells are born with. Without a scan the last one's marks stand. */
+	/*
+	 * 0 is no round: that is what cells are born with. Without a scan the last one's marks
+	 * stand.
+	 */
 	if (n)
 		s->round = s->round == UINT8_MAX ? 1 : (uint8_t)(s->round + 1);
 	pthread_mutex_unlock(&s->lock);

@@ -213,8 +213,8 @@ static enum abi_fault do_delete(struct request *q)
 }
 
 /*
- * What is not here may be with another broker. What is here needs no asking, and is found by the client
- * itself; but who decides on a batch wants to hear of all of it.
+ * What is not here may be with another broker. What is here needs no asking, and is found by the
+ * client itself; but who decides on a batch wants to hear of all of it.
  */
 static enum abi_fault do_fetch(struct request *q)
 {

@@ -15,14 +15,15 @@
 
 /*
  * Two regions, so that no mapping holds words of both sides. Both are sealed against shrinking and
- * growing: whatever the client does to the descriptor, our loads never run into its end. The response
- * region is sealed against writing as well, after we have mapped it: F_SEAL_FUTURE_WRITE leaves our
- * mapping alone and makes every later one read-only.
+ * growing: whatever the client does to the descriptor, our loads never run into its end. The
+ * response region is sealed against writing as well, after we have mapped it: F_SEAL_FUTURE_WRITE
+ * leaves our mapping alone and makes every later one read-only.
  *
- * That seal also forbids holes. A hole in the request region would do no harm by itself, as it reads as
- * zeroes. But each look at it takes a page fault, which waits while the next hole is made: a client that
- * punches on and on would have a worker do a fifth of its work. So the request region gets the seal too,
- * as soon as the client has its own mapping: before it gets its first lane. Until then nobody looks.
+ * That seal also forbids holes. A hole in the request region would do no harm by itself, as it
+ * reads as zeroes. But each look at it takes a page fault, which waits while the next hole is made:
+ * a client that punches on and on would have a worker do a fifth of its work. So the request region
+ * gets the seal too, as soon as the client has its own mapping: before it gets its first lane.
+ * Until then nobody looks.
  */
 static int make_region(const char *name, size_t size, int seals, int prot, uint8_t **map, int *fd)
 {
@@ -287,8 +288,8 @@ void session_drain_waits(struct session *s, struct abi_worker *w)
 }
 
 /*
- * Take what is new in one lane's log, up to @budget entries; what was overwritten meanwhile is lost,
- * and counted. Returns how many were taken.
+ * Take what is new in one lane's log, up to @budget entries; what was overwritten meanwhile is
+ * lost, and counted. Returns how many were taken.
  */
 static unsigned drain_lane(
 	struct lane *lane, struct store *store, struct abi_worker *w, unsigned budget)
@@ -320,8 +321,8 @@ static unsigned drain_lane(
 }
 
 /*
- * The policy learns from samples as well as from all, and a client can make its logs look full at no
- * cost: a session gets one log's length of our time, beginning with another lane each time.
+ * The policy learns from samples as well as from all, and a client can make its logs look full at
+ * no cost: a session gets one log's length of our time, beginning with another lane each time.
  */
 void session_drain_logs(struct session *s, struct store *store, struct abi_worker *w)
 {

@@ -141,9 +141,9 @@ void session_tell_regions(const struct session *s);
 void session_free(struct session *s);
 
 /*
- * Set up the next lane; *client_end is the caller's to send and close. The client must have mapped its
- * request region: from the first lane on nobody can map it for writing, nor punch holes into it. 0,
- * -EUSERS: no more lanes, -EBADMSG: the client keeps us from sealing the region, or -errno.
+ * Set up the next lane; *client_end is the caller's to send and close. The client must have mapped
+ * its request region: from the first lane on nobody can map it for writing, nor punch holes into
+ * it. 0, -EUSERS: no more lanes, -EBADMSG: the client keeps us from sealing the region, or -errno.
  */
 int session_lane_open(struct session *s, struct lane **lane, int *client_end);
 
@@ -162,7 +162,10 @@ uint64_t session_look_at_holds(struct session *s, uint64_t now_ms);
 /* Bytes of retired blocks of a tier that its holds keep. As session_scan_holds(). */
 uint64_t session_held_size(const struct session *s, struct store *store, unsigned tier);
 
-/* Reservations, deliveries and pins go back to the store, tickets are nobody's. By the worker, or after it. */
+/*
+ * Reservations, deliveries and pins go back to the store, tickets are nobody's. By the worker, or
+ * after it.
+ */
 void session_give_back(struct session *s, struct store *store, struct abi_worker *w);
 
 /* Let pins go whose time is over, with @gone also those whose entry is no more. By the worker. */

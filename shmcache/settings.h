@@ -15,9 +15,9 @@ struct settings {
 };
 
 /*
- * Read a whole configuration: defaults, the file, the options over it, and what they say together. 0;
- * or -EINVAL and other errors of config_load(), with what is wrong in @errs, which the caller has
- * zeroed; @config is fit for nothing then. At start and at each reload alike.
+ * Read a whole configuration: defaults, the file, the options over it, and what they say together.
+ * 0; or -EINVAL and other errors of config_load(), with what is wrong in @errs, which the caller
+ * has zeroed; @config is fit for nothing then. At start and at each reload alike.
  */
 int settings_read(
 	const struct settings *settings, struct config *config, struct config_errors *errs);

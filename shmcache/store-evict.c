@@ -21,8 +21,9 @@
  * Only when no window is left is the answer NOSPACE. Other workers may take what we freed before we
  * look again; the number of tries is bounded, and each one is theirs or ours to win.
  *
- * Where there is a tier below, the same steps are taken with entries that move there instead of being
- * given up (store-move.c); what that does not make room for is stored below itself, by the caller.
+ * Where there is a tier below, the same steps are taken with entries that move there instead of
+ * being given up (store-move.c); what that does not make room for is stored below itself, by the
+ * caller.
  */
 #define TRIES_EVICT 3
 #define TRIES_WINDOW 6
@@ -52,7 +53,10 @@ static unsigned batch_size(const struct store *s)
 	return n > s->batch ? (unsigned)n : s->batch;
 }
 
-/* In bytes. While somebody hoards, a small part of the tier stays free, for many puts to share a scan. */
+/*
+ * In bytes. While somebody hoards, a small part of the tier stays free, for many puts to share a
+ * scan.
+ */
 static uint64_t ahead_size(const struct store *s, const struct tier *tier)
 {
 	uint64_t share = tier->size / AHEAD_SHARE;
@@ -61,8 +65,8 @@ static uint64_t ahead_size(const struct store *s, const struct tier *tier)
 }
 
 /*
- * A mutex goes to whoever comes first, and that would be us again, who are awake: hence the pause. It
- * is some 60 us, against the 200 or more of the walk before it.
+ * A mutex goes to whoever comes first, and that would be us again, who are awake: hence the pause.
+ * It is some 60 us, against the 200 or more of the walk before it.
  */
 void store_yield_locked(struct store *s)
 {
@@ -71,7 +75,9 @@ void store_yield_locked(struct store *s)
 	pthread_mutex_lock(&s->lock);
 }
 
-/* Evict in the policy's order until @size bytes are on their way; returns the last victim's block. */
+/*
+ * Evict in the policy's order until @size bytes are on their way; returns the last victim's block.
+ */
 static uint32_t evict_bytes(struct store *s, struct abi_worker *w, struct tier *tier, uint64_t size,
 	const struct policy_entry *incoming)
 {

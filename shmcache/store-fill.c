@@ -6,23 +6,24 @@
 #include "shmcache/store.h"
 
 /*
- * Between the question for a value and its arrival lies a network, and in that time the key may be put,
- * deleted, put again and evicted. What arrives then is the past, and must not come back. So a fill is
- * on a list from before the question until its end, and whoever changes its key by request marks it,
- * under the lock under which it would be published: either the change comes first, and the fill is
- * not published, or the fill does, and is replaced or deleted like any entry. Eviction is no such
- * change: what was evicted was not wrong.
+ * Between the question for a value and its arrival lies a network, and in that time the key may be
+ * put, deleted, put again and evicted. What arrives then is the past, and must not come back. So a
+ * fill is on a list from before the question until its end, and whoever changes its key by request
+ * marks it, under the lock under which it would be published: either the change comes first, and
+ * the fill is not published, or the fill does, and is replaced or deleted like any entry. Eviction
+ * is no such change: what was evicted was not wrong.
  *
- * A flush marks at its beginning all that is on its way then. What begins later asks after the flush
- * began, and may be published on either side of its walk; both are orders in which they could have come.
+ * A flush marks at its beginning all that is on its way then. What begins later asks after the
+ * flush began, and may be published on either side of its walk; both are orders in which they could
+ * have come.
  *
- * A touch marks too: by it an entry may end at a time that the client chose, and must not be followed by
- * an older one.
+ * A touch marks too: by it an entry may end at a time that the client chose, and must not be
+ * followed by an older one.
  *
  * What a policy does not want in the index is delivered: left open, with no slot that names it, for
- * those who asked. A session has a delivery as it has a reservation, and gives it up by ABORT once the
- * word is in a hold cell (docs/concurrency.md, "A value without an entry"). Only when all have done so is
- * the record retired; from there on it is like one that was deleted.
+ * those who asked. A session has a delivery as it has a reservation, and gives it up by ABORT once
+ * the word is in a hold cell (docs/concurrency.md, "A value without an entry"). Only when all have
+ * done so is the record retired; from there on it is like one that was deleted.
  */
 static struct store_fill **list_of(struct store *s, uint64_t hash)
 {
@@ -188,7 +189,9 @@ enum abi_status store_fill_deliver(
 	enum abi_status status = ABI_STATUS_OK;
 
 	pthread_mutex_lock(&s->lock);
-	/* Some may have asked after the change that overtook it, and must not get what was before. */
+	/*
+	 * Some may have asked after the change that overtook it, and must not get what was before.
+	 */
 	if (fill->is_overtaken)
 		status = ABI_STATUS_GONE;
 	else if (s->index.meta[fill->cell].state == INDEX_SPOILED)

@@ -4,10 +4,11 @@
 
 /*
  * What goes out over a network is read for as long as that takes, which is none of the client's
- * business: a put or a delete does not wait for it, and an eviction takes the entry away as ever. Only
- * the block stays. A client would say so by a hold cell; we have the store's lock, and keep a list, as
- * the mover does: both are looked at when a reclaim round decides what is free (reclaim.c). That a
- * record is lent and retired at once is thus impossible to get wrong by an order of loads.
+ * business: a put or a delete does not wait for it, and an eviction takes the entry away as ever.
+ * Only the block stays. A client would say so by a hold cell; we have the store's lock, and keep a
+ * list, as the mover does: both are looked at when a reclaim round decides what is free
+ * (reclaim.c). That a record is lent and retired at once is thus impossible to get wrong by an
+ * order of loads.
  *
  * The list is as long as there are bodies on their way, which its caller bounds.
  */

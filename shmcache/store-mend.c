@@ -12,8 +12,9 @@
  * a copy under way, may have been filled before and reads as zeroes now: it is marked, and its
  * commit says that it was damaged.
  *
- * A record that is opened between the two steps, or behind the walk, is filled with faults or, after the second, whole.
- * Holes in the middle count from the first one on: who punches them loses what lies behind.
+ * A record that is opened between the two steps, or behind the walk, is filled with faults or,
+ * after the second, whole. Holes in the middle count from the first one on: who punches them loses
+ * what lies behind.
  */
 uint64_t store_drop_damaged(struct store *s, struct abi_worker *w, unsigned tier, uint64_t off)
 {

@@ -4,16 +4,16 @@
 #include "shmcache/store.h"
 
 /*
- * A move is a replacement by the same value: an open record of the same key with a block in the other
- * tier, a copy, and one store that swaps the slot's word. Who holds the old record keeps reading the
- * old block until he lets go, for it is retired like any other; who comes in the middle finds the old
- * word or the new one. So nothing about readers is new here, and what docs/concurrency.md says of a
- * replacement holds.
+ * A move is a replacement by the same value: an open record of the same key with a block in the
+ * other tier, a copy, and one store that swaps the slot's word. Who holds the old record keeps
+ * reading the old block until he lets go, for it is retired like any other; who comes in the middle
+ * finds the old word or the new one. So nothing about readers is new here, and what
+ * docs/concurrency.md says of a replacement holds.
  *
- * What is new is that nobody asked for it. In the time of the copy, without the lock, the entry may be
- * deleted, replaced, touched, pinned, evicted, or its tier may lose pages. The mover looks again
- * under the lock, and gives up if the entry is not what it was: the request that came in between has
- * won. What a touch changed, the time of expiry, is taken over at the swap and not before.
+ * What is new is that nobody asked for it. In the time of the copy, without the lock, the entry may
+ * be deleted, replaced, touched, pinned, evicted, or its tier may lose pages. The mover looks again
+ * under the lock, and gives up if the entry is not what it was: the request that came in between
+ * has won. What a touch changed, the time of expiry, is taken over at the swap and not before.
  *
  * Three more things are seen to:
  *
@@ -189,11 +189,11 @@ static bool end(struct store *s, struct abi_worker *w, struct store_move *move)
 /* --- batches ---------------------------------------------------------------------------------- */
 
 /*
- * Copy what was begun, without the lock. Plain memcpy() underneath: stores past the caches were 8 to
- * 13 % faster from 1 MiB on and 4 % slower at 64 KiB, which is not worth a copy of our own.
+ * Copy what was begun, without the lock. Plain memcpy() underneath: stores past the caches were 8
+ * to 13 % faster from 1 MiB on and 4 % slower at 64 KiB, which is not worth a copy of our own.
  *
- * The source is guarded too: it may be cut short as well, and then a page may read as 0 where somebody
- * has set its size right again, hence the look after it.
+ * The source is guarded too: it may be cut short as well, and then a page may read as 0 where
+ * somebody has set its size right again, hence the look after it.
  */
 static void copy(struct store *s, struct batch *b)
 {

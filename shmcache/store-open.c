@@ -291,8 +291,8 @@ static int open_cold(struct store *s, const struct store_options *o, struct stor
 }
 
 /*
- * What the machine lacks now says nothing about what is there: a broker that can't start leaves a cache
- * to the next, one that starts empty has none to leave.
+ * What the machine lacks now says nothing about what is there: a broker that can't start leaves a
+ * cache to the next, one that starts empty has none to leave.
  */
 static bool is_passing(int error)
 {

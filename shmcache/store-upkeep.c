@@ -123,7 +123,10 @@ void store_sweep(struct store *s, struct abi_worker *w, unsigned n)
 	pthread_mutex_lock(&s->lock);
 	for (; n && s->n_expiring; n--) {
 		if (n % STORE_HOLD_MAX == 0) {
-			/* Long enough that others get in now and then; no pause, nobody waits for us. */
+			/*
+			 * Long enough that others get in now and then; no pause, nobody waits for
+			 * us.
+			 */
 			pthread_mutex_unlock(&s->lock);
 			pthread_mutex_lock(&s->lock);
 		}

@@ -5,12 +5,13 @@
 #include "shmcache/store.h"
 
 /*
- * By cells: their number only grows, so that an entry that is there from the first step to the last is
- * met, however often the index is split meanwhile. One that moves to another tier changes its cell, and
- * may be met twice or, where it moves behind our back, not at all: its new cell is one that was freed
- * before. Who keeps book by this hears of it by events, too.
+ * By cells: their number only grows, so that an entry that is there from the first step to the last
+ * is met, however often the index is split meanwhile. One that moves to another tier changes its
+ * cell, and may be met twice or, where it moves behind our back, not at all: its new cell is one
+ * that was freed before. Who keeps book by this hears of it by events, too.
  *
- * Keys are copied under the lock, a few at a time, and told without it: who is told may do as he likes.
+ * Keys are copied under the lock, a few at a time, and told without it: who is told may do as he
+ * likes.
  */
 #define STEP 16
 

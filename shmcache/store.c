@@ -107,8 +107,8 @@ void store_free_locked(struct store *s, uint32_t cell)
 }
 
 /*
- * The entry of @key, if it has not expired. Without a @w to count it by, one that has is left to the
- * sweep.
+ * The entry of @key, if it has not expired. Without a @w to count it by, one that has is left to
+ * the sweep.
  */
 static struct shared_u64 *find_live(
 	struct store *s, struct abi_worker *w, const struct index_key *key, uint32_t *cell)

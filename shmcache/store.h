@@ -15,16 +15,16 @@
 
 /*
  * One store a broker. All store_ functions take the store's lock themselves, and may be called from
- * any worker thread that is registered with liburcu and in no read section. None blocks on a client.
- * @w is the calling worker's part of the plane, whose counters it bumps.
+ * any worker thread that is registered with liburcu and in no read section. None blocks on a
+ * client. @w is the calling worker's part of the plane, whose counters it bumps.
  *
  * Answers are enum abi_status, the very number that goes into a completion.
  */
 
 /*
- * Retired records, in the order of retirement, until no reader holds them. The array is reserved for
- * twice as many cells as there can be: retiring never fails, not even while a round has freed what it
- * has yet to take off the list.
+ * Retired records, in the order of retirement, until no reader holds them. The array is reserved
+ * for twice as many cells as there can be: retiring never fails, not even while a round has freed
+ * what it has yet to take off the list.
  */
 struct limbo {
 	uint32_t *cell;
@@ -43,8 +43,8 @@ struct store_move {
 };
 
 /*
- * A value that is being read for somebody else, by a thread of the broker (store-lend.c): while it is on
- * the store's list its block is not freed, whatever becomes of the entry.
+ * A value that is being read for somebody else, by a thread of the broker (store-lend.c): while it
+ * is on the store's list its block is not freed, whatever becomes of the entry.
  */
 struct store_loan {
 	uint32_t cell, generation;
@@ -64,8 +64,8 @@ struct store_delivery {
 
 /*
  * A value on its way from elsewhere (store-fill.c). While it is on the store's list, whatever puts,
- * deletes or flushes its key marks it as overtaken, and it is published no more. The caller's memory,
- * between store_fill_begin() and store_fill_end(); its members are the store's.
+ * deletes or flushes its key marks it as overtaken, and it is published no more. The caller's
+ * memory, between store_fill_begin() and store_fill_end(); its members are the store's.
  */
 struct store_fill {
 	struct store_fill *next, **link;
@@ -127,7 +127,10 @@ struct store {
 	uint8_t round;
 };
 
-/* What a tier lies on. The region's mode is the store's to choose; of size 0: there is no such tier. */
+/*
+ * What a tier lies on. The region's mode is the store's to choose; of size 0: there is no such
+ * tier.
+ */
 struct store_tier_options {
 	struct region_options region;
 	const char *policy; /* NULL: the default */
@@ -152,8 +155,8 @@ struct store_opened {
 };
 
 /*
- * Open or make index and tiers. 0, or a negative errno and a sentence in @why; a cold start has then
- * left nothing behind. One thread, before the workers.
+ * Open or make index and tiers. 0, or a negative errno and a sentence in @why; a cold start has
+ * then left nothing behind. One thread, before the workers.
  */
 int store_open(struct store *store, const struct store_options *options,
 	struct store_opened *opened, char *why, size_t why_size);
@@ -207,8 +210,8 @@ bool store_pin_is_alive(struct store *s, uint64_t pin);
 bool store_pin_is_of(struct store *s, uint64_t pin, const struct index_key *key);
 
 /*
- * Delete the entries with @prefix in up to @n_buckets buckets from *bucket on; returns how many, and
- * moves *bucket on; done when it returns with *bucket == UINT64_MAX.
+ * Delete the entries with @prefix in up to @n_buckets buckets from *bucket on; returns how many,
+ * and moves *bucket on; done when it returns with *bucket == UINT64_MAX.
  */
 uint64_t store_flush(struct store *s, struct abi_worker *w, const void *prefix, size_t prefix_size,
 	uint64_t *bucket, unsigned n_buckets);
@@ -217,8 +220,8 @@ uint64_t store_flush(struct store *s, struct abi_worker *w, const void *prefix, 
 unsigned store_hits(struct store *s, struct abi_worker *w, const uint32_t *cells, unsigned n);
 
 /*
- * Lend the value of @key: fills in @loan, which stays where it is until store_loan_end(). Counts as a
- * hit. OK or MISS.
+ * Lend the value of @key: fills in @loan, which stays where it is until store_loan_end(). Counts as
+ * a hit. OK or MISS.
  */
 enum abi_status store_lend(struct store *s, struct abi_worker *w, const struct index_key *key,
 	struct store_loan *loan);
@@ -227,8 +230,8 @@ void store_loan_end(struct store *s, struct store_loan *loan);
 /* --- values from elsewhere: store-fill.c ------------------------------------------------------ */
 
 /*
- * Begin to watch over @key: before anybody is asked for its value. What is stored under it, deleted or
- * flushed from here on makes the fill a thing of the past. One thread at a time on one fill; the
+ * Begin to watch over @key: before anybody is asked for its value. What is stored under it, deleted
+ * or flushed from here on makes the fill a thing of the past. One thread at a time on one fill; the
  * store's other functions may run meanwhile on any thread.
  */
 void store_fill_begin(struct store *s, struct store_fill *fill, const struct index_key *key);
@@ -237,9 +240,9 @@ void store_fill_begin(struct store *s, struct store_fill *fill, const struct ind
 bool store_fill_is_overtaken(struct store *s, const struct store_fill *fill);
 
 /*
- * An open record with a block of @size, at *data, for the caller to write to by way of guard.h. With
- * @only_free nothing is evicted for it. OK, GONE (overtaken: there is no point in going on), NOSPACE,
- * TOO_BIG, NOMEM. Once a fill, or again after store_fill_drop().
+ * An open record with a block of @size, at *data, for the caller to write to by way of guard.h.
+ * With @only_free nothing is evicted for it. OK, GONE (overtaken: there is no point in going on),
+ * NOSPACE, TOO_BIG, NOMEM. Once a fill, or again after store_fill_drop().
  */
 enum abi_status store_fill_reserve(struct store *s, struct abi_worker *w, struct store_fill *fill,
 	const struct store_put_options *options, uint64_t size, bool only_free, uint8_t **data);
@@ -248,8 +251,9 @@ enum abi_status store_fill_reserve(struct store *s, struct abi_worker *w, struct
 void store_fill_drop(struct store *s, struct store_fill *fill);
 
 /*
- * Make it the entry of its key. OK; EXISTS: there is one already; GONE: overtaken, and there is none;
- * NOSPACE: in the index; DAMAGED. The block is the entry's or given back. Not after a delivery.
+ * Make it the entry of its key. OK; EXISTS: there is one already; GONE: overtaken, and there is
+ * none; NOSPACE: in the index; DAMAGED. The block is the entry's or given back. Not after a
+ * delivery.
  */
 enum abi_status store_fill_publish(struct store *s, struct abi_worker *w, struct store_fill *fill);
 
@@ -275,14 +279,14 @@ void store_fill_end(struct store *s, struct store_fill *fill);
 void store_reclaim(struct store *s, struct abi_worker *w);
 
 /*
- * Can the broker fence for its clients? What it tells them in the plane (fence_needed) and what reclaim
- * relies on must be one answer. Any thread.
+ * Can the broker fence for its clients? What it tells them in the plane (fence_needed) and what
+ * reclaim relies on must be one answer. Any thread.
  */
 bool store_can_membarrier(void);
 
 /*
- * From the next reclaim round on. A table of holds that takes the place of keeping is among those that
- * scan_holds() looks at before this is called.
+ * From the next reclaim round on. A table of holds that takes the place of keeping is among those
+ * that scan_holds() looks at before this is called.
  */
 void store_keep(struct store *s, enum store_keep keep);
 
@@ -322,14 +326,15 @@ struct store_mended {
 };
 
 /*
- * See whether a writer has cut a tier short (store-mend.c). False, after one system call a tier, when
- * it has not; else drop what lost bytes, and make that tier whole. The control thread may call it too.
+ * See whether a writer has cut a tier short (store-mend.c). False, after one system call a tier,
+ * when it has not; else drop what lost bytes, and make that tier whole. The control thread may call
+ * it too.
  */
 bool store_mend(struct store *s, struct abi_worker *w, struct store_mended *mended);
 
 /*
- * Tell the entries in the next @n cells from *cursor on (0: the first), and move it on; 0 again when that
- * was all. @entry is called without the lock; the key is there during the call.
+ * Tell the entries in the next @n cells from *cursor on (0: the first), and move it on; 0 again
+ * when that was all. @entry is called without the lock; the key is there during the call.
  */
 void store_walk(struct store *s, uint64_t *cursor, unsigned n,
 	void (*entry)(void *context, const struct index_key *key), void *context);
@@ -340,8 +345,8 @@ int store_check(struct store *s, char *why, size_t why_size);
 /* --- moving between tiers: store-move.c ------------------------------------------------------- */
 
 /*
- * A bounded step of what the tiers want: demotion ahead of need, promotion of what was hit. True when
- * there was something to do, and may be more. Any thread; the mover's all day long (mover.c).
+ * A bounded step of what the tiers want: demotion ahead of need, promotion of what was hit. True
+ * when there was something to do, and may be more. Any thread; the mover's all day long (mover.c).
  */
 bool store_move_step(struct store *s, struct abi_worker *w);
 
@@ -396,8 +401,8 @@ bool store_index_room_locked(struct store *s, struct abi_worker *w);
 bool store_chain_room_locked(struct store *s, struct abi_worker *w, uint64_t hash);
 
 /*
- * Let others have the lock in the middle of a long walk, after STORE_HOLD_MAX records or so. Whatever
- * was known must be looked at again.
+ * Let others have the lock in the middle of a long walk, after STORE_HOLD_MAX records or so.
+ * Whatever was known must be looked at again.
  */
 void store_yield_locked(struct store *s);
 #define STORE_HOLD_MAX 1024
@@ -407,7 +412,9 @@ enum store_gone { STORE_GONE_EVICTED, STORE_GONE_REMOVED, STORE_GONE_EXPIRED };
 void store_retire_locked(
 	struct store *s, struct shared_u64 *slot, uint32_t cell, enum store_gone how);
 
-/* What was stored, deleted or flushed: fills of @key, or of all keys with a prefix, are overtaken. */
+/*
+ * What was stored, deleted or flushed: fills of @key, or of all keys with a prefix, are overtaken.
+ */
 void store_overtake_locked(struct store *s, const struct index_key *key);
 void store_overtake_prefix_locked(struct store *s, const void *prefix, size_t size);
 
@@ -416,8 +423,8 @@ enum abi_status store_make_locked(struct store *s, struct abi_worker *w, const s
 	const struct store_put_options *options, uint64_t size, uint32_t *cell);
 
 /*
- * Make an open record the entry of its key; counted as a put by the caller. Whatever the answer, the
- * record is no longer open: published, or freed.
+ * Make an open record the entry of its key; counted as a put by the caller. Whatever the answer,
+ * the record is no longer open: published, or freed.
  */
 enum abi_status store_publish_locked(struct store *s, struct abi_worker *w, uint32_t cell,
 	const struct index_key *key, bool if_absent, bool is_unproven);
@@ -439,7 +446,9 @@ static inline struct tier *store_tier_of(struct store *s, uint32_t cell)
 	return &s->tier[s->index.cell[cell].tier];
 }
 
-/* Where the value of a record that has a block lies; a writer may have cut the tier short: guard.h. */
+/*
+ * Where the value of a record that has a block lies; a writer may have cut the tier short: guard.h.
+ */
 static inline char *store_value(struct store *s, uint32_t cell)
 {
 	return store_tier_of(s, cell)->base + s->index.cell[cell].value_off;

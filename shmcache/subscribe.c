@@ -5,19 +5,20 @@
 #include "shmcache/subscribe.h"
 
 /*
- * Whoever may read the cache may read its events: a reader can list the keys anyway, and the region has
- * nothing else. Events cost those who put, not those who listen, but by a copy of the key at most,
- * however many listen; so there is no quota on them beside that of sessions.
+ * Whoever may read the cache may read its events: a reader can list the keys anyway, and the region
+ * has nothing else. Events cost those who put, not those who listen, but by a copy of the key at
+ * most, however many listen; so there is no quota on them beside that of sessions.
  *
- * Who has read all that there is says so by a WAIT, with the place that it has read to, and sleeps on its
- * socket. A flag in its own memory would save it that system call, and would have to be looked for at
- * each event, in as many places as there are subscribers. So the writer looks at one word of its own,
- * which says whether anybody waits for that kind; the first event that somebody does wakes this thread
- * (bell.h), which tells each who waited: once, and nobody more often than each PAUSE_NS. What a subscriber
- * can cost by waiting all the time is this thread's time, of which there is a ration.
+ * Who has read all that there is says so by a WAIT, with the place that it has read to, and sleeps
+ * on its socket. A flag in its own memory would save it that system call, and would have to be
+ * looked for at each event, in as many places as there are subscribers. So the writer looks at one
+ * word of its own, which says whether anybody waits for that kind; the first event that somebody
+ * does wakes this thread (bell.h), which tells each who waited: once, and nobody more often than
+ * each PAUSE_NS. What a subscriber can cost by waiting all the time is this thread's time, of which
+ * there is a ration.
  *
- * READY is sent without waiting. If the socket is full, as of one who asks and does not read, there is
- * something to read already.
+ * READY is sent without waiting. If the socket is full, as of one who asks and does not read, there
+ * is something to read already.
  */
 #define PAUSE_NS 5000000
 

@@ -19,8 +19,8 @@ int subscriptions_open(struct subscriptions *subs, struct store *store, int epol
 void subscriptions_close(struct subscriptions *subs, int epoll);
 
 /*
- * Carry out a SUBSCRIBE and answer it: the kinds take the place of those that the session wanted before.
- * By the control thread. 0, -EBADMSG: nonsense, or what wire_send() says.
+ * Carry out a SUBSCRIBE and answer it: the kinds take the place of those that the session wanted
+ * before. By the control thread. 0, -EBADMSG: nonsense, or what wire_send() says.
  */
 int subscribe_answer(struct subscriptions *subs, struct session *s,
 	const struct wire_subscribe *message);

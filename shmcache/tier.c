@@ -8,16 +8,16 @@
 
 /*
  * New values go to DRAM, where they are fastest to reach and where most of them are read first. Two
- * things speak for CXL at once: the client says so, or the value is so large that it would drive out
- * much else. When DRAM has no room, what is cold there moves down; CXL is where entries leave.
+ * things speak for CXL at once: the client says so, or the value is so large that it would drive
+ * out much else. When DRAM has no room, what is cold there moves down; CXL is where entries leave.
  *
  * A put waits for a demotion only if the mover has fallen behind, and then for a bounded one: what
  * is larger than DEMOTE_WAIT_MAX is stored below at once instead.
  *
  * The way up is narrow on purpose. CXL memory is read in place, so a promotion saves some hundred
- * nanoseconds a line later and costs two copies now. It is earned by repeated hits, bounded by a rate
- * (a token bucket that may go into debt, so that large values have their turn as well), and the store
- * refuses it where something warmer would have to make way.
+ * nanoseconds a line later and costs two copies now. It is earned by repeated hits, bounded by a
+ * rate (a token bucket that may go into debt, so that large values have their turn as well), and
+ * the store refuses it where something warmer would have to make way.
  */
 #define DEMOTE_WAIT_MAX (UINT64_C(64) << 20)
 #define DEBT_MS_MAX 3600000 /* longer pauses than this are no longer told apart */

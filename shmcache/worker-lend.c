@@ -7,17 +7,18 @@
 #include "shmcache/broker.h"
 
 /*
- * A client that fetches one value after another wakes the worker for each, which sends a question and
- * sleeps again; the answer wakes the remote thread. Where the two share few CPUs with the client and
- * with what else there is, the remote thread does both while tickets are out: the worker adds its set of
- * doorbells to that of the remote thread and waits for its own bell alone. need_wakeup stays set, so that
- * clients ring, and whoever is rung for drains and then looks (sleep and wake, docs/concurrency.md).
+ * A client that fetches one value after another wakes the worker for each, which sends a question
+ * and sleeps again; the answer wakes the remote thread. Where the two share few CPUs with the
+ * client and with what else there is, the remote thread does both while tickets are out: the worker
+ * adds its set of doorbells to that of the remote thread and waits for its own bell alone.
+ * need_wakeup stays set, so that clients ring, and whoever is rung for drains and then looks (sleep
+ * and wake, docs/concurrency.md).
  *
- * What concerns nobody else is the worker's, who waits awake for more of it: when a round has none but
- * such requests, it is woken. Every LEND_MS it comes back by itself, for upkeep.
+ * What concerns nobody else is the worker's, who waits awake for more of it: when a round has none
+ * but such requests, it is woken. Every LEND_MS it comes back by itself, for upkeep.
  *
- * One shot: an event that finds the worker awake is none, as that looks at all rings before it lends them
- * again.
+ * One shot: an event that finds the worker awake is none, as that looks at all rings before it
+ * lends them again.
  */
 #define LEND_MS 10
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* worker-mail.c: what others hand to a worker: lanes, sessions that leave, answers from elsewhere. */
+/*
+ * worker-mail.c: what others hand to a worker: lanes, sessions that leave, answers from elsewhere.
+ */
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -8,8 +10,8 @@
 #include "shmcache/fetch.h"
 
 /*
- * Lists under locks of their own, and one bell. The worker looks at two flags in each of its rounds,
- * and again after it has said that it will sleep; so nobody has to know whether it does.
+ * Lists under locks of their own, and one bell. The worker looks at two flags in each of its
+ * rounds, and again after it has said that it will sleep; so nobody has to know whether it does.
  */
 
 /* One doorbell's event: empty it; one that hangs up leaves the set, its session will follow. */

@@ -25,15 +25,15 @@
  *	    if set, ring the doorbell	    if all are empty, sleep
  *
  * The fences keep C1 before C2 and W1 before W2, so that of C2 and W2 at least one sees the other
- * side's store, and nobody sleeps on a full ring (tests/model/sleep-wake.pml). The completion side is
- * the same with the roles swapped: here the fence stands in answer_all().
+ * side's store, and nobody sleeps on a full ring (tests/model/sleep-wake.pml). The completion side
+ * is the same with the roles swapped: here the fence stands in answer_all().
  *
  * Everything in a lane's request region is hostile. The cursor is private: a client's position is
  * never believed, a slot counts when it carries the sequence that the cursor expects. `reaped`, the
  * one number that is needed from the client, is loaded when the completion ring looks full, and
  * checked against what was completed. It is back-pressure: without room for the answer, the next
- * submission is not taken. What has been sent to other brokers (fetch.h) counts as answered here: the
- * place for its answer is kept.
+ * submission is not taken. What has been sent to other brokers (fetch.h) counts as answered here:
+ * the place for its answer is kept.
  */
 #define UPKEEP_MS 10	     /* while awake */
 #define HOLDS_MS 250	     /* between two looks for hoarders */
@@ -92,7 +92,9 @@ void worker_answered(struct worker *worker, struct lane *lane)
 	shared_fence();
 	if (!shared_u32_load(&lane->request->need_wakeup))
 		return;
-	/* Tried again by the next upkeep: who waits without a limit has nothing else to wake him. */
+	/*
+	 * Tried again by the next upkeep: who waits without a limit has nothing else to wake him.
+	 */
 	lane->owes_ring = !wire_ring(lane->doorbell);
 	store_count(worker->shared, ABI_COUNTER_WAKES_SENT, 1);
 }
@@ -126,10 +128,10 @@ static void fetch_ahead(const struct lane *lane, uint64_t position)
 }
 
 /*
- * Reading the clock twice costs a quarter of a request that asks for nothing. So one of 31 is timed,
- * and stands for as many: a prime, so that no client's rhythm is in step with it. Those that take
- * longer than the clock does, since they are large or had to wake us, are timed each, and stand for
- * themselves. Returns what the time of this one stands for; 0: it is not taken.
+ * Reading the clock twice costs a quarter of a request that asks for nothing. So one of 31 is
+ * timed, and stands for as many: a prime, so that no client's rhythm is in step with it. Those that
+ * take longer than the clock does, since they are large or had to wake us, are timed each, and
+ * stand for themselves. Returns what the time of this one stands for; 0: it is not taken.
  */
 static unsigned sample_weight(struct worker *worker, const struct submission *sub)
 {
@@ -400,10 +402,10 @@ static bool is_stopping(const struct worker *worker)
 }
 
 /*
- * The end. Who talks to other brokers has ended before, and has answered all that was out; what is asked
- * from here on finds nobody. Carry out what is there, but not for ever, since a client may always have
- * one more; what
- * comes after is answered with STOPPING, for as long again, and the rest sees the hang-up.
+ * The end. Who talks to other brokers has ended before, and has answered all that was out; what is
+ * asked from here on finds nobody. Carry out what is there, but not for ever, since a client may
+ * always have one more; what comes after is answered with STOPPING, for as long again, and the rest
+ * sees the hang-up.
  */
 static void finish(struct worker *worker)
 {

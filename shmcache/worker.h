@@ -30,8 +30,8 @@ struct worker {
 	struct session *leaving;
 	atomic_bool has_mail;
 	/*
-	 * While the worker sleeps and has tickets out, on a machine that is short of CPUs: the remote thread
-	 * is woken by its lanes' doorbells, and serves them.
+	 * While the worker sleeps and has tickets out, on a machine that is short of CPUs: the
+	 * remote thread is woken by its lanes' doorbells, and serves them.
 	 */
 	struct watch lent; /* @epoll, in the set of the remote thread */
 	bool is_lent;
@@ -58,7 +58,9 @@ int worker_start(struct worker *worker, struct broker *broker, unsigned idx);
 /* Wait for the thread to end (broker->is_stopping is set and the bell rung), free what it has. */
 void worker_join(struct worker *worker);
 
-/* Hand a lane over, or a session to take leave of, which the worker frees. By the control thread. */
+/*
+ * Hand a lane over, or a session to take leave of, which the worker frees. By the control thread.
+ */
 void worker_add_lane(struct worker *worker, struct lane *lane);
 void worker_leave(struct worker *worker, struct session *session);
 
@@ -68,8 +70,8 @@ void worker_ring(struct worker *worker);
 /* --- between the worker's own files, by its thread -------------------------------------------- */
 
 /*
- * One round of a lane: take as many submissions as are there and may be taken, and answer them. 0: there
- * was nothing to do.
+ * One round of a lane: take as many submissions as are there and may be taken, and answer them. 0:
+ * there was nothing to do.
  */
 unsigned worker_serve(struct worker *worker, struct lane *lane);
 
@@ -84,8 +86,9 @@ void worker_cut_off(struct worker *worker, struct lane *lane, enum abi_fault fau
 void worker_doorbell_ready(struct worker *worker, struct lane *lane);
 
 /*
- * worker-lend.c. Should the remote thread serve the lanes while the worker sleeps? Then is_lent is set
- * under the turn, and between tray_asleep() and tray_awake() the worker waits for its bell alone.
+ * worker-lend.c. Should the remote thread serve the lanes while the worker sleeps? Then is_lent is
+ * set under the turn, and between tray_asleep() and tray_awake() the worker waits for its bell
+ * alone.
  */
 bool worker_may_lend(const struct worker *worker);
 void worker_wait_lent(struct worker *worker);

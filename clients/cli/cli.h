@@ -54,8 +54,8 @@ enum cli_exit cli_usage(const struct cli *cli, const char *fmt, ...);
 enum cli_exit cli_exit_of(int result);
 
 /*
- * Send the broker a command without attaching; options->why is a buffer. Says what went wrong, but for
- * SHMC_FAILED, which the sentences told have said.
+ * Send the broker a command without attaching; options->why is a buffer. Says what went wrong, but
+ * for SHMC_FAILED, which the sentences told have said.
  */
 enum cli_exit cli_control(
 	const struct cli *cli, enum shmc_command command, const struct shmc_control_options *options);

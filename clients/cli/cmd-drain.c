@@ -3,8 +3,8 @@
  * cmd-drain.c: stop the broker when nobody holds anything any more.
  *
  * Returns when its process is gone, so that what comes after it in a script finds the name free. To
- * interrupt it gives up the waiting here, not the drain: asking again, with another limit or none, is
- * how to change one's mind, and SIGTERM how to end it now.
+ * interrupt it gives up the waiting here, not the drain: asking again, with another limit or none,
+ * is how to change one's mind, and SIGTERM how to end it now.
  */
 #include <stdio.h>
 

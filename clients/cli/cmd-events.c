@@ -2,9 +2,9 @@
 /*
  * cmd-events.c: what happens in the cache, as it happens: a line an event.
  *
- * What is lost is told as a line of its own where it is missing, so that whoever reads the lines knows
- * that his books are wrong from here on. A line goes out at once; while events come without a pause, they
- * go out together.
+ * What is lost is told as a line of its own where it is missing, so that whoever reads the lines
+ * knows that his books are wrong from here on. A line goes out at once; while events come without a
+ * pause, they go out together.
  */
 #include <errno.h>
 #include <inttypes.h>

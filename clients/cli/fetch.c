@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fetch.c: what get and prefetch share: write-back policies by name, and why nothing was fetched. */
+/*
+ * fetch.c: what get and prefetch share: write-back policies by name, and why nothing was fetched.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

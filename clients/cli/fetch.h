@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fetch.h: what get and prefetch share: write-back policies by name, and why nothing was fetched. */
+/*
+ * fetch.h: what get and prefetch share: write-back policies by name, and why nothing was fetched.
+ */
 #ifndef CLI_FETCH_H
 #define CLI_FETCH_H
 

@@ -74,8 +74,8 @@ static enum cli_exit output_close(const struct cli *cli, enum cli_exit status)
 
 /*
  * A descriptor 0 to 2 that is closed would be given to the next file opened, and a value written to
- * "standard output" go into the broker's socket. So they are filled up, the wrong way round: reading
- * from the one and writing to the others fails, as it would have.
+ * "standard output" go into the broker's socket. So they are filled up, the wrong way round:
+ * reading from the one and writing to the others fails, as it would have.
  */
 static void standard_fill(void)
 {

@@ -91,7 +91,9 @@ static void print_memory(const struct image *image, const struct summary *s, FIL
 		units_size_format(c, s->limbo_size));
 }
 
-/* A hold does not tell when it was taken: it is as old as the broker has seen it stand, or older. */
+/*
+ * A hold does not tell when it was taken: it is as old as the broker has seen it stand, or older.
+ */
 static void print_holds(const struct image *image, const struct summary *s, FILE *out)
 {
 	char held[UNITS_TEXT_SIZE], kept[UNITS_TEXT_SIZE], oldest[UNITS_TEXT_SIZE],

@@ -41,8 +41,8 @@ int connection_begin(struct connection *c, const char *name, enum wire_role role
 	struct reason *why);
 
 /*
- * Connect, and say nothing yet: the first half of a step. 0; -EAGAIN, see connection_wait(); else as
- * connection_step().
+ * Connect, and say nothing yet: the first half of a step. 0; -EAGAIN, see connection_wait(); else
+ * as connection_step().
  */
 int connection_open(struct connection *c, struct reason *why);
 

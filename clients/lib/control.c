@@ -9,9 +9,9 @@
 #include "clients/shmcache.h"
 
 /*
- * No session: one message, and what is told until an outcome comes. What a drain tells last is that the
- * broker stops, and what the operator wants to know is that it has: so the hang-up is waited for, which
- * the kernel makes when the process is gone and all is written or removed.
+ * No session: one message, and what is told until an outcome comes. What a drain tells last is that
+ * the broker stops, and what the operator wants to know is that it has: so the hang-up is waited
+ * for, which the kernel makes when the process is gone and all is written or removed.
  */
 struct exchange {
 	struct connection connection;

@@ -7,21 +7,22 @@
 #include "clients/lib/session.h"
 
 /*
- * A fetch is a read that, when it misses, becomes a submission; its answer comes when other brokers have
- * given theirs. Either the value is an entry now, and is read as any other, or it was delivered: a record
- * that no slot names is ours until we say that our hold is set. That is an ABORT for which nobody waits,
- * and the view is a view.
+ * A fetch is a read that, when it misses, becomes a submission; its answer comes when other brokers
+ * have given theirs. Either the value is an entry now, and is read as any other, or it was
+ * delivered: a record that no slot names is ours until we say that our hold is set. That is an
+ * ABORT for which nobody waits, and the view is a view.
  *
- * An entry may be gone again before it is read: in a tier that is hard pressed, what was fetched is what
- * goes first. Who waits for it has done nothing that would explain a miss to him. So it is asked for again,
- * to be delivered this time, which nothing takes away; some times only, and within the deadline.
+ * An entry may be gone again before it is read: in a tier that is hard pressed, what was fetched is
+ * what goes first. Who waits for it has done nothing that would explain a miss to him. So it is
+ * asked for again, to be delivered this time, which nothing takes away; some times only, and within
+ * the deadline.
  *
- * How long such an answer takes is not in the hands of our broker. So not more than half of the ring
- * may wait for others, and their keys have places of their own: staging is a ring, whose room comes back
- * behind the oldest. Whoever has something to ask that concerns nobody else finds both.
+ * How long such an answer takes is not in the hands of our broker. So not more than half of the
+ * ring may wait for others, and their keys have places of their own: staging is a ring, whose room
+ * comes back behind the oldest. Whoever has something to ask that concerns nobody else finds both.
  *
- * The read behind a fetch that came is neither a hit nor logged as one: it is the miss that began it,
- * and one that is read once must not look to the policy as if it had been read twice.
+ * The read behind a fetch that came is neither a hit nor logged as one: it is the miss that began
+ * it, and one that is read once must not look to the policy as if it had been read twice.
  */
 _Static_assert((int)SHMC_WRITE_BACK_ALWAYS == ABI_WRITE_BACK_ALWAYS + 1 &&
 		(int)SHMC_WRITE_BACK_OFF == ABI_WRITE_BACK_OFF + 1, "the same by another name");
@@ -121,8 +122,8 @@ int engine_fetch_start(struct lane *lane, struct shmc_request *q)
 }
 
 /*
- * Ask again, of no batch any more. There is room for it, key and all: an answer was just taken. 0; or
- * SHMC_MISS, and @why it has to be one.
+ * Ask again, of no batch any more. There is room for it, key and all: an answer was just taken. 0;
+ * or SHMC_MISS, and @why it has to be one.
  */
 static int ask_again(struct lane *lane, struct shmc_request *q)
 {
@@ -172,8 +173,8 @@ static int land_delivered(struct lane *lane, struct shmc_request *q, const struc
 	entry.record = &lane->reader.index.cell[entry.cell];
 	entry.hold = engine_hold(lane, c->result[0], &r);
 	/*
-	 * Behind the hold: from here on nothing else keeps the record. Both are stores with release, and
-	 * the broker acquires the second before it looks at the first.
+	 * Behind the hold: from here on nothing else keeps the record. Both are stores with
+	 * release, and the broker acquires the second before it looks at the first.
 	 */
 	engine_push_reserved(lane, NULL, ABI_OP_ABORT, c->result[1]);
 	if (!entry.hold)

@@ -65,9 +65,9 @@ int engine_result(uint32_t status)
 }
 
 /*
- * A reserved block is ours while the broker lives that gave it. One that comes back gives it to nobody
- * while our holds name its record, and hears of nothing that we begin after it has come: so, as a
- * reader does, we hold, and then look whether it has.
+ * A reserved block is ours while the broker lives that gave it. One that comes back gives it to
+ * nobody while our holds name its record, and hears of nothing that we begin after it has come: so,
+ * as a reader does, we hold, and then look whether it has.
  */
 struct shared_u64 *engine_hold_block(struct lane *lane, uint64_t reservation, int *result)
 {

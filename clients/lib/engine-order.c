@@ -4,11 +4,11 @@
 
 /*
  * The broker takes the submissions of a lane in order, so two plain requests on one key need no
- * care. Order is lost in two places, both ours: a one-sided read is done before the write that
- * was submitted ahead of it has even been looked at, and a put in several steps takes effect at
- * its last. So a read waits for open writes on its key, and everything waits for an open put in
- * several steps on its key, and for whatever already waits. A fetch begins as a read, and takes effect
- * when its answer comes: it waits like the one, and is waited for like the other. Requests on other keys
+ * care. Order is lost in two places, both ours: a one-sided read is done before the write that was
+ * submitted ahead of it has even been looked at, and a put in several steps takes effect at its
+ * last. So a read waits for open writes on its key, and everything waits for an open put in several
+ * steps on its key, and for whatever already waits. A fetch begins as a read, and takes effect when
+ * its answer comes: it waits like the one, and is waited for like the other. Requests on other keys
  * go by.
  *
  * Keys are compared by their 64-bit hash: two that collide wait for each other in vain, and no

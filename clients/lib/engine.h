@@ -18,8 +18,8 @@ struct lane;
 enum { ENGINE_FULL = 1 };
 
 /*
- * How far a request is. All but the first belong to what others on its key wait for: a put that takes
- * several submissions, a fetch.
+ * How far a request is. All but the first belong to what others on its key wait for: a put that
+ * takes several submissions, a fetch.
  */
 enum engine_step {
 	ENGINE_STEP_ONLY,
@@ -72,7 +72,9 @@ struct engine {
 	uint32_t n_flights;
 	uint16_t first_free;
 	uint32_t n_open;	    /* requests begun and not finished */
-	/* Keys of what waits for other brokers, behind @staging: places that are free, as a stack. */
+	/*
+	 * Keys of what waits for other brokers, behind @staging: places that are free, as a stack.
+	 */
 	uint16_t *key_place;
 	uint32_t n_key_places, n_keys_out;
 	struct engine_list done;    /* finished, not popped */
@@ -135,8 +137,8 @@ void engine_push_reserved(struct lane *lane, struct shmc_request *request,
 void engine_land(struct lane *lane, const struct completion *c);
 
 /*
- * Hold the block of @reservation for as long as it may be written to: a cell that is to be cleared, or
- * NULL with *result what came in between: SHMC_QUOTA, or -ENOTCONN. (engine-flight.c)
+ * Hold the block of @reservation for as long as it may be written to: a cell that is to be cleared,
+ * or NULL with *result what came in between: SHMC_QUOTA, or -ENOTCONN. (engine-flight.c)
  */
 struct shared_u64 *engine_hold_block(struct lane *lane, uint64_t reservation, int *result);
 
@@ -145,8 +147,8 @@ struct shared_u64 *engine_hold(struct lane *lane, uint64_t word, int *result);
 
 /*
  * What other brokers may have (engine-fetch.c). Begin: a FETCH looks here first, unless its @why is
- * ENGINE_FETCH_LOOKED or it is of a batch. Go on when the answer has come. Have @key brought for nobody:
- * 0, SHMC_QUOTA, -ENOTCONN or ENGINE_FULL.
+ * ENGINE_FETCH_LOOKED or it is of a batch. Go on when the answer has come. Have @key brought for
+ * nobody: 0, SHMC_QUOTA, -ENOTCONN or ENGINE_FULL.
  */
 #define ENGINE_FETCH_LOOKED UINT32_MAX
 int engine_fetch_start(struct lane *lane, struct shmc_request *request);

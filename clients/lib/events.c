@@ -12,16 +12,16 @@
 #include "ipc/events.h"
 
 /*
- * A subscription has a session of its own at the broker, of which it uses nothing but the socket: it
- * asks there for the region of events, and hears there that the broker is gone. So it depends on no
- * thread's lane and on no re-attach of the handle, may outlive it, and the broker counts it among the
- * sessions that it allows.
+ * A subscription has a session of its own at the broker, of which it uses nothing but the socket:
+ * it asks there for the region of events, and hears there that the broker is gone. So it depends on
+ * no thread's lane and on no re-attach of the handle, may outlive it, and the broker counts it
+ * among the sessions that it allows.
  *
- * Who has read all that there is says so to the broker (WAIT, with the place that it has read to) and is
- * told on the same socket when there is more (READY): that is the descriptor to poll, and it is readable
- * for the end of the broker, too. An event that comes between the look and the WAIT is behind that place,
- * and told at once; READYs are taken off the socket before the look, never between it and the WAIT. While
- * we read, nobody is told anything.
+ * Who has read all that there is says so to the broker (WAIT, with the place that it has read to)
+ * and is told on the same socket when there is more (READY): that is the descriptor to poll, and it
+ * is readable for the end of the broker, too. An event that comes between the look and the WAIT is
+ * behind that place, and told at once; READYs are taken off the socket before the look, never
+ * between it and the WAIT. While we read, nobody is told anything.
  */
 struct shmc_events {
 	struct events_reader reader;

@@ -7,8 +7,8 @@
 #include "clients/lib/read.h"
 
 /*
- * Each begins as a plain read, and only with what that does not find becomes a request (engine-fetch.c):
- * for one key, for many, and in a queue the same one.
+ * Each begins as a plain read, and only with what that does not find becomes a request
+ * (engine-fetch.c): for one key, for many, and in a queue the same one.
  */
 static const struct shmc_fetch_options as_configured;
 

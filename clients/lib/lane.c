@@ -64,8 +64,8 @@ int lane_init(struct lane *lane, struct session *session, uint32_t idx, int door
 }
 
 /*
- * Of one fetch at a time only one thread, of whichever process, has anything to do, and a CPU is left to
- * wait on. Of several the values come one after another, and who brings them needs it.
+ * Of one fetch at a time only one thread, of whichever process, has anything to do, and a CPU is
+ * left to wait on. Of several the values come one after another, and who brings them needs it.
  */
 int lane_wait(struct lane *lane, uint64_t deadline)
 {
@@ -140,7 +140,9 @@ static int lane_answer_take(struct session *s)
 	int r;
 
 	r = wire_receive(s->socket, &message, fds, &n);
-	/* The answer that was lost for want of a descriptor was one, and the lane is lost with it. */
+	/*
+	 * The answer that was lost for want of a descriptor was one, and the lane is lost with it.
+	 */
 	if (!r || r == -EMFILE)
 		s->is_lane_asked = false;
 	if (r)

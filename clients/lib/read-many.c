@@ -76,7 +76,9 @@ static hot_inline void hold_all(struct reader *r, size_t n, struct item *item, i
 	}
 }
 
-/* One held slot: 0 or ALONE, so that one that is over is counted as such. Cleared unless it is 0. */
+/*
+ * One held slot: 0 or ALONE, so that one that is over is counted as such. Cleared unless it is 0.
+ */
 static hot_inline int check_one(
 	struct reader *r, const struct item *item, const struct shmc_key *key)
 {

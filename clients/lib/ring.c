@@ -85,9 +85,9 @@ void ring_settle(struct ring *r)
 }
 
 /*
- * Most waits are over in less than it takes to read the clock twice. So the time of every 31st stands
- * for that of 31, a prime so that no rhythm of a program is in step with it. One that ends in a sleep
- * costs enough already, and is noted each time.
+ * Most waits are over in less than it takes to read the clock twice. So the time of every 31st
+ * stands for that of 31, a prime so that no rhythm of a program is in step with it. One that ends
+ * in a sleep costs enough already, and is noted each time.
  */
 #define WAITS_PER_SAMPLE 31
 

@@ -37,7 +37,10 @@ static inline bool ring_has_room(const struct ring *r)
 	return ring_in_flight(r) < r->n_queue;
 }
 
-/* Write a submission, and in it the time; there must be room. The broker may not look before ring_announce(). */
+/*
+ * Write a submission, and in it the time; there must be room. The broker may not look before
+ * ring_announce().
+ */
 void ring_push(struct ring *r, struct submission *s);
 
 /* See that the broker looks at what was pushed since the last time. Never blocks. */
@@ -57,8 +60,8 @@ bool ring_take(struct ring *r, struct completion *c);
 void ring_settle(struct ring *r);
 
 /*
- * Wait for a completion, spinning for @spin_ns before it sleeps. 0; -ETIMEDOUT; -ENOTCONN when the broker hung
- * up and has left none.
+ * Wait for a completion, spinning for @spin_ns before it sleeps. 0; -ETIMEDOUT; -ENOTCONN when the
+ * broker hung up and has left none.
  */
 int ring_wait(struct ring *r, uint32_t spin_ns, uint64_t deadline);
 

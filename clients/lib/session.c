@@ -78,7 +78,10 @@ static int area_map(struct session_area *area, int fd, uint64_t size, int protec
 	return area_map_at(area, fd, size, protection, 0, HUGE_PAGE);
 }
 
-/* On a device the tier lies behind a page of the broker's, and the broker knows how it can be mapped. */
+/*
+ * On a device the tier lies behind a page of the broker's, and the broker knows how it can be
+ * mapped.
+ */
 static int cxl_map(struct session_area *area, int fd, const struct wire_welcome *m, int protection)
 {
 	uint64_t align = m->cxl_align > HUGE_PAGE ? m->cxl_align : HUGE_PAGE;
@@ -249,7 +252,9 @@ bool session_is_honoured(const struct session *s)
 		return false;
 	if (shared_u64_load_acquire(&s->plane->epoch) == s->epoch)
 		return true;
-	/* Partners of both: the releases in former.c. The state first: a free line keeps its own. */
+	/*
+	 * Partners of both: the releases in former.c. The state first: a free line keeps its own.
+	 */
 	return shared_u32_load_acquire(&s->line->state) != ABI_SESSION_LOST &&
 		shared_u64_load_acquire(&s->line->id) == s->id;
 }

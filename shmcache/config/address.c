@@ -2,9 +2,9 @@
 /*
  * address.c: where other brokers are, as the configuration says it.
  *
- * No names of hosts: what they mean may change, and a broker does not wait for a resolver. A list is
- * kept as text, checked once and without its blanks, so that it is printed as it is kept; who needs
- * its parts takes them apart by the same functions that have checked it.
+ * No names of hosts: what they mean may change, and a broker does not wait for a resolver. A list
+ * is kept as text, checked once and without its blanks, so that it is printed as it is kept; who
+ * needs its parts takes them apart by the same functions that have checked it.
  */
 #include "shmcache/config/keys.h"
 

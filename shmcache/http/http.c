@@ -26,13 +26,13 @@
 #include "shmcache/page.h"
 
 /*
- * One thread, and no lock of the broker's: it reads the plane, and the index in liburcu sections. So the
- * worst that a client of this port can do is to keep the others of this port waiting. How many there may
- * be, how much memory one costs, and how long one may be silent is limited; what is answered is made
- * before it is sent, so a client that reads slowly holds nothing but its own copy.
+ * One thread, and no lock of the broker's: it reads the plane, and the index in liburcu sections.
+ * So the worst that a client of this port can do is to keep the others of this port waiting. How
+ * many there may be, how much memory one costs, and how long one may be silent is limited; what is
+ * answered is made before it is sent, so a client that reads slowly holds nothing but its own copy.
  *
- * libmicrohttpd has threads of its own, but a thread that reads the index must be known to liburcu. So
- * it runs on ours, with its epoll set beside the bell that ends us.
+ * libmicrohttpd has threads of its own, but a thread that reads the index must be known to liburcu.
+ * So it runs on ours, with its epoll set beside the bell that ends us.
  */
 #define CONNECTIONS_MAX 32
 #define CONNECTION_MEMORY (32U << 10)
@@ -120,10 +120,10 @@ static enum MHD_Result send_page(
 }
 
 /*
- * A page from elsewhere may not read what we answer, unless its own name leads here: whoever owns a name
- * can have it stand for 127.0.0.1, after the page is loaded. The browser then says that name, which is
- * none of those that this host has for itself. Other addresses than the loopback have names that we
- * don't know; HTTP/1.0 may come without one, and then from no browser.
+ * A page from elsewhere may not read what we answer, unless its own name leads here: whoever owns a
+ * name can have it stand for 127.0.0.1, after the page is loaded. The browser then says that name,
+ * which is none of those that this host has for itself. Other addresses than the loopback have
+ * names that we don't know; HTTP/1.0 may come without one, and then from no browser.
  */
 static bool is_local_name(const char *host)
 {
@@ -194,7 +194,10 @@ union address {
 	struct sockaddr_un un;
 };
 
-/* "PORT" (of the loopback), "A.B.C.D:PORT", "[ADDRESS]:PORT", "/PATH". Checked by the configuration. */
+/*
+ * "PORT" (of the loopback), "A.B.C.D:PORT", "[ADDRESS]:PORT", "/PATH". Checked by the
+ * configuration.
+ */
 static socklen_t parse(const char *listen, union address *a)
 {
 	const char *colon = strrchr(listen, ':'), *host = listen;
@@ -287,8 +290,9 @@ static unsigned n_connections(struct MHD_Daemon *daemon)
 }
 
 /*
- * At its limit of connections libmicrohttpd takes the listening socket out of the epoll set, and puts it
- * back at the beginning of the run after the one that cleaned a connection up. So there has to be one.
+ * At its limit of connections libmicrohttpd takes the listening socket out of the epoll set, and
+ * puts it back at the beginning of the run after the one that cleaned a connection up. So there has
+ * to be one.
  */
 static void run(struct MHD_Daemon *daemon)
 {

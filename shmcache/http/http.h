@@ -23,9 +23,9 @@ struct http_source {
 };
 
 /*
- * Listen on @listen, as [metrics] listen has it, with a thread of its own. 0 and *@out, or -errno and a
- * sentence in @why. http_stop() ends the thread, and removes the socket file that it made; NULL is
- * ignored. By the control thread.
+ * Listen on @listen, as [metrics] listen has it, with a thread of its own. 0 and *@out, or -errno
+ * and a sentence in @why. http_stop() ends the thread, and removes the socket file that it made;
+ * NULL is ignored. By the control thread.
  */
 int http_start(struct http **out, const char *listen, const struct http_source *source, char *why,
 	size_t why_size);

@@ -12,8 +12,8 @@
 #include "shmcache/version.h"
 
 /*
- * All strings that are written are literals of ours or the cache's name, which has no character that
- * JSON would want escaped.
+ * All strings that are written are literals of ours or the cache's name, which has no character
+ * that JSON would want escaped.
  */
 static void write_time(FILE *out, const char *comma, const char *name, const struct histogram *h)
 {

@@ -12,9 +12,9 @@
 void status_write(FILE *out, const struct abi_plane *plane);
 
 /*
- * How full each part of each tier is: STATUS_PARTS numbers from 0 to 1000. From a sample of the index,
- * if it is large: buckets are filled by hash, so any of them tell of all. By a thread that is registered
- * with liburcu.
+ * How full each part of each tier is: STATUS_PARTS numbers from 0 to 1000. From a sample of the
+ * index, if it is large: buckets are filled by hash, so any of them tell of all. By a thread that
+ * is registered with liburcu.
  */
 #define STATUS_PARTS 512
 void status_write_map(FILE *out, const struct abi_plane *plane, const struct lookup *index);

@@ -4,8 +4,8 @@
 #include "shmcache/remote/announce.h"
 
 /*
- * What is told of a key is a hint, and may be late: the bell rings each PAUSE_NS at most, and not at all
- * while nothing happens. When we were lapped, the kind is told to begin anew: REMOTE_AGAIN.
+ * What is told of a key is a hint, and may be late: the bell rings each PAUSE_NS at most, and not
+ * at all while nothing happens. When we were lapped, the kind is told to begin anew: REMOTE_AGAIN.
  *
  * A round reads so many events at most, so that a storm of puts does not keep transfers waiting; a
  * store that is ever faster than that costs laps, and walks, never memory.

@@ -5,8 +5,8 @@
 #include "shmcache/remote/batch.h"
 
 /*
- * Requests of a batch come in order and are answered in any. A batch therefore notes one after another
- * as they come, and judges
+ * Requests of a batch come in order and are answered in any. A batch therefore notes one after
+ * another as they come, and judges
  *
  *	by prefix	from the first on, as far as all are found; after the first that is missed, all
  *			that follow, also those that come later

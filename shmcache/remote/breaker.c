@@ -3,12 +3,12 @@
 #include "shmcache/remote/breaker.h"
 
 /*
- * A holder that is dead, stopped or cut off costs each flight that tries it a good part of its deadline.
- * After a few such failures in a row the rest goes to the next holder at once, or is a miss at once; one
- * request in each pause looks whether that is still so.
+ * A holder that is dead, stopped or cut off costs each flight that tries it a good part of its
+ * deadline. After a few such failures in a row the rest goes to the next holder at once, or is a
+ * miss at once; one request in each pause looks whether that is still so.
  *
- * Several are under way when the first fails: what of them fails after that belongs to the same mishap
- * and does not make the pause longer.
+ * Several are under way when the first fails: what of them fails after that belongs to the same
+ * mishap and does not make the pause longer.
  */
 bool breaker_is_passable(const struct breaker *b, uint64_t now_ms)
 {

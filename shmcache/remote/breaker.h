@@ -36,7 +36,10 @@ struct breaker {
 	uint64_t n_opened; /* ever */
 };
 
-/* May the holder be asked now? If so the caller asks, and tells how that went by one of the next three. */
+/*
+ * May the holder be asked now? If so the caller asks, and tells how that went by one of the next
+ * three.
+ */
 bool breaker_ask(struct breaker *b, uint64_t now_ms);
 
 void breaker_succeed(struct breaker *b);

@@ -11,12 +11,12 @@
 #include "shmcache/remote/desk.h"
 
 /*
- * A list under a lock that is held for a few instructions; and for an owner who may sleep a bell, or a
- * turn. The bell is rung when the list was empty: who finds it empty goes to sleep on the bell, and who
- * finds it full takes all. It may ring once more than there is something to take.
+ * A list under a lock that is held for a few instructions; and for an owner who may sleep a bell,
+ * or a turn. The bell is rung when the list was empty: who finds it empty goes to sleep on the
+ * bell, and who finds it full takes all. It may ring once more than there is something to take.
  *
- * Between two threads that sleep in turns a bell costs more than what they do: waking a thread that has
- * a few microseconds of work is a system call, a switch of contexts and another thread off its
+ * Between two threads that sleep in turns a bell costs more than what they do: waking a thread that
+ * has a few microseconds of work is a system call, a switch of contexts and another thread off its
  * processor. With a turn the work is done by who brings it:
  *
  *	who puts			who has the turn
@@ -25,9 +25,9 @@
  *	P2  try the turn; if it is	T2  has_any? take the turn again
  *	    free, tend
  *
- * The fences keep P1 before P2 and T1 before T2, so that of P2 and T2 at least one sees the other side's
- * store: no ticket lies there while all sleep (tests/model/turn.pml). Who tends is as another who has the
- * turn: he looks again.
+ * The fences keep P1 before P2 and T1 before T2, so that of P2 and T2 at least one sees the other
+ * side's store: no ticket lies there while all sleep (tests/model/turn.pml). Who tends is as
+ * another who has the turn: he looks again.
  */
 struct ticket *ticket_new(enum ticket_kind kind, const void *key, uint16_t key_size)
 {
@@ -84,7 +84,10 @@ bool tray_put(struct tray *tray, struct ticket *ticket)
 		tray->last = &ticket->next;
 		/* partner: the acquire in tray_has_any() */
 		atomic_store_explicit(&tray->has_any, true, memory_order_release);
-		/* With the lock: an owner who closes the tray may close the bell. A full one has rung. */
+		/*
+		 * With the lock: an owner who closes the tray may close the bell. A full one has
+		 * rung.
+		 */
 		if (was_empty && tray->bell >= 0)
 			(void)!write(tray->bell, &(uint64_t){1}, 8);
 	}
@@ -162,7 +165,9 @@ void tray_look(struct tray *tray)
 	bool is_tended = true;
 
 	while (is_tended && tray_has_any(tray)) {
-		/* P1 before P2, and T1 before T2; partner: itself, and the fence in tray_asleep(). */
+		/*
+		 * P1 before P2, and T1 before T2; partner: itself, and the fence in tray_asleep().
+		 */
 		shared_fence();
 		if (pthread_mutex_trylock(&tray->turn))
 			return;

@@ -12,9 +12,10 @@
 #include "ipc/submission.h"
 
 /*
- * A worker makes a ticket and submits it; from then on it is the remote thread's, until that answers it,
- * once, whatever happens; then it is its worker's again, which frees it. Neither waits for the other: a
- * thread that finds the other one asleep does its work, as if it were that thread (struct tray).
+ * A worker makes a ticket and submits it; from then on it is the remote thread's, until that
+ * answers it, once, whatever happens; then it is its worker's again, which frees it. Neither waits
+ * for the other: a thread that finds the other one asleep does its work, as if it were that thread
+ * (struct tray).
  */
 enum ticket_kind {
 	TICKET_FETCH, /* bring the value of the key */
@@ -41,9 +42,9 @@ struct ticket {
 	struct ticket *next; /* of whichever list it is on */
 
 	/*
-	 * The answer. FETCH: as in its completion, see submission_is_delivered(). ERASE: how many brokers
-	 * were told and how many could not be, in @result; @status is what the delete here came to, and
-	 * stays. LEFT: none.
+	 * The answer. FETCH: as in its completion, see submission_is_delivered(). ERASE: how many
+	 * brokers were told and how many could not be, in @result; @status is what the delete here
+	 * came to, and stays. LEFT: none.
 	 */
 	enum abi_status status;
 	uint64_t result[2];
@@ -67,13 +68,15 @@ void ticket_free(struct ticket *ticket);
 /*
  * Where tickets are put for another thread, the tray's owner. Any thread puts.
  *
- * A tray that is *tended* has a turn, which its owner holds while it is awake: whoever holds it works in
- * the owner's place, with all that is the owner's. Who has put something calls tray_look(): while the
- * owner sleeps he takes the turn and has it tended, and while it is awake he goes his way, for the owner
- * looks once more when it has given up its turn and before it sleeps. A thread that holds its own turn
- * may only try another's, so nobody waits in a circle; and nobody has two threads woken for one fetch.
+ * A tray that is *tended* has a turn, which its owner holds while it is awake: whoever holds it
+ * works in the owner's place, with all that is the owner's. Who has put something calls
+ * tray_look(): while the owner sleeps he takes the turn and has it tended, and while it is awake he
+ * goes his way, for the owner looks once more when it has given up its turn and before it sleeps. A
+ * thread that holds its own turn may only try another's, so nobody waits in a circle; and nobody
+ * has two threads woken for one fetch.
  *
- * A tray with a bell is for an owner who can't be stood in for: that is rung when the first ticket comes.
+ * A tray with a bell is for an owner who can't be stood in for: that is rung when the first ticket
+ * comes.
  */
 struct tray {
 	pthread_mutex_t lock;
@@ -95,8 +98,8 @@ void tray_open(struct tray *tray, int bell);
 /* The same, tended by @tend, which is called under the turn. */
 void tray_open_tended(struct tray *tray, void (*tend)(void *owner), void *owner);
 /*
- * All that is there, in order, linked by @next; none after that, and nobody is in the owner's place. Not
- * by who holds the turn.
+ * All that is there, in order, linked by @next; none after that, and nobody is in the owner's
+ * place. Not by who holds the turn.
  */
 struct ticket *tray_close(struct tray *tray);
 /* False: the tray is closed, the ticket still the caller's. Then tray_look(), once for several. */
@@ -106,8 +109,8 @@ struct ticket *tray_take(struct tray *tray);
 void tray_deinit(struct tray *tray);
 
 /*
- * The owner's: be awake (waits while another stands in), and sleep. False: something was put meanwhile,
- * and the owner, who has no turn now, must not sleep over it.
+ * The owner's: be awake (waits while another stands in), and sleep. False: something was put
+ * meanwhile, and the owner, who has no turn now, must not sleep over it.
  */
 void tray_awake(struct tray *tray);
 bool tray_asleep(struct tray *tray);
@@ -126,15 +129,15 @@ static inline bool tray_has_any(const struct tray *tray)
 }
 
 /*
- * The desk of a broker: closed while there is no remote thread. That opens it when it begins, and at
- * its end closes it and answers what it has.
+ * The desk of a broker: closed while there is no remote thread. That opens it when it begins, and
+ * at its end closes it and answers what it has.
  */
 struct desk {
 	struct tray in;
 	int bell;
 	/*
-	 * The set of descriptors that the remote thread waits for, or -1; as long as the desk, so that a
-	 * worker may add its own at any time.
+	 * The set of descriptors that the remote thread waits for, or -1; as long as the desk, so
+	 * that a worker may add its own at any time.
 	 */
 	int epoll;
 	struct tray *owed; /* with answers that nobody has looked at; under the turn of @in */
@@ -149,8 +152,8 @@ struct ticket *desk_close(struct desk *desk);
 void desk_deinit(struct desk *desk);
 
 /*
- * By a worker. False: there is nobody to ask, the ticket is still the caller's. Then desk_look(), once
- * for several.
+ * By a worker. False: there is nobody to ask, the ticket is still the caller's. Then desk_look(),
+ * once for several.
  */
 static inline bool desk_submit(struct desk *desk, struct ticket *ticket)
 {
@@ -163,7 +166,9 @@ static inline void desk_look(struct desk *desk)
 	tray_look(&desk->in);
 }
 
-/* By the remote thread: what came, in order; an eventfd that is readable when there is something. */
+/*
+ * By the remote thread: what came, in order; an eventfd that is readable when there is something.
+ */
 struct ticket *desk_take(struct desk *desk);
 static inline int desk_fd(const struct desk *desk)
 {
@@ -171,8 +176,8 @@ static inline int desk_fd(const struct desk *desk)
 }
 
 /*
- * By the remote thread, or in its place: give the ticket back, with its answer in it. Of a value that was
- * delivered to it the worker takes care, also where nobody waits for it any more. Then
+ * By the remote thread, or in its place: give the ticket back, with its answer in it. Of a value
+ * that was delivered to it the worker takes care, also where nobody waits for it any more. Then
  * desk_look_at_answers(), once for several.
  */
 void desk_answer(struct ticket *ticket);

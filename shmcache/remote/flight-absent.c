@@ -6,16 +6,16 @@
 
 /*
  * A client that looks for what is nowhere should not cost its peers a question each time, so it is
- * remembered for absent_for. In that time somebody may store it, of which this broker hears only where
- * somebody tells it: a put is told to the shard of its name, not to those who asked that shard before. So
- * it ends earlier only
+ * remembered for absent_for. In that time somebody may store it, of which this broker hears only
+ * where somebody tells it: a put is told to the shard of its name, not to those who asked that
+ * shard before. So it ends earlier only
  *
  *	- where this broker is the shard, and hears of the put;
  *	- where it has sent the value to another one itself: it was put here, and may be gone here again;
  *	- where one comes up who was no member when all were asked.
  *
- * All of these may come while the others are still being asked. What they answer then may be older, and is
- * not remembered; it answers those who wait, who asked before.
+ * All of these may come while the others are still being asked. What they answer then may be older,
+ * and is not remembered; it answers those who wait, who asked before.
  */
 static uint64_t absent_for_ms(const struct flights *all)
 {

@@ -6,11 +6,12 @@
 #include "shmcache/remote/flight-impl.h"
 
 /*
- * Flights that begin in one turn of the loop are located together, since they are often a batch: a kind
- * can ask each shard once for all. Holders are then asked one after another. A holder that does not
- * answer must not use up all the time that the others would have had: as long as there are others, one
- * that sends nothing for his share of what is left is called off. How a flight that failed at every
- * holder is answered says most of what it knows: that nobody has it only where all have said so.
+ * Flights that begin in one turn of the loop are located together, since they are often a batch: a
+ * kind can ask each shard once for all. Holders are then asked one after another. A holder that
+ * does not answer must not use up all the time that the others would have had: as long as there are
+ * others, one that sends nothing for his share of what is left is called off. How a flight that
+ * failed at every holder is answered says most of what it knows: that nobody has it only where all
+ * have said so.
  */
 #define LOCATE_MAX 256
 
@@ -350,8 +351,8 @@ static void fetch_next(struct flight *f)
 }
 
 /*
- * Room for one more of the usual size. What is held for its batch takes room, too, and its batch may be
- * waiting for just that room: then one batch is told that it is not kept.
+ * Room for one more of the usual size. What is held for its batch takes room, too, and its batch
+ * may be waiting for just that room: then one batch is told that it is not kept.
  */
 static bool has_room(struct flights *all, const struct flight *f)
 {

@@ -17,8 +17,8 @@
  *	   |  v                          failed: the next holder   v                      v
  *	   +- the next source, or (none) it is a miss <------------+      published, or delivered
  *
- * A flight that nobody waits for any more ends at once, where it is LOCATING or QUEUED; FETCHING, when
- * the kind has let go of it.
+ * A flight that nobody waits for any more ends at once, where it is LOCATING or QUEUED; FETCHING,
+ * when the kind has let go of it.
  */
 enum flight_state {
 	FLIGHT_LOCATING,

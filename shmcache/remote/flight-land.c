@@ -3,12 +3,12 @@
 #include "shmcache/remote/flight-impl.h"
 
 /*
- * The bytes are received where they stay: into a block of a tier, under a record that nobody can find.
- * What becomes of that is decided when all are there: published, if one of those who asked wants it
- * kept, since then all find it in the cache; else delivered to each.
+ * The bytes are received where they stay: into a block of a tier, under a record that nobody can
+ * find. What becomes of that is decided when all are there: published, if one of those who asked
+ * wants it kept, since then all find it in the cache; else delivered to each.
  *
- * Under `always` all that is fetched is published; that it does not push out what is read often is the
- * eviction policy's part, which is told that such an entry is unproven.
+ * Under `always` all that is fetched is published; that it does not push out what is read often is
+ * the eviction policy's part, which is told that such an entry is unproven.
  */
 static bool is_any(const struct flight *f, enum verdict verdict)
 {

@@ -7,10 +7,10 @@
 #include "shmcache/remote/flight-impl.h"
 
 /*
- * The three rules here are kept by three places alone. A ticket is answered once, since waiter_answer()
- * is the only one that answers, and frees the waiter with it. There is one transfer of a key, since who
- * asks for it finds the flight in the table until that has begun to tell its waiters. And a flight is
- * freed once, in flight_end(), when neither a kind nor a question has it.
+ * The three rules here are kept by three places alone. A ticket is answered once, since
+ * waiter_answer() is the only one that answers, and frees the waiter with it. There is one transfer
+ * of a key, since who asks for it finds the flight in the table until that has begun to tell its
+ * waiters. And a flight is freed once, in flight_end(), when neither a kind nor a question has it.
  *
  * Callbacks of kinds come whenever they like, also inside the call that asks. What they set off is
  * therefore put off to the loop where it could come back here: settling, starting, locating.

@@ -11,13 +11,13 @@
 #include "shmcache/remote/loop.h"
 
 /*
- * The order of a turn: wait, one descriptor's event, times; and after each what was put off, so that
- * nothing is put off for longer than one callback takes. Times are looked at after each event, or a
- * deadline would be no more than a hint as long as bytes never cease to come; and events come one at a
- * time, since what one callback frees must not come out of an array (watch.c).
+ * The order of a turn: wait, one descriptor's event, times; and after each what was put off, so
+ * that nothing is put off for longer than one callback takes. Times are looked at after each event,
+ * or a deadline would be no more than a hint as long as bytes never cease to come; and events come
+ * one at a time, since what one callback frees must not come out of an array (watch.c).
  *
- * While the thread waits it says so in need_wakeup, as workers do: awake and without a turn for seconds
- * means stuck.
+ * While the thread waits it says so in need_wakeup, as workers do: awake and without a turn for
+ * seconds means stuck.
  */
 static void bell_ready(struct watch *watch, uint32_t events)
 {
@@ -108,7 +108,9 @@ static int time_left(const struct remote_loop *loop, int timeout_ms)
 		return timeout_ms;
 	if (at_ms <= now_ms)
 		return 0;
-	/* The clock is coarse, and epoll rounds up: never awake for a time that is not there yet. */
+	/*
+	 * The clock is coarse, and epoll rounds up: never awake for a time that is not there yet.
+	 */
 	if (timeout_ms >= 0 && at_ms - now_ms > (uint64_t)timeout_ms)
 		return timeout_ms;
 	return at_ms - now_ms > 60000 ? 60000 : (int)(at_ms - now_ms) + 1;
@@ -129,8 +131,8 @@ void remote_loop_due(struct remote_loop *loop, uint64_t now_ms)
 }
 
 /*
- * An event that came before a visit may be of a descriptor that is gone by now: it is asked for again, for
- * what is left of it rings on.
+ * An event that came before a visit may be of a descriptor that is gone by now: it is asked for
+ * again, for what is left of it rings on.
  */
 static int wait_for_event(struct remote_loop *loop, struct epoll_event *event, int timeout_ms)
 {

@@ -15,12 +15,15 @@
 #include "shmcache/watch.h"
 
 /*
- * Descriptors (struct watch), times (struct timer), and what is to be done soon (struct remote_later).
- * All of it is of the thread that runs the loop, or of the one that sets it up before and takes it down
- * after; only remote_loop_stop() and @beat_ms are for others. Callbacks must not wait for anything.
+ * Descriptors (struct watch), times (struct timer), and what is to be done soon (struct
+ * remote_later). All of it is of the thread that runs the loop, or of the one that sets it up
+ * before and takes it down after; only remote_loop_stop() and @beat_ms are for others. Callbacks
+ * must not wait for anything.
  */
 
-/* A call that is put off until the callback that asks for it has returned: no recursion that way. */
+/*
+ * A call that is put off until the callback that asks for it has returned: no recursion that way.
+ */
 struct remote_later {
 	void (*call)(struct remote_later *later);
 	void *owner;
@@ -41,8 +44,8 @@ struct remote_loop {
 	struct config *config; /* [remote]: as the file has it, and the cluster: peers-settings.c */
 
 	/*
-	 * A tended tray, whose turn the thread holds but for its waiting, or NULL. Others call what is
-	 * here by remote_loop_visit() then.
+	 * A tended tray, whose turn the thread holds but for its waiting, or NULL. Others call what
+	 * is here by remote_loop_visit() then.
 	 */
 	struct tray *tray;
 	uint64_t n_visits;
@@ -50,7 +53,10 @@ struct remote_loop {
 
 	struct watch bell;
 	atomic_bool is_stopping;
-	/* When the loop last went round; what follows need_wakeup in @worker means as it does there. */
+	/*
+	 * When the loop last went round; what follows need_wakeup in @worker means as it does
+	 * there.
+	 */
 	_Atomic uint64_t beat_ms;
 };
 
@@ -60,8 +66,8 @@ int remote_loop_init(struct remote_loop *loop, struct store *store, struct abi_w
 void remote_loop_deinit(struct remote_loop *loop);
 
 /*
- * Run until remote_loop_stop(). Registers the thread with liburcu meanwhile: it is in no read section
- * when a callback is called.
+ * Run until remote_loop_stop(). Registers the thread with liburcu meanwhile: it is in no read
+ * section when a callback is called.
  */
 void remote_loop_run(struct remote_loop *loop);
 
@@ -72,9 +78,9 @@ void remote_loop_turn(struct remote_loop *loop, int timeout_ms);
 void remote_loop_due(struct remote_loop *loop, uint64_t now_ms);
 
 /*
- * By who holds the turn of @tray: before callbacks are called in the thread's place, and after. What was
- * put off is done then; descriptors and times are left to the thread, which is woken if one of them comes
- * earlier than it knows.
+ * By who holds the turn of @tray: before callbacks are called in the thread's place, and after.
+ * What was put off is done then; descriptors and times are left to the thread, which is woken if
+ * one of them comes earlier than it knows.
  */
 void remote_loop_visit(struct remote_loop *loop);
 void remote_loop_visited(struct remote_loop *loop);

@@ -4,7 +4,10 @@
 
 #include "shmcache/remote/metrics.h"
 
-/* Names of peers are of characters that need no escaping: the configuration and etcd's reader see to it. */
+/*
+ * Names of peers are of characters that need no escaping: the configuration and etcd's reader see
+ * to it.
+ */
 enum what { UP, FETCHES, MISSES, FAILURES, SERVED, RECEIVED, SENT, LINKS, BREAKER, N_WHATS };
 
 static const struct {

@@ -7,7 +7,9 @@
 
 #include "shmcache/remote/remote.h"
 
-/* Write them in the text format of Prometheus, each with a label for the peer. Nothing for @n == 0. */
+/*
+ * Write them in the text format of Prometheus, each with a label for the peer. Nothing for @n == 0.
+ */
 void remote_metrics_write(FILE *out, const struct remote_health *health, unsigned n);
 
 #endif

@@ -6,9 +6,9 @@
 #include "shmcache/remote/recall.h"
 
 /*
- * Four places to a line of the table, chosen by the name's low half. A line that is full gives up the
- * one that would be forgotten first: what is over goes before what is not. A place is free when its
- * time is 0.
+ * Four places to a line of the table, chosen by the name's low half. A line that is full gives up
+ * the one that would be forgotten first: what is over goes before what is not. A place is free when
+ * its time is 0.
  */
 #define PLACES 4
 

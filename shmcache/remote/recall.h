@@ -9,10 +9,10 @@
 #include <xxhash.h>
 
 /*
- * A bounded set of the 128-bit names of keys (remote.h), each until a time. It may forget a name before
- * its time, where others have taken its place, but knows none that it was not told, short of two keys
- * of one name. What it is asked for, and by whom: what nobody has (flight.c), what was fetched once
- * (writeback.c). One thread.
+ * A bounded set of the 128-bit names of keys (remote.h), each until a time. It may forget a name
+ * before its time, where others have taken its place, but knows none that it was not told, short of
+ * two keys of one name. What it is asked for, and by whom: what nobody has (flight.c), what was
+ * fetched once (writeback.c). One thread.
  */
 struct recall {
 	struct recall_line *line;
@@ -33,8 +33,9 @@ bool recall_knows(const struct recall *r, XXH128_hash_t name, uint64_t now_ms);
 void recall_forget(struct recall *r, XXH128_hash_t name);
 
 /*
- * Forget all that is remembered until @until_ms or a shorter time: with names that all are noted for
- * the same while, @until_ms is the last that can have been noted by now. Touches no line of the table.
+ * Forget all that is remembered until @until_ms or a shorter time: with names that all are noted
+ * for the same while, @until_ms is the last that can have been noted by now. Touches no line of the
+ * table.
  */
 void recall_forget_all(struct recall *r, uint64_t until_ms);
 

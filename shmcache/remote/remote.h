@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* remote.h: who else may have a value: the one interface behind which peers, and other stores, are. */
+/*
+ * remote.h: who else may have a value: the one interface behind which peers, and other stores, are.
+ */
 #ifndef SHMCACHE_REMOTE_REMOTE_H
 #define SHMCACHE_REMOTE_REMOTE_H
 
@@ -12,13 +14,14 @@
 #include "ipc/abi.h"
 
 /*
- * A *kind* is a way to others' values: peers are one. It locates who has a key, and fetches a value from
- * one *holder*. What is asked for at most once, where a value lands, who is told, and what becomes of it
- * is the flight's business (flight.h), so that no kind has to do it again, or can forget to.
+ * A *kind* is a way to others' values: peers are one. It locates who has a key, and fetches a value
+ * from one *holder*. What is asked for at most once, where a value lands, who is told, and what
+ * becomes of it is the flight's business (flight.h), so that no kind has to do it again, or can
+ * forget to.
  *
- * All of this is of the remote thread (loop.h): no function of a kind is called by another thread, nor
- * calls back from one, and none waits for anybody. A callback may come before the call that asks for it
- * returns.
+ * All of this is of the remote thread (loop.h): no function of a kind is called by another thread,
+ * nor calls back from one, and none waits for anybody. A callback may come before the call that
+ * asks for it returns.
  *
  *	flight                      kind
  *	locate(keys)  ------------>
@@ -31,8 +34,8 @@
 struct remote_loop;
 
 /*
- * What a kind tells unasked: somebody else may have the key of that @name now (NULL: any key), whatever
- * was known of its absence. Where nobody tells a kind so, the kind can't tell it either.
+ * What a kind tells unasked: somebody else may have the key of that @name now (NULL: any key),
+ * whatever was known of its absence. Where nobody tells a kind so, the kind can't tell it either.
  */
 struct remote_ear {
 	void (*heard)(struct remote_ear *ear, const XXH128_hash_t *name);
@@ -50,14 +53,17 @@ enum remote_result {
 	REMOTE_N_RESULTS = 8,
 };
 
-/* Holders are numbers that a kind gives; @holder names the same one as long as a fetch from it is out. */
+/*
+ * Holders are numbers that a kind gives; @holder names the same one as long as a fetch from it is
+ * out.
+ */
 #define REMOTE_HOLDERS_MAX 256
 #define REMOTE_TRIED_MAX 8 /* holders that a locate names for one key, at most */
 
 /*
- * A key between brokers is its bytes. @name is short for it where the bytes are too long (directory,
- * rendezvous, what is known to be absent): XXH3_128bits(data, size), without a seed, as every broker
- * must come to the same.
+ * A key between brokers is its bytes. @name is short for it where the bytes are too long
+ * (directory, rendezvous, what is known to be absent): XXH3_128bits(data, size), without a seed, as
+ * every broker must come to the same.
  */
 struct remote_key {
 	const uint8_t *data;
@@ -70,7 +76,10 @@ static inline struct remote_key remote_key(const void *data, size_t size)
 	return (struct remote_key){data, (uint16_t)size, XXH3_128bits(data, size)};
 }
 
-/* What the holder tells of a value before its bytes. The kind has checked @size: 1 to ABI_VALUE_SIZE_MAX. */
+/*
+ * What the holder tells of a value before its bytes. The kind has checked @size: 1 to
+ * ABI_VALUE_SIZE_MAX.
+ */
 struct remote_head {
 	uint64_t size;
 	uint64_t ttl_ms; /* what is left of it; 0: for ever */
@@ -85,13 +94,15 @@ struct remote_fetch {
 	struct remote_key key;
 	uint64_t deadline_ms; /* store_now_ms(); the kind gives up by itself then, soon */
 	/*
-	 * Where the bytes go: @head->size bytes that are the kind's to write until done(). NULL: they are
-	 * not wanted; the kind calls done(REMOTE_CANCELLED), and may go on to receive them into nowhere.
+	 * Where the bytes go: @head->size bytes that are the kind's to write until done(). NULL:
+	 * they are not wanted; the kind calls done(REMOTE_CANCELLED), and may go on to receive them
+	 * into nowhere.
 	 */
 	uint8_t *(*land)(struct remote_fetch *fetch, const struct remote_head *head);
 	/*
-	 * Exactly once. REMOTE_OK: all bytes are there, and their sum is the holder's. May start another
-	 * fetch with this very struct. Nothing is written to what land() gave from this call on.
+	 * Exactly once. REMOTE_OK: all bytes are there, and their sum is the holder's. May start
+	 * another fetch with this very struct. Nothing is written to what land() gave from this
+	 * call on.
 	 */
 	void (*done)(struct remote_fetch *fetch, enum remote_result result);
 	void *kind_state; /* the kind's, zeroed by the caller of fetch() */
@@ -104,9 +115,10 @@ struct remote_locate {
 	unsigned n;
 	uint64_t deadline_ms;
 	/*
-	 * Once for each key, in any order; after the last the kind touches @locate no more. Holders: best
-	 * first, at most REMOTE_TRIED_MAX, only read during the call. None with @is_complete: all who
-	 * could have it were asked. None without: somebody could not be asked, and may have it.
+	 * Once for each key, in any order; after the last the kind touches @locate no more.
+	 * Holders: best first, at most REMOTE_TRIED_MAX, only read during the call. None with
+	 * @is_complete: all who could have it were asked. None without: somebody could not be
+	 * asked, and may have it.
 	 */
 	void (*done)(struct remote_locate *locate, unsigned i, const uint16_t *holders,
 		unsigned n_holders, bool is_complete);
@@ -152,14 +164,16 @@ struct remote_kind {
 	void (*locate)(void *self, struct remote_locate *locate);
 	void (*fetch)(void *self, unsigned holder, struct remote_fetch *fetch);
 	/*
-	 * done() comes before it returns, or as soon as nobody writes to what land() gave any more: within
-	 * milliseconds, whatever the holder does. The bytes that are still to come go nowhere.
+	 * done() comes before it returns, or as soon as nobody writes to what land() gave any more:
+	 * within milliseconds, whatever the holder does. The bytes that are still to come go
+	 * nowhere.
 	 */
 	void (*cancel)(void *self, struct remote_fetch *fetch);
 	void (*announce)(void *self, const struct remote_event *events, unsigned n); /* * */
 	/*
-	 * `delete --cluster`: have all others delete it, too. @done exactly once: how many did as they were
-	 * told, and how many could not be reached, or did not answer until @deadline_ms. *
+	 * `delete --cluster`: have all others delete it, too. @done exactly once: how many did as
+	 * they were told, and how many could not be reached, or did not answer until @deadline_ms.
+	 * *
 	 */
 	void (*erase)(void *self, const struct remote_key *key, uint64_t deadline_ms,
 		void (*done)(void *context, unsigned n_told, unsigned n_failed), void *context);

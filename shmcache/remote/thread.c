@@ -13,10 +13,10 @@
 #include "shmcache/remote/thread.h"
 
 /*
- * What is set up before the thread runs, and taken down after it has ended, is so by the thread that
- * starts and stops it: loop, kinds and flights are of one thread at a time, which while the remote thread
- * waits may be a worker's (desk.h). The desk is opened last and closed first, so that no ticket comes to
- * where nobody looks.
+ * What is set up before the thread runs, and taken down after it has ended, is so by the thread
+ * that starts and stops it: loop, kinds and flights are of one thread at a time, which while the
+ * remote thread waits may be a worker's (desk.h). The desk is opened last and closed first, so that
+ * no ticket comes to where nobody looks.
  */
 struct remote {
 	struct remote_options options;
@@ -84,7 +84,10 @@ void remote_write_metrics(struct remote *remote, FILE *out)
 	pthread_mutex_unlock(&remote->health_lock);
 }
 
-/* By whoever has the turn of the desk: this thread, or while it waits the worker that has put a ticket. */
+/*
+ * By whoever has the turn of the desk: this thread, or while it waits the worker that has put a
+ * ticket.
+ */
 static void tend_desk(void *owner)
 {
 	struct remote *remote = owner;

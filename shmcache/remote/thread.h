@@ -33,14 +33,14 @@ int remote_start(
 	struct remote **out, const struct remote_options *options, char *why, size_t why_size);
 
 /*
- * Every ticket has been answered when it returns, and the desk is closed. To be called while the workers
- * run, by a thread that is registered with liburcu. NULL is ignored.
+ * Every ticket has been answered when it returns, and the desk is closed. To be called while the
+ * workers run, by a thread that is registered with liburcu. NULL is ignored.
  */
 void remote_stop(struct remote *remote);
 
 /*
- * Write what is to be told of each peer, as of the last second, in the text format of Prometheus. Any
- * thread, until remote_stop(). NULL has nothing to tell.
+ * Write what is to be told of each peer, as of the last second, in the text format of Prometheus.
+ * Any thread, until remote_stop(). NULL has nothing to tell.
  */
 void remote_write_metrics(struct remote *remote, FILE *out);
 

@@ -5,9 +5,9 @@
 #include "shmcache/remote/timer.h"
 
 /*
- * Most deadlines never come: a fetch sets one and clears it when it is done. Setting is one comparison
- * here, and clearing one that has no children is unlinking it from its siblings; the work is put off
- * until a root with many children goes.
+ * Most deadlines never come: a fetch sets one and clears it when it is done. Setting is one
+ * comparison here, and clearing one that has no children is unlinking it from its siblings; the
+ * work is put off until a root with many children goes.
  */
 static struct timer *meld(struct timer *a, struct timer *b)
 {
@@ -25,7 +25,9 @@ static struct timer *meld(struct timer *a, struct timer *b)
 	return first;
 }
 
-/* Meld siblings: in pairs from the left, then the pairs from the right. The list is its own stack. */
+/*
+ * Meld siblings: in pairs from the left, then the pairs from the right. The list is its own stack.
+ */
 static struct timer *meld_all(struct timer *list)
 {
 	struct timer *pairs = NULL, *heap = NULL, *a, *b, *rest;

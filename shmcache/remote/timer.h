@@ -7,15 +7,18 @@
 #include <stdint.h>
 
 /*
- * Embedded in what it belongs to, zeroed before its first use. Setting one can't fail: the timers that
- * are set form a pairing heap (M. L. Fredman, R. Sedgewick, D. D. Sleator, R. E. Tarjan, "The pairing
- * heap: a new form of self-adjusting heap", Algorithmica 1, 1986) by their own links. One thread.
+ * Embedded in what it belongs to, zeroed before its first use. Setting one can't fail: the timers
+ * that are set form a pairing heap (M. L. Fredman, R. Sedgewick, D. D. Sleator, R. E. Tarjan, "The
+ * pairing heap: a new form of self-adjusting heap", Algorithmica 1, 1986) by their own links. One
+ * thread.
  */
 struct timer {
 	uint64_t at_ms;
 	void (*expired)(struct timer *timer); /* it is not set any more, and may be set again or freed */
 	void *owner;
-	/* Inside: the first child; the next sibling; the previous one, or the parent of the first. */
+	/*
+	 * Inside: the first child; the next sibling; the previous one, or the parent of the first.
+	 */
 	struct timer *child, *next, *prev;
 	bool is_set;
 };
@@ -35,8 +38,8 @@ void timer_clear(struct timers *timers, struct timer *timer);
 uint64_t timers_next(const struct timers *timers);
 
 /*
- * Call those that are due at @now_ms. What they set meanwhile, to whatever time, is not: one that is
- * always late does not keep all others waiting.
+ * Call those that are due at @now_ms. What they set meanwhile, to whatever time, is not: one that
+ * is always late does not keep all others waiting.
  */
 void timers_run(struct timers *timers, uint64_t now_ms);
 

@@ -13,8 +13,8 @@ void writeback_deinit(struct writeback *w)
 }
 
 /*
- * What is read once is not worth a place; what is read twice is likely to be read again. The first time
- * leaves a name of 16 bytes, and no value.
+ * What is read once is not worth a place; what is read twice is likely to be read again. The first
+ * time leaves a name of 16 bytes, and no value.
  */
 static enum verdict judge_second_hit(struct writeback *w, XXH128_hash_t name, uint64_t now_ms)
 {

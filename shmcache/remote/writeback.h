@@ -10,8 +10,8 @@
 #include "shmcache/remote/recall.h"
 
 /*
- * The policies, as requests name them (enum abi_write_back). What is not cached is delivered all the
- * same. docs/remote.md says what each is for.
+ * The policies, as requests name them (enum abi_write_back). What is not cached is delivered all
+ * the same. docs/remote.md says what each is for.
  */
 enum verdict {
 	VERDICT_PENDING,   /* its batch will tell */
@@ -32,8 +32,8 @@ void writeback_deinit(struct writeback *w);
 
 /*
  * Judge one request for the value called @name under @policy; PENDING where it is one of a batch
- * (@is_batched) and the policy looks at that. A batch of one is as good as found: what is not, is not
- * asked about. Notes the name, for `second-hit`.
+ * (@is_batched) and the policy looks at that. A batch of one is as good as found: what is not, is
+ * not asked about. Notes the name, for `second-hit`.
  */
 enum verdict writeback_judge(struct writeback *w, enum abi_write_back policy, XXH128_hash_t name,
 	bool is_batched, uint64_t now_ms);

@@ -280,8 +280,8 @@ static void test_one_broker(void **state)
 }
 
 /*
- * A client maps, closes its descriptor, and outlives its broker. Its own cache may go on under it, as
- * it has been told; a cold start for anybody else would let it see what is not its own.
+ * A client maps, closes its descriptor, and outlives its broker. Its own cache may go on under it,
+ * as it has been told; a cold start for anybody else would let it see what is not its own.
  */
 static void test_clients_still_look(void **state)
 {

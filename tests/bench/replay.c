@@ -351,7 +351,10 @@ static void test_bytes(void **state)
 	trace_free(&t);
 }
 
-/* So many percent of all reads, not of the trace's; those that the cache has no room for don't count. */
+/*
+ * So many percent of all reads, not of the trace's; those that the cache has no room for don't
+ * count.
+ */
 static void test_one_offs_counted(void **state)
 {
 	static const unsigned percents[] = {0, 1, 10, 25, 50, 75, 99};
@@ -376,9 +379,9 @@ static void test_one_offs_counted(void **state)
 }
 
 /*
- * Each policy loses little by half of all reads being of keys that nobody asks for again, by entries and
- * by bytes: they are unproven. What the trace itself misses may be that, too, and is found when it comes
- * again.
+ * Each policy loses little by half of all reads being of keys that nobody asks for again, by
+ * entries and by bytes: they are unproven. What the trace itself misses may be that, too, and is
+ * found when it comes again.
  */
 static void test_one_offs(void **state)
 {

@@ -526,8 +526,8 @@ static void a_queue_serves_an_event_loop(void **state)
 			assert_int_equal(poll(&fd, 1, WAIT), 1);
 	}
 	/*
-	 * Perhaps the broker was so quick that we never had to wait: once more, and first of all. The
-	 * bell of an answer that we have reaped already may still come: a wake-up for nothing.
+	 * Perhaps the broker was so quick that we never had to wait: once more, and first of all.
+	 * The bell of an answer that we have reaped already may still come: a wake-up for nothing.
 	 */
 	q[0] = (struct shmc_request){.operation = SHMC_OP_PING};
 	assert_int_equal(shmc_submit(queue, all, 1), 1);

@@ -4,9 +4,9 @@
  *
  *	shmcached-double -c FILE
  *
- * For tests that kill and start brokers, and want what they fetch to come from somewhere. What becomes
- * of a key is as double.h says; keys and values are those of tests/support/value.h, of version
- * DOUBLE_VERSION.
+ * For tests that kill and start brokers, and want what they fetch to come from somewhere. What
+ * becomes of a key is as double.h says; keys and values are those of tests/support/value.h, of
+ * version DOUBLE_VERSION.
  */
 #include <signal.h>
 #include <stdio.h>

@@ -44,7 +44,9 @@ static void nap(void)
 	nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
-/* Is nothing delivered, held or on its way any more? The store itself knows; the gauges come after. */
+/*
+ * Is nothing delivered, held or on its way any more? The store itself knows; the gauges come after.
+ */
 static bool is_at_rest(struct store *store)
 {
 	bool is;
@@ -151,7 +153,10 @@ static void test_delivered(void **state)
 	assert_rest();
 }
 
-/* Published, and gone before it is read: it is asked for again, some times. Nobody can say so often enough. */
+/*
+ * Published, and gone before it is read: it is asked for again, some times. Nobody can say so often
+ * enough.
+ */
 static void test_gone_again(void **state)
 {
 	struct shmc_key keys[3] = {{"v1", 2}, {"w2", 2}, {"v3", 2}};

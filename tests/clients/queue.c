@@ -219,7 +219,10 @@ static void a_closed_queue_leaves_its_lane_clean(void **state)
 		rig_answer(&f->rig, 0, s.id, ABI_STATUS_OK, 0, 0);
 	assert_true(is_readable(f));
 	assert_int_equal(shmc_reap(f->queue, &done, 1, 0), 0);
-	/* Nothing is on its way to us, and there is room: whoever was refused must not sleep over it. */
+	/*
+	 * Nothing is on its way to us, and there is room: whoever was refused must not sleep over
+	 * it.
+	 */
 	assert_true(is_readable(f));
 	submit(f, &q[0]);
 	rig_answer(&f->rig, 0, taken(f).id, ABI_STATUS_OK, 0, 0);

@@ -262,8 +262,8 @@ static void nothing_is_missed_while_the_index_grows(void **state)
 }
 
 /*
- * The same without chance: the reader's first load of a chain's second bucket faults, and the handler
- * splits the chain, to the end, before it lets the reader go on.
+ * The same without chance: the reader's first load of a chain's second bucket faults, and the
+ * handler splits the chain, to the end, before it lets the reader go on.
  */
 enum { N_CHAINED = 64 };
 
@@ -312,7 +312,10 @@ static void what_moves_under_the_reader_is_found(void **state)
 		key[0] = (char)(i + 1);
 		slot[i] = rig_store(&torn.rig, key, "value");
 	}
-	/* The page of a bucket that has neither the first of its chain nor the number of buckets on it. */
+	/*
+	 * The page of a bucket that has neither the first of its chain nor the number of buckets on
+	 * it.
+	 */
 	torn.page = (uint8_t *)((uintptr_t)slot[N_CHAINED - 1] & ~(torn.page_size - 1));
 	if (torn.page < (uint8_t *)(torn.rig.index + 1) + sizeof(struct abi_bucket))
 		skip(); /* pages are larger than this is made for */

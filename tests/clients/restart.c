@@ -184,7 +184,9 @@ static void nobody_waits_for_a_dead_broker(void **state)
 	assert_int_equal(shmc_ping(f->cache, WAIT), 0);
 }
 
-/* A view stays what it is under the next broker; a cold one knows nothing of it, and it is told so. */
+/*
+ * A view stays what it is under the next broker; a cold one knows nothing of it, and it is told so.
+ */
 static void a_view_of_before_is_told_from_one_of_now(void **state)
 {
 	struct shmc_view none = {0}, before, now;

@@ -4,8 +4,8 @@
  *
  * Each time in a process of its own, so that what the library sets up once is failed too. The calls
  * answer with one of the errors that shmcache.h tells of; after detach the process has neither a
- * descriptor nor a map nor a block of heap more than before; attaching anew works; and the broker has
- * everything back.
+ * descriptor nor a map nor a block of heap more than before; attaching anew works; and the broker
+ * has everything back.
  */
 #include "tests/faults/faults.h"
 

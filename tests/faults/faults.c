@@ -2,8 +2,8 @@
 /*
  * A broker whose calls fail.
  *
- * It runs with inject.c before its C library, and looks at a page that the test has mapped too, so a
- * fault can be armed before it starts or while it serves. It is started here and not by
+ * It runs with inject.c before its C library, and looks at a page that the test has mapped too, so
+ * a fault can be armed before it starts or while it serves. It is started here and not by
  * broker-run.c, which takes a broker that ends for a failed test: here that is half of what is
  * wanted.
  */

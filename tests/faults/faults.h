@@ -40,9 +40,9 @@ const char *faults_broker_said(struct faults_broker *b);
 int faults_begin(void);
 
 /*
- * Fail the n-th of each call for n = 1, 2, ... until @attempt does not reach it, first that one alone,
- * then all from it on; up to the 12th, unless SHMCACHE_SOAK is in the environment. @attempt is made with the call armed, @check afterwards. Prints how far each
- * call got.
+ * Fail the n-th of each call for n = 1, 2, ... until @attempt does not reach it, first that one
+ * alone, then all from it on; up to the 12th, unless SHMCACHE_SOAK is in the environment. @attempt
+ * is made with the call armed, @check afterwards. Prints how far each call got.
  */
 struct faults_phase {
 	const char *name;

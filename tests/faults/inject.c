@@ -2,11 +2,11 @@
 /*
  * Calls that fail when a test says so.
  *
- * Each function here stands before the C library's of the same name: in a program that is started with
- * this in $LD_PRELOAD, and in a test that is linked with it. It counts while its call is armed, fails
- * where the count says so, and else calls the real one. The heap's functions go to glibc's own by
- * their inner names, since dlsym() may itself want memory; they also count what is alive, which shows
- * a leak of one block.
+ * Each function here stands before the C library's of the same name: in a program that is started
+ * with this in $LD_PRELOAD, and in a test that is linked with it. It counts while its call is
+ * armed, fails where the count says so, and else calls the real one. The heap's functions go to
+ * glibc's own by their inner names, since dlsym() may itself want memory; they also count what is
+ * alive, which shows a leak of one block.
  *
  * What glibc calls within itself does not come by here: pthread_create() fails as a whole, not the
  * mmap() of its stack.
@@ -243,8 +243,8 @@ STAND_IN_VARIADIC(fcntl, FCNTL, int)
 STAND_IN_VARIADIC(fcntl64, FCNTL, int)
 
 /*
- * What membarrier(2) can do is asked without memory; and the private one is liburcu's, which ends the
- * process when it fails.
+ * What membarrier(2) can do is asked without memory; and the private one is liburcu's, which ends
+ * the process when it fails.
  */
 static bool syscall_fails(long number, long command)
 {

@@ -53,8 +53,8 @@ enum inject_call { INJECT_CALLS(INJECT_ENUM) INJECT_N_CALLS };
 #undef INJECT_ENUM
 
 /*
- * Shared by the test and the process in which calls fail. The test arms, when nothing is under way or
- * whenever it likes; what is counted is counted from there on.
+ * Shared by the test and the process in which calls fail. The test arms, when nothing is under way
+ * or whenever it likes; what is counted is counted from there on.
  */
 struct inject_page {
 	_Atomic uint32_t armed;	   /* the call, plus one; 0: none fails, and none is counted */

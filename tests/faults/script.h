@@ -4,9 +4,9 @@
 #define TESTS_FAULTS_SCRIPT_H
 
 /*
- * Every kind of request on the cache @name, alone on a broker with a tier of 2 MiB: puts of all sizes
- * up to eviction, in place and through a queue, views that are held meanwhile, a flush. An answer
- * may be a failure, a wrong byte may not. NULL, or a complaint in static memory.
+ * Every kind of request on the cache @name, alone on a broker with a tier of 2 MiB: puts of all
+ * sizes up to eviction, in place and through a queue, views that are held meanwhile, a flush. An
+ * answer may be a failure, a wrong byte may not. NULL, or a complaint in static memory.
  */
 const char *faults_script(const char *name);
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The n-th call of each kind fails in a broker that serves, for each n: at an attach, and under load.
+ * The n-th call of each kind fails in a broker that serves, for each n: at an attach, and under
+ * load.
  *
- * The client gets an answer, nobody else notices, and nothing stays behind: no session, entry, block,
- * hold or reservation, no descriptor, no map, not one block of the broker's heap. The next client
- * finds all as it should be.
+ * The client gets an answer, nobody else notices, and nothing stays behind: no session, entry,
+ * block, hold or reservation, no descriptor, no map, not one block of the broker's heap. The next
+ * client finds all as it should be.
  */
 #include "tests/faults/faults.h"
 
@@ -229,8 +230,8 @@ static void test_growth(void **state)
 /* --- accept() fails for good ------------------------------------------------------------------ */
 
 /*
- * The whole machine is out of files: not even the spare descriptor helps. Nobody can be told, and the
- * broker must not run in circles over a listener that is always readable.
+ * The whole machine is out of files: not even the spare descriptor helps. Nobody can be told, and
+ * the broker must not run in circles over a listener that is always readable.
  */
 static void test_deaf(void **state)
 {

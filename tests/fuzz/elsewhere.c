@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* elsewhere.c: answers of other brokers at any time: misses, values that are published or delivered. */
+/*
+ * elsewhere.c: answers of other brokers at any time: misses, values that are published or
+ * delivered.
+ */
 #include "tests/fuzz/elsewhere.h"
 
 #include <string.h>
 
 #define SIZE_STEP 64 /* of values that come: what one byte of input tells */
 
-/* What a byte of input says: what is answered, or that the value has come and is not answered yet. */
+/*
+ * What a byte of input says: what is answered, or that the value has come and is not answered yet.
+ */
 enum { MISS, THERE, PUBLISH, DELIVER, N_WAYS };
 #define LAND 0x80
 

@@ -11,11 +11,12 @@
 #include "tests/fuzz/fuzz.h"
 
 /*
- * A store is filled and closed once, and its index kept as an image: with blocks that are reserved, and
- * values that were replaced or removed and are not reclaimed yet, as a kill leaves them. Each input is a list of
- * changes to that image, within the pieces that were in use, followed by a start on it. Whatever
- * was changed: the start comes out warm or cold and not otherwise, the books balance, each entry
- * that is served lies within the tier and is found by its key, and the store works.
+ * A store is filled and closed once, and its index kept as an image: with blocks that are reserved,
+ * and values that were replaced or removed and are not reclaimed yet, as a kill leaves them. Each
+ * input is a list of changes to that image, within the pieces that were in use, followed by a start
+ * on it. Whatever was changed: the start comes out warm or cold and not otherwise, the books
+ * balance, each entry that is served lies within the tier and is found by its key, and the store
+ * works.
  *
  * Found within 25 seconds when they were taken out by hand: the bound of a link, the mark that ends
  * a loop of links, the mark on a cell that is named twice. Of a record's key size and of its

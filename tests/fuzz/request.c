@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* request.c: a client whose whole request region is the fuzzer's, served by a worker's own rounds. */
+/*
+ * request.c: a client whose whole request region is the fuzzer's, served by a worker's own rounds.
+ */
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -10,13 +12,13 @@
 #include "tests/fuzz/elsewhere.h"
 
 /*
- * The input is a program of steps: a submission, in the place and with the number that are next or with
- * any number, and a round of the worker behind it or not yet; bytes anywhere in the region (head, rings,
- * holds, access log and staging among it); an answer of another broker; or a piece of the broker's upkeep.
- * After each round what was answered must make sense, and no more answers stand than there is room for. After each input the
- * client is gone, and then the store must have got everything back, and its books must balance.
- * Canaries show a copy that goes beyond its block, a page that nobody may touch one that begins in
- * staging and goes on behind it.
+ * The input is a program of steps: a submission, in the place and with the number that are next or
+ * with any number, and a round of the worker behind it or not yet; bytes anywhere in the region
+ * (head, rings, holds, access log and staging among it); an answer of another broker; or a piece of
+ * the broker's upkeep. After each round what was answered must make sense, and no more answers
+ * stand than there is room for. After each input the client is gone, and then the store must have
+ * got everything back, and its books must balance. Canaries show a copy that goes beyond its block,
+ * a page that nobody may touch one that begins in staging and goes on behind it.
  *
  * Found within 25 seconds when they were taken out by hand: the bounds of a put's value in staging,
  * of a key's size, of a write in its block, of the count of holds, of cell numbers in the access

@@ -151,7 +151,9 @@ static void test_hostile(void **state)
 	}
 }
 
-/* A flag is known by the operations that it means something to, and a policy is one that there is. */
+/*
+ * A flag is known by the operations that it means something to, and a policy is one that there is.
+ */
 static void test_flags(void **state)
 {
 	static const struct {

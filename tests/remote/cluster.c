@@ -2,9 +2,9 @@
 /*
  * Brokers on hosts of the test's own.
  *
- * A broker is started by a thread that is on its host, and stays there. Clients reach it from anywhere:
- * a socket in the file system and shared memory are no matter of the network. So one test program is
- * the client of all brokers, and what lies between them is only theirs.
+ * A broker is started by a thread that is on its host, and stays there. Clients reach it from
+ * anywhere: a socket in the file system and shared memory are no matter of the network. So one test
+ * program is the client of all brokers, and what lies between them is only theirs.
  *
  * What a broker knows of its peers is read in its log: that is what an operator sees, too.
  */
@@ -129,7 +129,10 @@ static unsigned count_threads(pid_t pid)
 /* A session as each begins: with one lane, that of this thread. */
 static void attach(struct cluster *c, unsigned i)
 {
-	/* A lane, too, that a thread opens by its first get may take as long as a busy machine likes. */
+	/*
+	 * A lane, too, that a thread opens by its first get may take as long as a busy machine
+	 * likes.
+	 */
 	const struct shmc_attach_options patient = {.timeout_ms = 60000};
 
 	shmc_detach(c->cache[i]);

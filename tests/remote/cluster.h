@@ -11,7 +11,9 @@
 #define CLUSTER_MAX 3
 #define CLUSTER_PORT 7100
 
-/* Broker i is named "n<i>", is on host i, and listens on CLUSTER_PORT there. Static in its program. */
+/*
+ * Broker i is named "n<i>", is on host i, and listens on CLUSTER_PORT there. Static in its program.
+ */
 struct cluster {
 	struct net net;
 	enum secure_mode mode;
@@ -48,9 +50,9 @@ unsigned cluster_n_ups(struct cluster *c, unsigned i, unsigned j);
 unsigned cluster_n_downs(struct cluster *c, unsigned i, unsigned j);
 
 /*
- * Nothing is left of what was: no block, hold, descriptor or thread too many, books in balance both as
- * the broker's clients and as the inspector see them, and it serves. All links stand, nobody else is
- * attached.
+ * Nothing is left of what was: no block, hold, descriptor or thread too many, books in balance both
+ * as the broker's clients and as the inspector see them, and it serves. All links stand, nobody
+ * else is attached.
  */
 void cluster_check(struct cluster *c);
 
@@ -63,8 +65,8 @@ void cluster_stop(struct cluster *c);
 void cluster_put(struct cluster *c, unsigned i, uint64_t key, uint64_t version, size_t size);
 
 /*
- * Fetch it at broker @i: its version, every byte of it being right; or 0, and *why (or NULL) says why.
- * The deadline is the broker's: the library waits longer.
+ * Fetch it at broker @i: its version, every byte of it being right; or 0, and *why (or NULL) says
+ * why. The deadline is the broker's: the library waits longer.
  */
 uint64_t cluster_fetch(struct cluster *c, unsigned i, uint64_t key, unsigned deadline_ms,
 	unsigned *why);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The case that peers exist for: what was put at A is fetched by B once, and a local hit from then on,
- * whichever way it is asked for.
+ * The case that peers exist for: what was put at A is fetched by B once, and a local hit from then
+ * on, whichever way it is asked for.
  */
 #include <pthread.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A peer that says what it is told to say. It is one of the cluster, knows the protocol as well as we do
- * (it uses frame.h and hello.h), and has no other aim than to make a broker lose its balance.
+ * A peer that says what it is told to say. It is one of the cluster, knows the protocol as well as
+ * we do (it uses frame.h and hello.h), and has no other aim than to make a broker lose its balance.
  */
 #include "tests/remote/liar.h"
 

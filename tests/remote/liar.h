@@ -36,8 +36,8 @@ enum liar_lie {
 #define LIAR_SIZE 3000000
 
 /*
- * Who it is: on which host, how it shows that, and what it says. @certificate: of the files, NULL: none;
- * not looked at with SECURE_NONE.
+ * Who it is: on which host, how it shows that, and what it says. @certificate: of the files, NULL:
+ * none; not looked at with SECURE_NONE.
  */
 struct liar_self {
 	const struct net *net;
@@ -48,16 +48,18 @@ struct liar_self {
 };
 
 /*
- * A holder: accepts links at @port, says a proper hello, and from then on serves a FETCH by *lie as it
- * is at that moment. It has a thread for each connection, and one more; all end with liar_stop().
+ * A holder: accepts links at @port, says a proper hello, and from then on serves a FETCH by *lie as
+ * it is at that moment. It has a thread for each connection, and one more; all end with
+ * liar_stop().
  */
 struct liar;
 struct liar *liar_start(const struct liar_self *self, uint16_t port, const _Atomic unsigned *lie);
 void liar_stop(struct liar *liar);
 
 /*
- * A requester, in steps. Where he calls: @port of host @host, to one who is called @name. What comes to
- * nothing closes the line. liar_knock(): up to the greeting; @is_clear: without TLS, whatever the mode.
+ * A requester, in steps. Where he calls: @port of host @host, to one who is called @name. What
+ * comes to nothing closes the line. liar_knock(): up to the greeting; @is_clear: without TLS,
+ * whatever the mode.
  */
 struct liar_target {
 	unsigned host;
@@ -72,7 +74,9 @@ void liar_make_hello(const struct liar_self *self, const struct liar_target *to,
 /* Say it: 0: welcome, or the enum frame_refusal, or -1: the other end hung up. */
 int liar_hello(struct line *w, const struct frame_hello *hello);
 
-/* All of it. A data lane belongs to the link with the number of a control lane: @control, or NULL. */
+/*
+ * All of it. A data lane belongs to the link with the number of a control lane: @control, or NULL.
+ */
 int liar_call(const struct liar_self *self, const struct liar_target *to, uint64_t link,
 	const struct line *control, struct line *w);
 /* Up to the greeting, in another version of the protocol: was it refused as such? */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A peer that lies, and random bytes. Whatever it says: the one who asked gets a miss with a reason in
- * time, never a wrong byte; nothing is left of it; and the next one who asks is served.
+ * A peer that lies, and random bytes. Whatever it says: the one who asked gets a miss with a reason
+ * in time, never a wrong byte; nothing is left of it; and the next one who asks is served.
  */
 #include <stdatomic.h>
 #include <stdio.h>

@@ -17,9 +17,9 @@ struct line {
 };
 
 /*
- * Make TLS of it: with DIRECTORY/NAME.pem, or without a certificate (NULL), and whoever is at the other
- * end is believed. false: it did not come about. Who calls with a certificate that the other end does
- * not take may hear of it only by the next line_receive().
+ * Make TLS of it: with DIRECTORY/NAME.pem, or without a certificate (NULL), and whoever is at the
+ * other end is believed. false: it did not come about. Who calls with a certificate that the other
+ * end does not take may hear of it only by the next line_receive().
  */
 bool line_secure(struct line *w, const char *directory, const char *name, bool is_server);
 

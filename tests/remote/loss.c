@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A peer that is lost: killed, cut off, or standing still, each in the middle of a body. What it costs is
- * told, known at both ends within five seconds, and over when the peer is back. Meanwhile this broker's
- * own clients notice nothing.
+ * A peer that is lost: killed, cut off, or standing still, each in the middle of a body. What it
+ * costs is told, known at both ends within five seconds, and over when the peer is back. Meanwhile
+ * this broker's own clients notice nothing.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -47,7 +47,9 @@ static void fetch_begin(struct fetcher *f, uint64_t key, unsigned deadline_ms)
 	assert_int_equal(pthread_create(&f->thread, NULL, fetch_main, f), 0);
 }
 
-/* What a client of broker 1 alone does: the longest that it waited, while @until is not there yet. */
+/*
+ * What a client of broker 1 alone does: the longest that it waited, while @until is not there yet.
+ */
 static uint64_t use_locally(const atomic_bool *until, uint64_t at_least_ms)
 {
 	uint64_t end = cluster_now_ms() + at_least_ms, begin, longest = 0, n = 0;
@@ -69,8 +71,8 @@ static void start(void)
 }
 
 /*
- * Begin to fetch at 1 what 0 has, have @lose happen to 0, and see what the fetch comes to: a miss with a
- * reason, soon, and gets and puts beside it.
+ * Begin to fetch at 1 what 0 has, have @lose happen to 0, and see what the fetch comes to: a miss
+ * with a reason, soon, and gets and puts beside it.
  */
 static void lose_in_the_middle(void (*lose)(void), uint64_t within_ms, unsigned deadline_ms)
 {
@@ -92,7 +94,9 @@ static void lose_in_the_middle(void (*lose)(void), uint64_t within_ms, unsigned 
 		f.version ? "whole" : shmc_fetch_miss_name(f.why), (unsigned long long)f.took_ms,
 		(unsigned long long)longest);
 	assert_true(f.took_ms <= SLACK * within_ms);
-	/* What a busy machine does to a get and a put is no matter; waiting for the peer would be. */
+	/*
+	 * What a busy machine does to a get and a put is no matter; waiting for the peer would be.
+	 */
 	assert_true(f.took_ms < KNOWN_MS / 2 || longest < f.took_ms / 2);
 }
 
@@ -193,7 +197,10 @@ static void test_stopped(void **state)
 
 	(void)state;
 	start();
-	/* By the deadline of the request, where that is short; else when it has been silent too long. */
+	/*
+	 * By the deadline of the request, where that is short; else when it has been silent too
+	 * long.
+	 */
 	ups = cluster_n_ups(&cluster, 1, 0);
 	lose_in_the_middle(stop_it, KNOWN_MS, 800);
 	kill(cluster.broker[0].run.proc.pid, SIGCONT);

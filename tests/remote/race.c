@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A put or a delete here, while the same key is on its way from elsewhere. Versions tell what came when:
- * what was put here is never covered by what comes, and what was deleted here does not come back.
+ * A put or a delete here, while the same key is on its way from elsewhere. Versions tell what came
+ * when: what was put here is never covered by what comes, and what was deleted here does not come
+ * back.
  *
  * $REMOTE_ROUNDS says how often; the default is what a test run has time for. The seed is printed.
  */
@@ -65,8 +66,8 @@ static uint64_t end(struct flight *f)
 static uint64_t wait_max_ns = 100000;
 
 /*
- * About as long as a fetch takes, whatever that is on this machine now: the race is to end either way.
- * Who wins makes it harder for himself.
+ * About as long as a fetch takes, whatever that is on this machine now: the race is to end either
+ * way. Who wins makes it harder for himself.
  */
 static void next_wait(bool has_come)
 {
@@ -98,7 +99,10 @@ static size_t some_size(void)
 static uint64_t n_published;
 static unsigned n_first, n_overtaken;
 
-/* What came was published before we did ours, or it was overtaken: the reader's answer does not tell. */
+/*
+ * What came was published before we did ours, or it was overtaken: the reader's answer does not
+ * tell.
+ */
 static void note_winner(void)
 {
 	uint64_t n = broker_run_stat(cluster.cache[1], "shmcache_fills_published_total");

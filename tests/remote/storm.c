@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Many clients, full tiers, and a network that comes apart: every byte that anybody reads is one that
- * somebody put, and when all is over the brokers are as they were.
+ * Many clients, full tiers, and a network that comes apart: every byte that anybody reads is one
+ * that somebody put, and when all is over the brokers are as they were.
  */
 #include <pthread.h>
 #include <stdatomic.h>

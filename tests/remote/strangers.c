@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who is no member, and says so, or says that it is; and who is one and says what was said before. Each is
- * refused for that reason, and the broker is none the worse.
+ * Who is no member, and says so, or says that it is; and who is one and says what was said before.
+ * Each is refused for that reason, and the broker is none the worse.
  */
 #include <stdio.h>
 #include <string.h>

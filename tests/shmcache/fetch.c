@@ -323,8 +323,8 @@ static void test_cut_off(void **state)
 }
 
 /*
- * A session leaves with one delivered and two on their way. The remote thread hears of it, in order;
- * one comes with a value all the same, when nothing of the session is there any more.
+ * A session leaves with one delivered and two on their way. The remote thread hears of it, in
+ * order; one comes with a value all the same, when nothing of the session is there any more.
  */
 static void test_leave(void **state)
 {

@@ -119,7 +119,9 @@ static void test_odd_regions(void **state)
 	}
 }
 
-/* Has a region that fits the line the size that ours has? Where the rounding up hides a difference. */
+/*
+ * Has a region that fits the line the size that ours has? Where the rounding up hides a difference.
+ */
 static bool fits(const struct abi_session *line)
 {
 	struct abi_geometry g = {.n_lanes = shared_u32_load(&line->lanes_max),

@@ -7,8 +7,8 @@
 #include "tests/shmcache/rig.h"
 
 /*
- * The clients are this process, which has their regions among its descriptors, or children that show
- * none. What they hold is a value that was deleted: it is there as long as it is protected.
+ * The clients are this process, which has their regions among its descriptors, or children that
+ * show none. What they hold is a value that was deleted: it is there as long as it is protected.
  */
 #define FORMERLY_LINES 8
 #define FORMERLY_NOW UINT64_C(5000)
@@ -58,7 +58,10 @@ void client_free(struct client *c);
 /* Hold @cell, in the last place of all; 0 lets go. */
 void client_hold(struct formerly *f, const struct client *c, uint32_t cell);
 
-/* Somebody else in its process's place: one of whom nothing can be known; a child without descriptors. */
+/*
+ * Somebody else in its process's place: one of whom nothing can be known; a child without
+ * descriptors.
+ */
 void client_hide(const struct client *c);
 pid_t client_child(const struct client *c);
 /* Kill it; a broker that watches it hears of that. */

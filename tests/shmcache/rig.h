@@ -30,7 +30,9 @@ struct rig {
 	struct abi_worker w; /* the main thread's */
 	char index_name[64], dram_name[64], cxl_name[64];
 	struct shared_u64 held[RIG_HOLDS];
-	/* Called, if there is one, when the store asks for the logs: in the middle of making room. */
+	/*
+	 * Called, if there is one, when the store asks for the logs: in the middle of making room.
+	 */
 	void (*on_drain)(struct rig *rig);
 	char why[256];
 	bool is_open;

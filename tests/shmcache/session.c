@@ -113,7 +113,10 @@ static struct session *newcomer(struct session_descriptors *fds, void **map)
 	return s;
 }
 
-/* Holes can be punched as long as nobody looks. What was there before the first lane reads as zeroes. */
+/*
+ * Holes can be punched as long as nobody looks. What was there before the first lane reads as
+ * zeroes.
+ */
 static void test_punched(void **state)
 {
 	struct session_descriptors fds;

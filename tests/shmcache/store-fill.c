@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Unit of shmcache/store-fill.c: fills published, overtaken, delivered; and races with all of it. */
+/*
+ * Unit of shmcache/store-fill.c: fills published, overtaken, delivered; and races with all of it.
+ */
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -323,9 +325,10 @@ static void test_damaged(void **state)
 /* --- races ----------------------------------------------------------------------------------- */
 
 /*
- * One thread changes a few keys, another fills them. A version is drawn for each change; a fill has the
- * version that was the last when its question was asked. After a change nobody may find an older
- * version than that, however long the fill was on its way: neither in the index nor delivered.
+ * One thread changes a few keys, another fills them. A version is drawn for each change; a fill has
+ * the version that was the last when its question was asked. After a change nobody may find an
+ * older version than that, however long the fill was on its way: neither in the index nor
+ * delivered.
  */
 #define N_FILLS 100000
 #define N_KEYS 4

@@ -245,7 +245,9 @@ static void hoard(void *context, struct index *ix, uint8_t round)
 		index_mark_held(ix, UINT32_MAX, round);
 }
 
-/* A scan of many cells serves many puts, and of what it makes free only a small part stands ahead. */
+/*
+ * A scan of many cells serves many puts, and of what it makes free only a small part stands ahead.
+ */
 static void test_scans_are_shared(void **state)
 {
 	const uint64_t n_fit = 32 * MIB / 4096, n_puts = 2000;

@@ -72,8 +72,9 @@ static void test_expired(void **state)
 }
 
 /*
- * Asked for again and again while its time runs out. The moment at which it does lies in the middle of some
- * of all these calls: none may tell of more time than there ever was, or that there is no end (0).
+ * Asked for again and again while its time runs out. The moment at which it does lies in the middle
+ * of some of all these calls: none may tell of more time than there ever was, or that there is no
+ * end (0).
  */
 static void test_expires_meanwhile(void **state)
 {
@@ -91,7 +92,10 @@ static void test_expires_meanwhile(void **state)
 	}
 }
 
-/* Replaced, deleted, and driven out while all else is put: the bytes stay, each as long as it is lent. */
+/*
+ * Replaced, deleted, and driven out while all else is put: the bytes stay, each as long as it is
+ * lent.
+ */
 static void test_kept(void **state)
 {
 	struct store_loan loan[4];

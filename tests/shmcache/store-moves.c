@@ -13,10 +13,10 @@
 #include "tests/shmcache/rig.h"
 
 /*
- * First every request that can come in the middle of a move, one by one: the move has to evict below
- * to find room, asks for the logs then, and there the request is made. Then all at once, by threads,
- * with values that tell their version: a key that nobody removes is always found, versions never go
- * back, and what is held stays what it was.
+ * First every request that can come in the middle of a move, one by one: the move has to evict
+ * below to find room, asks for the logs then, and there the request is made. Then all at once, by
+ * threads, with values that tell their version: a key that nobody removes is always found, versions
+ * never go back, and what is held stays what it was.
  */
 static struct rig rig;
 

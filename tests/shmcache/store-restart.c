@@ -171,7 +171,10 @@ static uint32_t retired(uint64_t i)
 	return cell;
 }
 
-/* Marked records that are none, or that lie where they can't: dropped, and no entry is lost for them. */
+/*
+ * Marked records that are none, or that lie where they can't: dropped, and no entry is lost for
+ * them.
+ */
 static void test_nonsense(void **state)
 {
 	struct abi_record *r = rig.store.index.cell;
@@ -211,8 +214,8 @@ static void test_nonsense(void **state)
 }
 
 /*
- * A key may say anything, also what a marked record would look like in the place of its tail: in use,
- * and after its entry was freed, it is none.
+ * A key may say anything, also what a marked record would look like in the place of its tail: in
+ * use, and after its entry was freed, it is none.
  */
 static void test_key_like_a_record(void **state)
 {
@@ -238,7 +241,10 @@ static void test_key_like_a_record(void **state)
 
 /* --- what is kept ----------------------------------------------------------------------------- */
 
-/* Nobody puts so often in a test: as if records had been made meanwhile, up to the number @generation. */
+/*
+ * Nobody puts so often in a test: as if records had been made meanwhile, up to the number
+ * @generation.
+ */
 static void make_others(uint32_t generation)
 {
 	rig.store.index.generation = generation;

@@ -17,8 +17,8 @@
 /*
  * A client works in turns: changes and look-ups, then a fixed piece of work that has nothing to do
  * with the cache and uses of the machine what the cache uses: copies, look-ups that miss the
- * processor's caches, and messages to and fro with another thread. What the machine gives varies from
- * minute to minute, and for both alike; their ratio is what can be compared over an hour.
+ * processor's caches, and messages to and fro with another thread. What the machine gives varies
+ * from minute to minute, and for both alike; their ratio is what can be compared over an hour.
  *
  * Only calls are timed, not the making and checking of values.
  */

@@ -5,13 +5,14 @@
  *	endurance [--seconds N] [--seed N] [--clients N] [--size MIB]
  *
  * The keys are so many that their values, at their mean size, fill 95 % of the tier; each change
- * draws a new size. So nothing would have to be evicted if no byte were lost to the shape of what is
- * free, and what is evicted all the same, or misses, tells of fragmentation.
+ * draws a new size. So nothing would have to be evicted if no byte were lost to the shape of what
+ * is free, and what is evicted all the same, or misses, tells of fragmentation.
  *
- * Throughput is told three times, never in wall-clock alone, which on a shared machine says what the
- * others did: calls a unit of reference work that the same processes did in the same stretch
- * (endurance-client.c), calls a second of processor time, the broker's included, and the latter by the
- * processor time that the reference work took: where others wear out the caches, both take longer.
+ * Throughput is told three times, never in wall-clock alone, which on a shared machine says what
+ * the others did: calls a unit of reference work that the same processes did in the same stretch
+ * (endurance-client.c), calls a second of processor time, the broker's included, and the latter by
+ * the processor time that the reference work took: where others wear out the caches, both take
+ * longer.
  *
  * What fails: a wrong byte, an error, private memory of the broker that grew after the first tenth,
  * anything that is not given back at the end. Never a speed.

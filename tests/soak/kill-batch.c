@@ -7,8 +7,8 @@
 #include "tests/soak/kill-client.h"
 
 /*
- * Each request of a batch that changes a key has taken it; keys that somebody else has are read. The
- * values lie side by side in the hand's buffer.
+ * Each request of a batch that changes a key has taken it; keys that somebody else has are read.
+ * The values lie side by side in the hand's buffer.
  */
 #define BATCH 12
 #define BATCH_VALUE_MAX 8192

@@ -2,12 +2,13 @@
 /*
  * kill-client.c: a client that does everything a client can, until it is killed.
  *
- * What it puts names key and version and is checked to the last byte wherever it is read; that it is
- * there, and no older than it must be, is judged by the ledger. Loose keys stand beside it: many put,
- * delete and flush them at once, and only their bytes are checked.
+ * What it puts names key and version and is checked to the last byte wherever it is read; that it
+ * is there, and no older than it must be, is judged by the ledger. Loose keys stand beside it: many
+ * put, delete and flush them at once, and only their bytes are checked.
  *
- * A block that is filled in place is its writer's until he commits, whatever becomes of brokers in the
- * meantime: some take long enough to outlive one or two, and then look whether it is as they left it.
+ * A block that is filled in place is its writer's until he commits, whatever becomes of brokers in
+ * the meantime: some take long enough to outlive one or two, and then look whether it is as they
+ * left it.
  */
 #include "tests/soak/kill-client.h"
 
@@ -59,8 +60,8 @@ static void leave(struct kill_hand *h)
 /* --- views ------------------------------------------------------------------------------------ */
 
 /*
- * Bytes that are not whole under a view that is said to be good are wrong; a view that is said to be
- * gone may have any. Asked after the bytes were read, as the header says.
+ * Bytes that are not whole under a view that is said to be good are wrong; a view that is said to
+ * be gone may have any. Asked after the bytes were read, as the header says.
  */
 uint64_t kill_view_version(struct kill_hand *h, const struct shmc_view *view, unsigned key)
 {
@@ -173,8 +174,9 @@ static void copy_out(struct kill_hand *h)
 /* --- changes ---------------------------------------------------------------------------------- */
 
 /*
- * Long enough for others to be given the block, if it were to be had; by what they do, since how long
- * that takes is the machine's business. Then nobody has written here, and what we write is nobody else's.
+ * Long enough for others to be given the block, if it were to be had; by what they do, since how
+ * long that takes is the machine's business. Then nobody has written here, and what we write is
+ * nobody else's.
  */
 static void linger(struct kill_hand *h, const struct shmc_reservation *block, unsigned number,
 	uint64_t version)
@@ -325,8 +327,8 @@ static void loose(struct kill_hand *h)
 }
 
 /*
- * Published, delivered, gone at once, late or never; and now and then all who wait are answered. A view of
- * what was delivered is kept as long as others.
+ * Published, delivered, gone at once, late or never; and now and then all who wait are answered. A
+ * view of what was delivered is kept as long as others.
  */
 static void fetch(struct kill_hand *h)
 {
@@ -397,7 +399,9 @@ static void *work(void *context)
 
 /* --- a life ----------------------------------------------------------------------------------- */
 
-/* Others of the hundreds that were killed may not be gone yet, and the broker may be about to come. */
+/*
+ * Others of the hundreds that were killed may not be gone yet, and the broker may be about to come.
+ */
 static struct shmc *attach(struct ledger *l, struct ledger_slot *slot)
 {
 	struct shmc_attach_options options = {.timeout_ms = KILL_TIMEOUT_MS,

@@ -7,11 +7,11 @@
  * Two dozen clients and a broker with two workers. Every few milliseconds one of the clients is
  * killed and another one comes; with --brokers one kill in four is the broker's, which is started
  * again at once, and is killed again while it starts one time in eight. Without --full the tier has
- * room for all, and each acknowledged entry must be there; with it, most are evicted, and what is gone
- * must have been counted.
+ * room for all, and each acknowledged entry must be there; with it, most are evicted, and what is
+ * gone must have been counted.
  *
- * Where $SHMCACHED is a shmcached-double (tests/clients/double-broker.c), what is fetched comes from it;
- * else from nowhere.
+ * Where $SHMCACHED is a shmcached-double (tests/clients/double-broker.c), what is fetched comes
+ * from it; else from nowhere.
  *
  * Who is killed when follows from the seed; what he was at then does so only as far as the kernel's
  * scheduler does.

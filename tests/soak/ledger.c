@@ -3,9 +3,10 @@
  * ledger.c: what the cache has acknowledged.
  *
  * A change is begun here before the broker is asked, and settled after it has answered, by the one
- * client that has the key. Whoever is killed in between leaves the key taken and the change unsettled,
- * both to be seen by everybody. A reader takes no part: it reads the entry before and after its own
- * look-up, and what it found must be explained by a state that the key had in between.
+ * client that has the key. Whoever is killed in between leaves the key taken and the change
+ * unsettled, both to be seen by everybody. A reader takes no part: it reads the entry before and
+ * after its own look-up, and what it found must be explained by a state that the key had in
+ * between.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -119,9 +120,9 @@ void ledger_settle(
 /* --- reading ---------------------------------------------------------------------------------- */
 
 /*
- * At the load of begun, acked was the last that had been acknowledged: a removal that was settled in
- * between would show in the second load of it, one under way in begun. And what done says is settled
- * is settled still, if begun agrees.
+ * At the load of begun, acked was the last that had been acknowledged: a removal that was settled
+ * in between would show in the second load of it, one under way in begun. And what done says is
+ * settled is settled still, if begun agrees.
  */
 struct ledger_look ledger_look(const struct ledger *l, unsigned key)
 {

@@ -9,17 +9,18 @@
 #include <sys/types.h>
 
 /*
- * One client at a time changes a key: it takes the key, begins a change, asks the cache, and settles
- * the change by the answer. Anybody reads, and judges what was found by what the ledger said before
- * and after. The changes of a key are numbered, and the number of a put is the version of its value.
+ * One client at a time changes a key: it takes the key, begins a change, asks the cache, and
+ * settles the change by the answer. Anybody reads, and judges what was found by what the ledger
+ * said before and after. The changes of a key are numbered, and the number of a put is the version
+ * of its value.
  *
  *	begun   number of the last change that was begun; does it, or one unsettled before it, remove?
  *	done    number of the last change that was settled; unsettled ones may have happened or not
  *	acked   number of the last put or removal that was acknowledged; is the key there after it?
  *
- * What a client that was killed had begun stays unsettled until the key's next change is settled. The
- * key itself is given back (ledger_bury()) when the broker has forgotten that client: until then a
- * request of the dead may still be carried out.
+ * What a client that was killed had begun stays unsettled until the key's next change is settled.
+ * The key itself is given back (ledger_bury()) when the broker has forgotten that client: until
+ * then a request of the dead may still be carried out.
  */
 #define LEDGER_KEYS_MAX 4096
 #define LEDGER_SLOTS_MAX 64
@@ -99,7 +100,9 @@ struct ledger_look {
 
 struct ledger_look ledger_look(const struct ledger *l, unsigned key);
 
-/* Judge what a look-up after @look found; 0 is a miss, else the version of a value that is whole. */
+/*
+ * Judge what a look-up after @look found; 0 is a miss, else the version of a value that is whole.
+ */
 void ledger_judge(
 	struct ledger *l, unsigned key, const struct ledger_look *look, uint64_t version);
 

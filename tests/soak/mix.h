@@ -21,7 +21,9 @@ static inline size_t mix_octaves(uint64_t *random, size_t from, unsigned octaves
 	return octave + mix_any(random, (unsigned)octave);
 }
 
-/* 64 B to 4 KiB, 4 to 64 KiB, 64 KiB to 1 MiB, 1 to 4 MiB: most values are small, most bytes large. */
+/*
+ * 64 B to 4 KiB, 4 to 64 KiB, 64 KiB to 1 MiB, 1 to 4 MiB: most values are small, most bytes large.
+ */
 static inline size_t mix_size(uint64_t *random)
 {
 	unsigned kind = mix_any(random, 1000);

@@ -2,8 +2,8 @@
 /*
  * watch.c: a broker under load, seen from outside.
  *
- * What the broker says of itself (gauges) and what the kernel says of it (/proc) are looked at both:
- * a session that was forgotten may be missing from the first and still cost a descriptor.
+ * What the broker says of itself (gauges) and what the kernel says of it (/proc) are looked at
+ * both: a session that was forgotten may be missing from the first and still cost a descriptor.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -53,8 +53,8 @@ static void pause_shortly(void)
 }
 
 /*
- * The least of several looks: a lane serves before the broker has closed what it handed over for it,
- * and one descriptor too many here would find fault with the end, or hide a leak there.
+ * The least of several looks: a lane serves before the broker has closed what it handed over for
+ * it, and one descriptor too many here would find fault with the end, or hide a leak there.
  */
 static struct watch_footprint footprint_at_rest(const struct watch *w)
 {

@@ -49,8 +49,9 @@ struct stretch {
 	int (*enter)(struct client *c);
 	int (*run)(struct client *c);
 	/*
-	 * READS: without a word to the broker; ASKS: on the ring; TALKS: on the socket; SENDS: on the
-	 * ring, a large value in pieces; WAITS: on the ring, for others. The last three are long.
+	 * READS: without a word to the broker; ASKS: on the ring; TALKS: on the socket; SENDS: on
+	 * the ring, a large value in pieces; WAITS: on the ring, for others. The last three are
+	 * long.
 	 */
 	enum { READS, ASKS, TALKS, SENDS, WAITS } kind;
 	char prefix; /* of the key, which says where it comes from */

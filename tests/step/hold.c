@@ -15,12 +15,12 @@
 /*
  * A reader stands still at some instruction of shmc_get(), the value is replaced, the broker frees
  * what it may, and others fill what was freed. Then the reader goes on. If its hold was there in
- * time, it gets the old value, unharmed; if not, its second look tells, it starts over, and gets the
- * new one. Every second reader does not live to see it: it is killed some way behind, in the second
- * look or in what follows from it, and what it held comes back.
+ * time, it gets the old value, unharmed; if not, its second look tells, it starts over, and gets
+ * the new one. Every second reader does not live to see it: it is killed some way behind, in the
+ * second look or in what follows from it, and what it held comes back.
  *
- * What shmc_fetch() was given and nobody else can find is not replaced: there it is the client itself who
- * lets go of it, and may not do so before it holds it.
+ * What shmc_fetch() was given and nobody else can find is not replaced: there it is the client
+ * itself who lets go of it, and may not do so before it holds it.
  */
 #define KEPT 's'
 #define DELIVERED 'd'

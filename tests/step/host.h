@@ -45,8 +45,8 @@ int host_teardown(void **state);
 int host_over(void **state);
 
 /*
- * Is the broker there, and what a client attaches by? A watcher alone does not notice when it is not:
- * it reads on. Fails the test, with @where, if something has gone.
+ * Is the broker there, and what a client attaches by? A watcher alone does not notice when it is
+ * not: it reads on. Fails the test, with @where, if something has gone.
  */
 void host_there(const char *where);
 
@@ -66,8 +66,9 @@ void host_answered(const char *where);
 void host_whole(const char *where);
 
 /*
- * Keys are of one @prefix each: 's', or what makes the double do something (tests/clients/double.h).
- * The version of the value of @key, all of whose bytes must be right; 0: it is not there.
+ * Keys are of one @prefix each: 's', or what makes the double do something
+ * (tests/clients/double.h). The version of the value of @key, all of whose bytes must be right; 0:
+ * it is not there.
  */
 uint64_t host_version(char prefix, uint64_t key);
 void host_put(char prefix, uint64_t key, uint64_t version, size_t size);

@@ -187,7 +187,9 @@ static enum abi_status run_flush(struct call *c)
 	return ABI_STATUS_OK;
 }
 
-/* All of the DRAM tier moves down: found in the one or the other at any moment, and in one alone. */
+/*
+ * All of the DRAM tier moves down: found in the one or the other at any moment, and in one alone.
+ */
 static enum abi_status run_move(struct call *c)
 {
 	uint64_t size;

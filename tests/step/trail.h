@@ -22,10 +22,13 @@ struct trail {
 	size_t n, n_max;
 	/*
 	 * Called behind each system call of the child, while it stands still: time for the rest of
-	 * the world to do what it would do by and by, so that each child sees the same. May be NULL.
+	 * the world to do what it would do by and by, so that each child sees the same. May be
+	 * NULL.
 	 */
 	void (*pause)(void);
-	/* Called at each place when it is recorded; what it returns is written down. May be NULL. */
+	/*
+	 * Called at each place when it is recorded; what it returns is written down. May be NULL.
+	 */
 	bool (*look)(void);
 };
 

@@ -5,8 +5,8 @@
 
 /*
  * A key and a certificate, DIRECTORY/NAME.key and NAME.pem, which are signed with ca.key there.
- * @alternatives: subject alternative names as openssl.cnf(5) has them, NULL: none. @common: a common
- * name, or NULL. @left_s: seconds that it is good for from now; negative: it was. 0 or -1.
+ * @alternatives: subject alternative names as openssl.cnf(5) has them, NULL: none. @common: a
+ * common name, or NULL. @left_s: seconds that it is good for from now; negative: it was. 0 or -1.
  */
 struct certificate_wish {
 	const char *name, *alternatives, *common;

@@ -2,8 +2,8 @@
 /*
  * An etcd of a test's own.
  *
- * It is asked here by libcurl's simplest means, which wait, and not by what is tested. Its log lies in the
- * scratch directory beside its data.
+ * It is asked here by libcurl's simplest means, which wait, and not by what is tested. Its log lies
+ * in the scratch directory beside its data.
  */
 #include "tests/support/etcd.h"
 

@@ -24,14 +24,14 @@ struct etcd_server {
 bool etcd_is_installed(void);
 
 /*
- * Ports that nobody has at @host, a numeric address of where the calling thread is. @files (NULL: none)
- * stay the caller's. 0 or a negative errno.
+ * Ports that nobody has at @host, a numeric address of where the calling thread is. @files (NULL:
+ * none) stay the caller's. 0 or a negative errno.
  */
 int etcd_server_init(struct etcd_server *s, const char *host, const struct etcd_files *files);
 
 /*
- * Start it on the data in that folder of its scratch directory, and wait until it answers. Users' tokens
- * live for 3 s after their last use. 0, or a negative errno: -ETIMEDOUT, -ECHILD (it ended).
+ * Start it on the data in that folder of its scratch directory, and wait until it answers. Users'
+ * tokens live for 3 s after their last use. 0, or a negative errno: -ETIMEDOUT, -ECHILD (it ended).
  */
 int etcd_server_start(struct etcd_server *s, const char *data);
 

@@ -6,9 +6,9 @@
  *	                       \          /
  *	                        [ bridge ]---[port2]---[eth0] host 2
  *
- * Each host and the bridge is a network namespace. Cutting a cable at the host's end is what pulling
- * the plug is: routes go, and the kernel says so to who sends. Cut at the bridge's end the host keeps
- * its address and its routes, and hears nothing any more: what a broken switch does.
+ * Each host and the bridge is a network namespace. Cutting a cable at the host's end is what
+ * pulling the plug is: routes go, and the kernel says so to who sends. Cut at the bridge's end the
+ * host keeps its address and its routes, and hears nothing any more: what a broken switch does.
  *
  * ip(8) does the work: it is on every Debian, and what it is told can be read.
  */
@@ -95,8 +95,8 @@ static int write_text(const char *path, const char *text)
 }
 
 /*
- * Without privilege: a user namespace, where we are root, so that ip(8) still may what we may after its
- * exec. The network namespace from which we came is not ours then: home is another new one.
+ * Without privilege: a user namespace, where we are root, so that ip(8) still may what we may after
+ * its exec. The network namespace from which we came is not ours then: home is another new one.
  */
 static int become_root(void)
 {

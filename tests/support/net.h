@@ -16,8 +16,8 @@ enum net_end {
 
 /*
  * The namespaces live as long as this process has their descriptors, and no name of theirs is
- * anywhere: nothing is left however it ends. Children don't inherit them, but stay in the one in which
- * they were started.
+ * anywhere: nothing is left however it ends. Children don't inherit them, but stay in the one in
+ * which they were started.
  */
 struct net {
 	int home, bridge; /* descriptors */

@@ -17,9 +17,9 @@ enum secure_mode {
 int secure_parse(const char *text, enum secure_mode *mode);
 
 /*
- * A directory with an authority and certificates of brokers n0 to n<n - 1>, made as a user makes them:
- * by `shmcache pki`, which lies beside the broker's program. It goes as @files goes. 0 or a negative
- * errno. One more with secure_add().
+ * A directory with an authority and certificates of brokers n0 to n<n - 1>, made as a user makes
+ * them: by `shmcache pki`, which lies beside the broker's program. It goes as @files goes. 0 or a
+ * negative errno. One more with secure_add().
  */
 int secure_make(struct scratch *files, unsigned n);
 int secure_add(const struct scratch *files, const char *name);

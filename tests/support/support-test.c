@@ -166,7 +166,9 @@ static bool process_has_run(pid_t pid)
 	return false;
 }
 
-/* A failed assertion leaves the child on the list of what is undone at the end: not on the stack. */
+/*
+ * A failed assertion leaves the child on the list of what is undone at the end: not on the stack.
+ */
 static void test_proc(void **state)
 {
 	static const char *const missing[] = {"no-such-program-anywhere", NULL};

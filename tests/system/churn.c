@@ -44,8 +44,8 @@ static bool is_empty(void *context)
 }
 
 /*
- * The broker takes leave when it comes to that. One that lags has many sessions at once, up to those that it
- * may have, and then a heap that is as large: so we wait for it each time.
+ * The broker takes leave when it comes to that. One that lags has many sessions at once, up to
+ * those that it may have, and then a heap that is as large: so we wait for it each time.
  */
 static void wait_for_leave(void)
 {

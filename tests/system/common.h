@@ -58,8 +58,8 @@ struct system_output {
 };
 
 /*
- * Run shmcached with @args (NULL at the end), which are such that it ends by itself. After a minute it
- * is killed.
+ * Run shmcached with @args (NULL at the end), which are such that it ends by itself. After a minute
+ * it is killed.
  */
 void system_run(struct system_output *o, const char *const *args);
 

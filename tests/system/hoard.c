@@ -2,8 +2,8 @@
 /*
  * Clients that take all they can get and give nothing back: views, reservations, pins, connections.
  *
- * Each stops at its quota, or is cut off there, counted and logged once, and what it had is back when
- * it is gone. Somebody who works beside it gets what he asks for all the while.
+ * Each stops at its quota, or is cut off there, counted and logged once, and what it had is back
+ * when it is gone. Somebody who works beside it gets what he asks for all the while.
  */
 #include <errno.h>
 #include <stdio.h>

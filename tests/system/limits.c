@@ -202,8 +202,8 @@ static void test_nonsense(void **state)
 }
 
 /*
- * Of who talked nonsense nothing more is carried out, in this lane or another, though it is there already
- * and is sound; it is as long as the control thread takes to see to his end.
+ * Of who talked nonsense nothing more is carried out, in this lane or another, though it is there
+ * already and is sound; it is as long as the control thread takes to see to his end.
  */
 static void test_nothing_after_nonsense(void **state)
 {
@@ -317,8 +317,8 @@ static void test_impossible_position(void **state)
 }
 
 /*
- * Sequences that are behind, ahead, or around the end of all numbers: such a slot is not there. What
- * stands beyond a gap waits until the gap is closed.
+ * Sequences that are behind, ahead, or around the end of all numbers: such a slot is not there.
+ * What stands beyond a gap waits until the gap is closed.
  */
 static void test_sequences(void **state)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Subscribers of events on the bare protocol: what wakes them, and what they may not do. One that asks to
- * be woken all the time and never reads is woken no more, and nobody else notices.
+ * Subscribers of events on the bare protocol: what wakes them, and what they may not do. One that
+ * asks to be woken all the time and never reads is woken no more, and nobody else notices.
  */
 #include <errno.h>
 #include <poll.h>
@@ -166,8 +166,8 @@ static void test_nonsense(void **state)
 }
 
 /*
- * It says that it has read up to anywhere, does so without end, and reads nothing of what it is told,
- * until its socket is full. Another one is told all the while.
+ * It says that it has read up to anywhere, does so without end, and reads nothing of what it is
+ * told, until its socket is full. Another one is told all the while.
  */
 static void test_never_reads(void **state)
 {
@@ -185,7 +185,9 @@ static void test_never_reads(void **state)
 		assert_ready(&honest);
 	}
 	print_message("%u of 600 were not taken\n", n_refused);
-	/* It is there still, no fault is found with it, and what it can read is that it can read. */
+	/*
+	 * It is there still, no fault is found with it, and what it can read is that it can read.
+	 */
 	assert_ready(&liar);
 	assert_int_equal(shared_u32_load(&liar.client.plane->session[liar.client.welcome.line].broken),
 		0);

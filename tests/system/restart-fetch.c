@@ -119,7 +119,9 @@ static void begin(struct fetching *f)
 	/* Delivered and held. */
 	for (i = 0; i < N_VIEWS; i++)
 		assert_int_equal(fetch(f->cache, 'd', i, &f->view[i], NULL, LONG_MS), 0);
-	/* Answered, when nobody waits any more: the answer lies in a ring and is taken by nobody. */
+	/*
+	 * Answered, when nobody waits any more: the answer lies in a ring and is taken by nobody.
+	 */
 	assert_int_equal(shmc_queue_open(&f->queue, f->cache), 0);
 	for (i = 0; i < N_OUT; i++) {
 		f->request[i] = (struct shmc_request){.operation = SHMC_OP_FETCH, .key = f->key[i],
@@ -151,8 +153,8 @@ static void check_views(struct fetching *f)
 }
 
 /*
- * Each request has an end; what was delivered to it in time is a view like the others. Returns how many
- * were, which are in @request.
+ * Each request has an end; what was delivered to it in time is a view like the others. Returns how
+ * many were, which are in @request.
  */
 static unsigned take_all(struct fetching *f)
 {
@@ -174,7 +176,10 @@ static unsigned take_all(struct fetching *f)
 	return n_views;
 }
 
-/* What lay in the ring is taken as soon as the broker is gone, or when the next is there, or by nobody. */
+/*
+ * What lay in the ring is taken as soon as the broker is gone, or when the next is there, or by
+ * nobody.
+ */
 enum taking { TAKE_FIRST, TAKE_LATE, TAKE_NOT };
 
 static void check_taken(struct fetching *f, unsigned n_views)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A broker that is not root comes back, and may not look into the processes of its former clients,
- * who are other users. It frees nothing that they may hold until they have handed their regions over,
- * or the grace is over, or they are dead. Needs root, to become somebody else.
+ * who are other users. It frees nothing that they may hold until they have handed their regions
+ * over, or the grace is over, or they are dead. Needs root, to become somebody else.
  */
 #include <grp.h>
 #include <stdio.h>
@@ -164,7 +164,9 @@ static void test_grace_is_over(void **state)
 	restart();
 	assert_true(system_wait(has_lost, NULL));
 	assert_int_equal(held_churn(broker.run.name, 0), 0);
-	/* The views are void, and it is told so; the block that it may be filling is still its own. */
+	/*
+	 * The views are void, and it is told so; the block that it may be filling is still its own.
+	 */
 	tell('g');
 	assert_true(has_lost(NULL));
 	system_end(pid);

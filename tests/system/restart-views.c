@@ -120,7 +120,10 @@ static void hold_twice(struct shmc *cache[2], struct shmc_view view[2])
 		assert_int_equal(shmc_get(cache[i], "key", 3, &view[i]), 0);
 }
 
-/* The broker may not have seen yet that who looked whether it serves is gone: of two there is one then. */
+/*
+ * The broker may not have seen yet that who looked whether it serves is gone: of two there is one
+ * then.
+ */
 static bool is_attached(void *context)
 {
 	struct shmc **cache = context;
@@ -131,9 +134,9 @@ static bool is_attached(void *context)
 }
 
 /*
- * The directory has four lines for two sessions. Who holds by two and, after a restart, by two more,
- * takes them all; after the next restart he who comes has one all the same, and the oldest views are
- * told to be void. Those of the later broker stand.
+ * The directory has four lines for two sessions. Who holds by two and, after a restart, by two
+ * more, takes them all; after the next restart he who comes has one all the same, and the oldest
+ * views are told to be void. Those of the later broker stand.
  */
 static void test_full_directory(void **state)
 {

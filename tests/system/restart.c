@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a broker that was killed has left: the next one serves it byte for byte where the geometry is
- * the same, and else starts empty and says why. Planes, indexes and tiers that are not what they
+ * What a broker that was killed has left: the next one serves it byte for byte where the geometry
+ * is the same, and else starts empty and says why. Planes, indexes and tiers that are not what they
  * were don't keep it from starting.
  */
 #include <errno.h>

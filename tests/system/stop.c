@@ -155,8 +155,8 @@ static void test_in_flight_by_library(void **state)
 }
 
 /*
- * More than a stop has time for: 4096 puts of 4 MiB, which are all there before the signal is. What has
- * to wait for them is told no, and not left to find out from the hang-up.
+ * More than a stop has time for: 4096 puts of 4 MiB, which are all there before the signal is. What
+ * has to wait for them is told no, and not left to find out from the hang-up.
  */
 static void test_more_than_there_is_time_for(void **state)
 {

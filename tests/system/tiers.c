@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two tiers as a client sees them: everything is found wherever it lies, views outlive moves, what is
- * read again and again moves up, and a broker that was killed serves both tiers again.
+ * Two tiers as a client sees them: everything is found wherever it lies, views outlive moves, what
+ * is read again and again moves up, and a broker that was killed serves both tiers again.
  */
 #include <stdio.h>
 #include <stdlib.h>

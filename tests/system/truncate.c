@@ -93,8 +93,8 @@ static void assert_others_serve(void)
 }
 
 /*
- * Holes in the request region: each look at it would take a page fault that waits for the client. Before
- * its first lane it may punch, as nobody looks; what is missing reads as zeroes.
+ * Holes in the request region: each look at it would take a page fault that waits for the client.
+ * Before its first lane it may punch, as nobody looks; what is missing reads as zeroes.
  */
 static void test_hole_in_request(void **state)
 {

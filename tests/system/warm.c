@@ -4,9 +4,9 @@
  *
  *	test-system-warm [ENTRIES [MIB]]
  *
- * or by $WARM_ENTRIES and $WARM_MIB; 50000 in 256 MiB unless told otherwise, 1000000 in 8192 MiB is the
- * promise. The time is printed and judged by who reads it; what is judged here is that at least 999 of
- * 1000 entries are served, and every one with the bytes that were put under its key.
+ * or by $WARM_ENTRIES and $WARM_MIB; 50000 in 256 MiB unless told otherwise, 1000000 in 8192 MiB is
+ * the promise. The time is printed and judged by who reads it; what is judged here is that at least
+ * 999 of 1000 entries are served, and every one with the bytes that were put under its key.
  */
 #include <signal.h>
 #include <stdio.h>

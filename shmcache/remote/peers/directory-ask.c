@@ -5,9 +5,10 @@
 #include "shmcache/remote/peers/directory-impl.h"
 
 /*
- * done() may free the query when it was called for the last name, and a lookup that can't be sent is
- * done at once. So what is needed after is on our side: a lookup keeps the places of its names, and
- * the names that this broker is in charge of itself are done last, from a list that is not the query's.
+ * done() may free the query when it was called for the last name, and a lookup that can't be sent
+ * is done at once. So what is needed after is on our side: a lookup keeps the places of its names,
+ * and the names that this broker is in charge of itself are done last, from a list that is not the
+ * query's.
  */
 static void ask_unlink(struct directory_ask *ask)
 {
@@ -123,8 +124,8 @@ static struct directory_ask *ask_new(struct directory *d, struct directory_query
 }
 
 /*
- * One lookup for all names from @first on that have the same shard, which are taken then. No memory: it
- * is as if it did not answer.
+ * One lookup for all names from @first on that have the same shard, which are taken then. No
+ * memory: it is as if it did not answer.
  */
 static void ask_shard(struct directory *d, struct batch *b, unsigned first)
 {
@@ -202,7 +203,10 @@ void directory_locate(struct directory *d, struct directory_query *q)
 		return;
 	}
 	sort_by_shard(d, &b);
-	/* With its last name done, a query is gone: nothing is taken from it but for names that are not. */
+	/*
+	 * With its last name done, a query is gone: nothing is taken from it but for names that are
+	 * not.
+	 */
 	for (i = 0; i < n; i++)
 		if (b.shard[i] != TAKEN)
 			ask_shard(d, &b, i);

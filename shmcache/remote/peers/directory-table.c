@@ -11,10 +11,10 @@
  * which all of a large table is moved. Address space is reserved for as much as there may be, and
  * memory is touched as it comes into use.
  *
- * A holder that leaves takes nothing but a number with it: pairs carry the epoch in which their holder
- * told of them, and those of an older one are freed when somebody meets them, or by the hand, which
- * goes through all pairs in turn once the table is full. A number of 16 bits comes round: then a hint is
- * wrong, which it may be at any time.
+ * A holder that leaves takes nothing but a number with it: pairs carry the epoch in which their
+ * holder told of them, and those of an older one are freed when somebody meets them, or by the
+ * hand, which goes through all pairs in turn once the table is full. A number of 16 bits comes
+ * round: then a hint is wrong, which it may be at any time.
  */
 #define HEADS_MIN 64
 #define SIZE_MIN (64U << 10)

@@ -11,9 +11,9 @@
 #include "shmcache/remote/peers/membership.h"
 
 /*
- * Pairs of a name and a holder. Holders are numbers below DIRECTORY_PLACES: members', and one more for
- * this broker. Memory is taken as it is needed, and never beyond what was set: when that is full, the
- * pair that has been there longest makes way. One thread.
+ * Pairs of a name and a holder. Holders are numbers below DIRECTORY_PLACES: members', and one more
+ * for this broker. Memory is taken as it is needed, and never beyond what was set: when that is
+ * full, the pair that has been there longest makes way. One thread.
  */
 #define DIRECTORY_SELF MEMBERS_MAX
 #define DIRECTORY_PLACES (MEMBERS_MAX + 1)

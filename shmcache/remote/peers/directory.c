@@ -8,17 +8,17 @@
 #include "shmcache/remote/peers/rendezvous.h"
 
 /*
- * A shard's state is soft: it may be lost at any time, and is told again. So nothing here is kept for
- * who can't be reached, and no announcement is ever repeated by itself: a message that could not go out
- * means that its shard is told all again (is_wanted), once the way to it is free.
+ * A shard's state is soft: it may be lost at any time, and is told again. So nothing here is kept
+ * for who can't be reached, and no announcement is ever repeated by itself: a message that could
+ * not go out means that its shard is told all again (is_wanted), once the way to it is free.
  *
- * Telling again is a walk over the entries of this broker, a few at each tick, for all shards that want
- * it at once. What changes meanwhile is announced beside it, in the order in which it happens: an entry
- * that the walk has not reached yet is announced twice, one that it has passed is not missed. Whoever
- * comes to want it while a walk is under way waits for the next.
+ * Telling again is a walk over the entries of this broker, a few at each tick, for all shards that
+ * want it at once. What changes meanwhile is announced beside it, in the order in which it happens:
+ * an entry that the walk has not reached yet is announced twice, one that it has passed is not
+ * missed. Whoever comes to want it while a walk is under way waits for the next.
  *
- * Between AGAIN and DONE the shard goes on telling what it knew before: else each loss of an event would
- * make everything unknown for the time of a walk.
+ * Between AGAIN and DONE the shard goes on telling what it knew before: else each loss of an event
+ * would make everything unknown for the time of a walk.
  */
 #define WALK_N 4096
 #define TICK_MS 10     /* between two steps of a walk */
@@ -361,8 +361,8 @@ static void forget_member(struct directory *d, uint16_t number)
 }
 
 /*
- * Who joins takes over a share of the names, of which the shards before need not hear: nobody asks them
- * for these any more. Who leaves leaves his share to all others.
+ * Who joins takes over a share of the names, of which the shards before need not hear: nobody asks
+ * them for these any more. Who leaves leaves his share to all others.
  */
 void directory_changed(struct directory *d, enum membership_event event, uint16_t number)
 {

@@ -11,10 +11,10 @@
 #include "shmcache/remote/peers/membership.h"
 
 /*
- * A key's short name is XXH3_128bits() of its bytes. The member in charge of it, by rendezvous hashing
- * over all members and this broker itself, is its shard and notes who holds it: {name, holder,
- * generation}. What it says is a hint: it may name one who has lost the entry, and may not know of one
- * who has it. The holder is the authority.
+ * A key's short name is XXH3_128bits() of its bytes. The member in charge of it, by rendezvous
+ * hashing over all members and this broker itself, is its shard and notes who holds it: {name,
+ * holder, generation}. What it says is a hint: it may name one who has lost the entry, and may not
+ * know of one who has it. The holder is the authority.
  *
  * Each broker plays three parts here:
  *
@@ -25,8 +25,8 @@
  *	requester  directory_locate(): sorts a batch of names by shard, asks each once, and hands the
  *	           answers on
  *
- * Nothing here knows a socket: messages go out by struct directory_post and come in by calls. All of it
- * is private data of the remote thread, never blocks, and is bounded: the shard's table by
+ * Nothing here knows a socket: messages go out by struct directory_post and come in by calls. All
+ * of it is private data of the remote thread, never blocks, and is bounded: the shard's table by
  * @size_max, the batches by DIRECTORY_BATCH, and who does not read gets his share announced again.
  */
 #define DIRECTORY_BATCH 1024  /* records an announcement, names a lookup: at most */
@@ -71,8 +71,8 @@ struct directory_post {
 		const struct directory_found *found, unsigned n);
 	/*
 	 * The next entries of this broker from *cursor (0: the first) on, about @n of them: calls
-	 * directory_held() for each, and moves *cursor on; 0 when that was all. An entry that is there
-	 * from the first call to the last is seen at least once.
+	 * directory_held() for each, and moves *cursor on; 0 when that was all. An entry that is
+	 * there from the first call to the last is seen at least once.
 	 */
 	void (*walk)(void *context, uint64_t *cursor, unsigned n);
 };
@@ -104,8 +104,8 @@ void directory_again(struct directory *d, uint16_t shard);
 
 /*
  * Send what has waited long enough, go on with what is announced again, end queries whose time is
- * over. @now_ms is CLOCK_MONOTONIC. Returns in how many ms it wants to be called again, -1: not before
- * something happens.
+ * over. @now_ms is CLOCK_MONOTONIC. Returns in how many ms it wants to be called again, -1: not
+ * before something happens.
  */
 int directory_tick(struct directory *d, uint64_t now_ms);
 
@@ -135,7 +135,10 @@ struct directory_query {
 	struct directory_ask *asks; /* the directory's */
 };
 
-/* Asks each shard at most once for all of its names. Those this broker is in charge of cost no message. */
+/*
+ * Asks each shard at most once for all of its names. Those this broker is in charge of cost no
+ * message.
+ */
 void directory_locate(struct directory *d, struct directory_query *q);
 
 /* Call done() no more for it. Not from within a done(). */
@@ -148,12 +151,15 @@ void directory_answered(struct directory *d, uint16_t from, uint64_t id,
 /* --- members ---------------------------------------------------------------------------------- */
 
 /*
- * To be called from the membership's callback with the same arguments: forgets who left, ends what was
- * asked of him, and announces again what has another shard now.
+ * To be called from the membership's callback with the same arguments: forgets who left, ends what
+ * was asked of him, and announces again what has another shard now.
  */
 void directory_changed(struct directory *d, enum membership_event event, uint16_t number);
 
-/* The link to @member is down: what was asked of it ends; what is for it waits to be announced again. */
+/*
+ * The link to @member is down: what was asked of it ends; what is for it waits to be announced
+ * again.
+ */
 void directory_down(struct directory *d, uint16_t member);
 
 struct directory_stats {

@@ -13,9 +13,9 @@
 #include "shmcache/remote/peers/etcd-message.h"
 
 /*
- * What etcd sends was written there by whoever has a password: it is measured before it is copied, and
- * what is no member is left out and counted. A number may come as a string (int64 and uint64, by the rule
- * of protocol buffers) or as a number; one that is 0 does not come at all.
+ * What etcd sends was written there by whoever has a password: it is measured before it is copied,
+ * and what is no member is left out and counted. A number may come as a string (int64 and uint64,
+ * by the rule of protocol buffers) or as a number; one that is 0 does not come at all.
  */
 #define ENTRIES_MAX 4096
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* etcd-message.h: the bodies of etcd's JSON gateway: base64 in strings, 64-bit numbers as strings. */
+/*
+ * etcd-message.h: the bodies of etcd's JSON gateway: base64 in strings, 64-bit numbers as strings.
+ */
 #ifndef SHMCACHE_REMOTE_PEERS_ETCD_MESSAGE_H
 #define SHMCACHE_REMOTE_PEERS_ETCD_MESSAGE_H
 
@@ -49,8 +51,8 @@ struct etcd_answer {
 };
 
 /*
- * Take an answer, or a line of a watch, apart. Whatever it is, *a is whole; etcd_answer_free() it. 0,
- * -EBADMSG: no JSON object; -ENOMEM.
+ * Take an answer, or a line of a watch, apart. Whatever it is, *a is whole; etcd_answer_free() it.
+ * 0, -EBADMSG: no JSON object; -ENOMEM.
  */
 int etcd_hear(const char *text, const char *directory, struct etcd_answer *a);
 void etcd_answer_free(struct etcd_answer *a);

@@ -12,12 +12,12 @@
 #include "shmcache/remote/peers/etcd-post.h"
 
 /*
- * curl tells which sockets it wants watched, and when it wants to be called again; both go into an epoll
- * set of our own, with a timer, which itself is one descriptor in the thread's loop. So neither knows
- * the other.
+ * curl tells which sockets it wants watched, and when it wants to be called again; both go into an
+ * epoll set of our own, with a timer, which itself is one descriptor in the thread's loop. So
+ * neither knows the other.
  *
- * Nothing may be added to or taken out of the multi handle from within curl's callbacks. What comes is
- * only collected there; lines and ends are handed on after curl has returned.
+ * Nothing may be added to or taken out of the multi handle from within curl's callbacks. What comes
+ * is only collected there; lines and ends are handed on after curl has returned.
  */
 #define CONNECT_MS 1500L
 #define EVENTS_MAX 16
@@ -167,7 +167,10 @@ int post_init(struct post *r, struct posts *h, const struct post_files *files)
 	curl_easy_setopt(r->easy, CURLOPT_NOPROXY, "*");
 	curl_easy_setopt(r->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(r->easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
-	/* Else curl would wait for the thread that asks for an address, which may take half a minute. */
+	/*
+	 * Else curl would wait for the thread that asks for an address, which may take half a
+	 * minute.
+	 */
 	curl_easy_setopt(r->easy, CURLOPT_QUICK_EXIT, 1L);
 	/* A stream may be silent for hours: only so is a host that is gone found out. */
 	curl_easy_setopt(r->easy, CURLOPT_TCP_KEEPALIVE, 1L);
@@ -281,9 +284,9 @@ static void hand_lines(struct post *r)
 }
 
 /*
- * A server that refuses our certificate says so in an alert, which with TLS 1.3 comes when the handshake
- * is over for us, and is followed by the end of the connection: it looks as if reading had failed. What we
- * have sent by then makes that end a reset, which may overtake the alert.
+ * A server that refuses our certificate says so in an alert, which with TLS 1.3 comes when the
+ * handshake is over for us, and is followed by the end of the connection: it looks as if reading
+ * had failed. What we have sent by then makes that end a reset, which may overtake the alert.
  */
 static const char *refusal(struct post *r, CURLcode code, const char *text)
 {

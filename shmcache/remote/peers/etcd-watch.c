@@ -159,8 +159,8 @@ void etcd_apply(struct etcd *e, const struct etcd_answer *a, bool is_list)
 /* --- the watch -------------------------------------------------------------------------------- */
 
 /*
- * It answered, and there is no watch: the token is over, it is just starting, or the history that we ask
- * for is gone. Only then is it of use to list anew.
+ * It answered, and there is no watch: the token is over, it is just starting, or the history that
+ * we ask for is gone. Only then is it of use to list anew.
  */
 static void watch_refused(struct etcd *e, const struct etcd_answer *a)
 {

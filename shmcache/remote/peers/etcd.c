@@ -11,18 +11,18 @@
 #include "shmcache/remote/peers/etcd-impl.h"
 
 /*
- * What is to be done next follows from what is there (etcd_next_step()), and not from what was done last:
- * an answer that takes something away (the token is no good any more, the lease is gone, the history was
- * compacted) only clears it, and the steps that bring it back come by themselves. One unary request is
- * under way at a time, and the watch.
+ * What is to be done next follows from what is there (etcd_next_step()), and not from what was done
+ * last: an answer that takes something away (the token is no good any more, the lease is gone, the
+ * history was compacted) only clears it, and the steps that bring it back come by themselves. One
+ * unary request is under way at a time, and the watch.
  *
  * Where a request gets no answer, the next endpoint is asked, after a pause that doubles up to
- * ETCD_RETRY_MAX_MS and of which half is random, so that a hundred brokers don't come back at once. The
- * watch goes there too, since it may hang on a host that is gone.
+ * ETCD_RETRY_MAX_MS and of which half is random, so that a hundred brokers don't come back at once.
+ * The watch goes there too, since it may hang on a host that is gone.
  *
- * The revision in a header is that of the member of etcd who answers, who may lag behind others. Where it
- * is lower than one that we have seen, the data may have been lost, or it may be such a laggard: the list
- * is fetched anew, which is right for both.
+ * The revision in a header is that of the member of etcd who answers, who may lag behind others.
+ * Where it is lower than one that we have seen, the data may have been lost, or it may be such a
+ * laggard: the list is fetched anew, which is right for both.
  */
 #define RETRY_MIN_MS 100
 #define SETTLE_MS 10000 /* more than it takes anybody to be back: two of the longest pauses */

@@ -22,14 +22,14 @@
  * Everybody lists all of it once and watches it from that revision on. Nothing about keys or values
  * of the cache is ever there, and no more is written than one entry at each start of a broker.
  *
- * An etcd that is away changes nothing: the last view is kept, its members are asked in turn until one
- * answers, and the watch goes on behind the last revision that was heard of. Whoever's lease ran out
- * meanwhile enters himself again, and is missed only when he has not done so ten seconds after etcd
- * was back. A history that is gone (compaction) or that is another one (its
- * data were lost) is listed anew.
+ * An etcd that is away changes nothing: the last view is kept, its members are asked in turn until
+ * one answers, and the watch goes on behind the last revision that was heard of. Whoever's lease
+ * ran out meanwhile enters himself again, and is missed only when he has not done so ten seconds
+ * after etcd was back. A history that is gone (compaction) or that is another one (its data were
+ * lost) is listed anew.
  *
- * One descriptor, to be watched for reading; no call blocks, but etcd_close(), which takes leave for up
- * to 300 ms. One thread: the remote one.
+ * One descriptor, to be watched for reading; no call blocks, but etcd_close(), which takes leave
+ * for up to 300 ms. One thread: the remote one.
  */
 struct etcd;
 
@@ -45,7 +45,10 @@ struct etcd_setting {
 enum etcd_note {
 	ETCD_CONNECTED, /* the view is that of etcd, from now on; @text: of whom */
 	ETCD_AWAY,	/* nobody answers, the last view is kept; @text: why. Told once */
-	/* It answers and refuses us, or we it, by certificates; @text: why. Told once for each text. */
+	/*
+	 * It answers and refuses us, or we it, by certificates; @text: why. Told once for each
+	 * text.
+	 */
 	ETCD_REFUSED,
 };
 

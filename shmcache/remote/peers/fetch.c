@@ -89,8 +89,8 @@ static unsigned n_together(const struct link *link)
 
 /*
  * What fits into a lane's window together goes by that lane: questions, heads and values then share
- * system calls and wake-ups at both ends, which is most of what a small value costs. What does not goes
- * by the lane with the least to do.
+ * system calls and wake-ups at both ends, which is most of what a small value costs. What does not
+ * goes by the lane with the least to do.
  */
 static struct link_lane *choose(struct link *link)
 {

@@ -137,7 +137,10 @@ static void start(struct link *link)
 		return;
 	}
 	link->state = LINK_RESOLVING;
-	/* Who asked for the attempt before may wait for his answer still. It is as good for this one. */
+	/*
+	 * Who asked for the attempt before may wait for his answer still. It is as good for this
+	 * one.
+	 */
 	if (!link->resolve)
 		link->resolve = resolve_start(link->where);
 	if (!link->resolve)

@@ -9,12 +9,12 @@
 #include "shmcache/remote/peers/membership.h"
 
 /*
- * A list that a source sends is compared with the table by name, so that a member who is in both keeps
- * its number: a re-list after etcd was away, which brings the same members again, is no change at all,
- * and nobody's shard moves.
+ * A list that a source sends is compared with the table by name, so that a member who is in both
+ * keeps its number: a re-list after etcd was away, which brings the same members again, is no
+ * change at all, and nobody's shard moves.
  *
- * Who left is told before who joined, so that a number is free in everybody's books before it is given
- * to another.
+ * Who left is told before who joined, so that a number is free in everybody's books before it is
+ * given to another.
  */
 struct membership {
 	struct member *entry; /* MEMBERS_MAX */

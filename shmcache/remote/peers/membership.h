@@ -10,13 +10,13 @@
 #include "shmcache/config/config.h"
 
 /*
- * The view is private data of the remote thread: no locks, and nothing here blocks. A source fills it:
- * the list in the configuration, once, or etcd, again and again (etcd.h). A source that is away changes
- * nothing: the last view is kept.
+ * The view is private data of the remote thread: no locks, and nothing here blocks. A source fills
+ * it: the list in the configuration, once, or etcd, again and again (etcd.h). A source that is away
+ * changes nothing: the last view is kept.
  *
- * A member is known by its name. Its number is a place in a table: small, for this broker alone (no two
- * brokers need have the same), and its own until it leaves. It may go to another member after, and so
- * may be kept across calls only by who hears of changes.
+ * A member is known by its name. Its number is a place in a table: small, for this broker alone (no
+ * two brokers need have the same), and its own until it leaves. It may go to another member after,
+ * and so may be kept across calls only by who hears of changes.
  */
 #define MEMBERS_MAX 256 /* as REMOTE_HOLDERS_MAX: a member's number is a holder's */
 #define MEMBER_NONE UINT16_MAX
@@ -25,8 +25,8 @@ struct member {
 	char name[CONFIG_NAME_MAX + 1];	    /* as wire_name_is_valid() wants it */
 	char endpoint[CONFIG_PATH_MAX + 1]; /* as config_endpoint() takes it */
 	/*
-	 * Of its broker, another one at each start; 0: the source does not tell. Where it changes, what
-	 * was known of what that member holds is void.
+	 * Of its broker, another one at each start; 0: the source does not tell. Where it changes,
+	 * what was known of what that member holds is void.
 	 */
 	uint64_t epoch;
 	uint64_t hash; /* member_hash() of the name; filled in by the view */
@@ -57,9 +57,9 @@ int membership_new(struct membership **m, const char *self, membership_changed_f
 void membership_free(struct membership *m);
 
 /*
- * The view is these now. Entries that are wrong (see membership_is_right()), doubles of one name but the
- * first, and what is beyond MEMBERS_MAX are left out. Returns how many were left out. This broker's
- * own entry is no error, and no member.
+ * The view is these now. Entries that are wrong (see membership_is_right()), doubles of one name
+ * but the first, and what is beyond MEMBERS_MAX are left out. Returns how many were left out. This
+ * broker's own entry is no error, and no member.
  */
 unsigned membership_set(struct membership *m, const struct member *members, unsigned n);
 

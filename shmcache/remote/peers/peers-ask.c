@@ -4,7 +4,9 @@
 
 #include "shmcache/remote/peers/peers-impl.h"
 
-/* Answers come in the order of the questions, on one lane: the one that is looked for is the first. */
+/*
+ * Answers come in the order of the questions, on one lane: the one that is looked for is the first.
+ */
 
 struct ask *peers_ask_add(struct peer *peer)
 {

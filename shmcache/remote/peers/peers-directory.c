@@ -5,8 +5,9 @@
 #include "shmcache/remote/peers/peers-impl.h"
 
 /*
- * Numbers of members go to the directory, names of keys to the wire: all that is done here is to turn
- * one into the other. What a member can't be told is as if it were lost, which the directory expects.
+ * Numbers of members go to the directory, names of keys to the wire: all that is done here is to
+ * turn one into the other. What a member can't be told is as if it were lost, which the directory
+ * expects.
  */
 #define SHARD_SIZE (UINT64_C(256) << 20) /* of this broker's part of it, at most */
 #define BATCH_MS 20

@@ -12,9 +12,9 @@
 #include "shmcache/remote/peers/peers-impl.h"
 
 /*
- * What stands in etcd was not looked at when the configuration was read. So what is refused there is
- * left out here: without security, and without the word that the network is meant, a broker talks to
- * loopback addresses alone, whoever tells it of others.
+ * What stands in etcd was not looked at when the configuration was read. So what is refused there
+ * is left out here: without security, and without the word that the network is meant, a broker
+ * talks to loopback addresses alone, whoever tells it of others.
  */
 #define PASSWORD_MAX 255
 
@@ -85,8 +85,8 @@ static int read_password(const char *path, char password[PASSWORD_MAX + 1], char
 }
 
 /*
- * One of the files for https: etcd's own, or the one that is there for peers. What can't be read curl would
- * tell of only when it is to be used, and again and again.
+ * One of the files for https: etcd's own, or the one that is there for peers. What can't be read
+ * curl would tell of only when it is to be used, and again and again.
  */
 static int take_file(const char **file, const struct config_remote *c, const char *name,
 	const char *own, const char *shared, char *why, size_t why_size)

@@ -5,7 +5,10 @@
 
 #include "shmcache/remote/peers/peers-impl.h"
 
-/* A transfer is the link's; what is added is that it ends at its deadline, and what is counted of it. */
+/*
+ * A transfer is the link's; what is added is that it ends at its deadline, and what is counted of
+ * it.
+ */
 struct transfer {
 	struct link_fetch fetch;
 	struct remote_fetch *user;

@@ -136,8 +136,8 @@ static void erase(void *owner, struct link_guest *link, uint64_t id, const uint8
 }
 
 /*
- * We hear of a name whose shard we are; and, whatever else the others have told to whom, of no other. Who
- * asks the shard remembers for absent_for what it said (docs/remote.md, "Consistency").
+ * We hear of a name whose shard we are; and, whatever else the others have told to whom, of no
+ * other. Who asks the shard remembers for absent_for what it said (docs/remote.md, "Consistency").
  */
 static void announce(void *owner, struct link_guest *link, const struct frame_notice *notices,
 	unsigned n)

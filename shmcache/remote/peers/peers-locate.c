@@ -5,11 +5,11 @@
 #include "shmcache/remote/peers/peers-impl.h"
 
 /*
- * Each peer is asked once for all keys of a batch (as few frames as they fit in), and a key's question
- * is over when the first one has it: who says so is told as its holder, and behind him, for the case
- * that he fails, those who have not answered yet. A peer that answers slowly, or not at all, so costs
- * nothing where another one has the key. With nobody who has it, all answers are waited for, until the
- * deadline.
+ * Each peer is asked once for all keys of a batch (as few frames as they fit in), and a key's
+ * question is over when the first one has it: who says so is told as its holder, and behind him,
+ * for the case that he fails, those who have not answered yet. A peer that answers slowly, or not
+ * at all, so costs nothing where another one has the key. With nobody who has it, all answers are
+ * waited for, until the deadline.
  *
  * With one other member only there is nothing to ask: it is asked for the value itself.
  */

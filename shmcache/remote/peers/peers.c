@@ -9,10 +9,10 @@
 #include "shmcache/remote/peers/peers-impl.h"
 
 /*
- * This is glue, and has no opinion: which member may have a key is found out in peers-locate.c and the
- * directory, what a transfer is worth is the flight's business, how bytes travel the link's, what is
- * sent from here the service's. What is added is that things end: a transfer at its deadline, a question
- * when its peer is lost, all of it at the close.
+ * This is glue, and has no opinion: which member may have a key is found out in peers-locate.c and
+ * the directory, what a transfer is worth is the flight's business, how bytes travel the link's,
+ * what is sent from here the service's. What is added is that things end: a transfer at its
+ * deadline, a question when its peer is lost, all of it at the close.
  */
 #define BODIES_MAX 16	      /* on their way to one guest */
 #define BODY_WAIT_MAX 600000  /* ms, whatever a requester says */
@@ -252,7 +252,9 @@ static int open_net(struct peers *p, char *why, size_t why_size)
 
 	r = link_net_new(&p->net, &settings, &peers_guest_events, p, p->loop->epoll, p->loop->log,
 		sentence);
-	/* Who connects before the first tick is not to be taken for one who has waited since 1970. */
+	/*
+	 * Who connects before the first tick is not to be taken for one who has waited since 1970.
+	 */
 	if (!r)
 		link_net_tick(p->net, store_now_ms());
 	if (!r && c->listen[0]) {

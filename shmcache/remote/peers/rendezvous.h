@@ -8,11 +8,11 @@
 #include <xxhash.h>
 
 /*
- * Rendezvous hashing (D. G. Thaler and C. V. Ravishankar, "Using Name-Based Mappings to Increase Hit
- * Rates", IEEE/ACM Transactions on Networking 6(1), 1998: "highest random weight"). Each member has a
- * weight for each key, a hash of both; the highest has it. All who see the same members agree, without
- * a word to each other; when one of n leaves, only its own share (1/n of the keys) moves, evenly onto
- * the others, and when one joins, only what it gets.
+ * Rendezvous hashing (D. G. Thaler and C. V. Ravishankar, "Using Name-Based Mappings to Increase
+ * Hit Rates", IEEE/ACM Transactions on Networking 6(1), 1998: "highest random weight"). Each member
+ * has a weight for each key, a hash of both; the highest has it. All who see the same members
+ * agree, without a word to each other; when one of n leaves, only its own share (1/n of the keys)
+ * moves, evenly onto the others, and when one joins, only what it gets.
  *
  * It costs a multiplication for each member and key: for some hundred members it is below a
  * microsecond, and needs no table.

@@ -12,11 +12,11 @@
 #include "shmcache/remote/peers/sum.h"
 
 /*
- * A value goes out from where it lies: what is copied is what the kernel copies. Its sum is made while
- * it is first sent, a frame ahead of the kernel, which then finds the bytes in the processor's cache; it
- * is kept beside the cell (number and generation), so that the next one who asks costs no look at the
- * bytes at all. A writer who scribbles over a published value thus sends what its reader finds to be
- * wrong, and does not publish.
+ * A value goes out from where it lies: what is copied is what the kernel copies. Its sum is made
+ * while it is first sent, a frame ahead of the kernel, which then finds the bytes in the
+ * processor's cache; it is kept beside the cell (number and generation), so that the next one who
+ * asks costs no look at the bytes at all. A writer who scribbles over a published value thus sends
+ * what its reader finds to be wrong, and does not publish.
  *
  * The books of sums are as long as there may be cells; memory comes to those that were served.
  *
@@ -298,7 +298,10 @@ static bool start_first(struct service *s, struct service_guest *guest)
 	return true;
 }
 
-/* A body may be done while it is pushed, and let the next begin: that one is begun here, not deeper. */
+/*
+ * A body may be done while it is pushed, and let the next begin: that one is begun here, not
+ * deeper.
+ */
 static void next_in_turn(struct service *s, struct service_guest *guest)
 {
 	if (guest->is_starting)

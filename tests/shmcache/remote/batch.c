@@ -164,7 +164,10 @@ static void the_first_miss_is_enough(void **state)
 	assert_true(request[2].is_judged && !request[2].is_kept);
 }
 
-/* Who was found and leaves before he is judged is not in the cache: the others must not count on it. */
+/*
+ * Who was found and leaves before he is judged is not in the cache: the others must not count on
+ * it.
+ */
 static void who_leaves_was_missed(void **state)
 {
 	(void)state;
@@ -225,7 +228,10 @@ static void the_one_that_waits_longest_can_be_given_up(void **state)
 	assert_false(batches_give_up_one(&batches));
 }
 
-/* One request each of batches of two: what is promised does not come, and what has come is answered. */
+/*
+ * One request each of batches of two: what is promised does not come, and what has come is
+ * answered.
+ */
 static void leave_open(uint64_t lane, uint64_t session, unsigned n, unsigned n_promised)
 {
 	static struct request one;

@@ -91,7 +91,10 @@ static void what_is_absent(void **state)
 	expect((struct counted){.fetches = 4, .absent = 3, .locates = 1});
 }
 
-/* A holder that has it no more is no failure; one that can't be reached is, and is left alone in the end. */
+/*
+ * A holder that has it no more is no failure; one that can't be reached is, and is left alone in
+ * the end.
+ */
 static void what_fails(void **state)
 {
 	unsigned n = flying_ask(&f, 1, ALWAYS);

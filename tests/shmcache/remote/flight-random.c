@@ -14,8 +14,8 @@
 #include <cmocka.h>
 
 /*
- * Few keys, so that requests meet; holders that are late, wrong, dead or refuse; clients that come, go,
- * ask in batches, put, delete and flush. After each step:
+ * Few keys, so that requests meet; holders that are late, wrong, dead or refuse; clients that come,
+ * go, ask in batches, put, delete and flush. After each step:
  *
  *	- no ticket was answered twice, none is open beyond its deadline
  *	- there are never two transfers of one key that were not called off (flying.c)

@@ -12,8 +12,8 @@
 #include <cmocka.h>
 
 /*
- * A value says which key it is of, which version of that, and who made it, so that whoever finds it can
- * tell whether it should be there: 8 bytes, over and over.
+ * A value says which key it is of, which version of that, and who made it, so that whoever finds it
+ * can tell whether it should be there: 8 bytes, over and over.
  */
 #define FETCHED 2
 #define PUT 1

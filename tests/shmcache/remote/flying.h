@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* flying.h: flights over a real store, with a kind that does what a test says, and a clock of its own. */
+/*
+ * flying.h: flights over a real store, with a kind that does what a test says, and a clock of its
+ * own.
+ */
 #ifndef TESTS_SHMCACHE_REMOTE_FLYING_H
 #define TESTS_SHMCACHE_REMOTE_FLYING_H
 

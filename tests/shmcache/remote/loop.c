@@ -204,7 +204,10 @@ static void end_visits(pthread_t thread)
 	tray_deinit(&tray);
 }
 
-/* The loop has an event in its hands, and waits for its turn, while the visitor takes the descriptor away. */
+/*
+ * The loop has an event in its hands, and waits for its turn, while the visitor takes the
+ * descriptor away.
+ */
 static void a_visit_may_free_what_is_ready(void **state)
 {
 	pthread_t thread;

@@ -14,9 +14,9 @@
 #include "tests/shmcache/remote/peers/abort.h"
 
 /*
- * The socket takes what it has room for by one call, and nobody reads while that goes on: both ends are
- * of this thread. Where it is full is the kernel's business, and once in a while between two frames. So
- * it is tried again, with a small value before it that moves the place.
+ * The socket takes what it has room for by one call, and nobody reads while that goes on: both ends
+ * are of this thread. Where it is full is the kernel's business, and once in a while between two
+ * frames. So it is tried again, with a small value before it that moves the place.
  */
 #define TRIES 20
 

@@ -17,9 +17,9 @@
 enum { PATIENCE_MS = 40000 };
 
 /*
- * The brokers' certificates are those of `shmcache pki`, as an operator has them: the etcd that is started
- * accepts what that authority signed. Its own certificate names addresses, which a broker's does not; so
- * it is made here, with what docs/security.md demands of it.
+ * The brokers' certificates are those of `shmcache pki`, as an operator has them: the etcd that is
+ * started accepts what that authority signed. Its own certificate names addresses, which a broker's
+ * does not; so it is made here, with what docs/security.md demands of it.
  */
 static const char *program; /* shmcache */
 static struct scratch scratch;

@@ -471,7 +471,9 @@ static void test_settled(void **state)
 	settle_ms = 60000;
 }
 
-/* With users: a token, renewed when it is over; who has the wrong password is told, and not let in. */
+/*
+ * With users: a token, renewed when it is over; who has the wrong password is told, and not let in.
+ */
 static void test_users(void **state)
 {
 	char token[512], header[600], *begin;
@@ -489,8 +491,8 @@ static void test_users(void **state)
 	assert_non_null(strstr(node[2].refused, "password"));
 	node_stop(2);
 	/*
-	 * A token lives for three seconds after it was used last. Nobody runs for so long; the watches need
-	 * none while they stand, so that it is the next step which is refused.
+	 * A token lives for three seconds after it was used last. Nobody runs for so long; the
+	 * watches need none while they stand, so that it is the next step which is refused.
 	 */
 	usleep(3 * TTL_S * 1000000);
 	WORK_UNTIL(stats_of(0).n_leases >= 2 && stats_of(1).n_leases >= 2 && agree());

@@ -269,7 +269,10 @@ static void test_hangs_up(void **state)
 	fell(LINK_UNREACHABLE, "hung up");
 }
 
-/* The data lanes are answered by somebody else than the control lane, or by the same one in another life. */
+/*
+ * The data lanes are answered by somebody else than the control lane, or by the same one in another
+ * life.
+ */
 static void test_other_lanes(void **state)
 {
 	static const uint8_t right[FRAME_TOKEN_SIZE], wrong[FRAME_TOKEN_SIZE] = {1};

@@ -22,8 +22,9 @@
 #include "shmcache/watch.h"
 
 /*
- * The resolver is ours: who asks it waits until the test lets him go. One who was never let go comes back
- * after PATIENCE, so that a thread of ours that waits for him is seen to fail, and not to hang.
+ * The resolver is ours: who asks it waits until the test lets him go. One who was never let go
+ * comes back after PATIENCE, so that a thread of ours that waits for him is seen to fail, and not
+ * to hang.
  */
 #define PATIENCE_MS 30000
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Unit of the kind "peers": brokers without clients, all of them in this thread. Each has a store and a
- * loop of its own; time passes for whom we turn the loop of, and one that is not turned is as one that
- * is stopped.
+ * Unit of the kind "peers": brokers without clients, all of them in this thread. Each has a store
+ * and a loop of its own; time passes for whom we turn the loop of, and one that is not turned is as
+ * one that is stopped.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -324,7 +324,9 @@ static void test_stopped(void **state)
 	assert_int_equal(get(&g, 1, 0, 1, 20000), REMOTE_OK);
 	assert_true(rig_is_filled(g.value, g.head.size, 1));
 	free(g.value);
-	/* A requester that stands still in the middle: the holder lets go at the time he was told. */
+	/*
+	 * A requester that stands still in the middle: the holder lets go at the time he was told.
+	 */
 	begin(&g, 1, 0, 1, 300);
 	WAIT_FOR(g.value);
 	node[1].is_stopped = true;
@@ -336,8 +338,8 @@ static void test_stopped(void **state)
 }
 
 /*
- * A requester that asks for most of what is here, and then takes nothing of it: who puts at the holder
- * finds room all the same, and so does another requester.
+ * A requester that asks for most of what is here, and then takes nothing of it: who puts at the
+ * holder finds room all the same, and so does another requester.
  */
 #define HOARD 15
 #define LARGE 1000 /* the number of a key */
@@ -490,7 +492,10 @@ static void test_ask(void **state)
 		else if (i != 3)
 			assert_int_equal(w.holder[i], number_of(0, i % 4 == 1 ? 1 : 2));
 	}
-	/* One that does not answer: what the other has is found at once, what nobody has is not known. */
+	/*
+	 * One that does not answer: what the other has is found at once, what nobody has is not
+	 * known.
+	 */
 	node[2].is_stopped = true;
 	look(&w, 0, 500);
 	for (i = 0; i < KEYS; i++)
@@ -555,7 +560,9 @@ static void test_directory(void **state)
 		assert_int_equal(rig_delete(&node[1].rig, i), ABI_STATUS_OK);
 	tell(1, KEYS / 2, KEYS / 2, REMOTE_GONE);
 	WAIT_FOR(all_found(&w, 2, KEYS / 2));
-	/* A shard is lost, and what it knew is told again to those that are left, and to the next. */
+	/*
+	 * A shard is lost, and what it knew is told again to those that are left, and to the next.
+	 */
 	close_node(1);
 	WAIT_FOR(n_up(0) == 2);
 	open_node(1, "directory");
@@ -586,7 +593,9 @@ static unsigned shard_of(uint64_t key)
 	return rendezvous_choose(&name, hash, n_nodes);
 }
 
-/* That somebody has stored something is heard by the member in charge of its name, and by no other. */
+/*
+ * That somebody has stored something is heard by the member in charge of its name, and by no other.
+ */
 static void test_hear_shard(void **state)
 {
 	static struct where w;

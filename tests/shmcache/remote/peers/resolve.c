@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * resolve.c: peers that are known by name. The name server is this file: it knows the name, knows another
- * address for it later, does not know it, or says nothing for as long as the test likes.
+ * resolve.c: peers that are known by name. The name server is this file: it knows the name, knows
+ * another address for it later, does not know it, or says nothing for as long as the test likes.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * service.c: what is lent to whom, and for how long. The link is this file: it has what was pushed, sends
- * it when the test says so, and does not ask whether it may.
+ * service.c: what is lent to whom, and for how long. The link is this file: it has what was pushed,
+ * sends it when the test says so, and does not ask whether it may.
  */
 #include <fcntl.h>
 #include <setjmp.h>
@@ -192,7 +192,9 @@ static void test_sums(void **state)
 	assert_int_equal(guest.sent_bytes, 4 * 200000);
 }
 
-/* A writer takes the tier's pages away under what is sent: whatever it sums up to is told as wrong. */
+/*
+ * A writer takes the tier's pages away under what is sent: whatever it sums up to is told as wrong.
+ */
 static void test_taken_away(void **state)
 {
 	int fd = shm_open(rig.dram_name, O_RDWR | O_CLOEXEC, 0);
@@ -211,7 +213,9 @@ static void test_taken_away(void **state)
 	asked[0].body.sending(asked[0].body.context, 100000, 100000);
 	assert_int_equal(ftruncate(fd, st.st_size), 0);
 	told = asked[0].body.sum(asked[0].body.context);
-	/* Not that of the bytes that came, nor of all with the rest as nothing, and it is not kept. */
+	/*
+	 * Not that of the bytes that came, nor of all with the rest as nothing, and it is not kept.
+	 */
 	assert_int_not_equal(told, right);
 	assert_int_not_equal(told, sum_of_value(1, 100000));
 	asked[0].state = SENT;

@@ -496,7 +496,10 @@ static void test_questions(void **state)
 	assert_true(pair_run(&p, &p.b.n_left, 1));
 }
 
-/* Answers that nobody takes: in the end nothing more is read. Sockets hold some megabytes of either. */
+/*
+ * Answers that nobody takes: in the end nothing more is read. Sockets hold some megabytes of
+ * either.
+ */
 static void test_answers(void **state)
 {
 	const struct frame ping = {FRAME_MAGIC, FRAME_PING, 0, 0, 0, 0};
