@@ -412,7 +412,8 @@ static void little(void)
 static void begin(enum secure_mode mode)
 {
 	bench.mode = mode;
-	remote_pair_start(&bench.pair, &bench.rep, "768MiB", mode, CONFIG);
+	/* The requesters of one key and the main thread have a lane each. */
+	remote_pair_start(&bench.pair, &bench.rep, "768MiB", mode, CONFIG "[session]\nlanes = 128\n");
 }
 
 /* Both brokers anew, in that mode; whatever comes next is without security again. */
