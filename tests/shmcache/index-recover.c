@@ -55,6 +55,27 @@ static void test_clean(void **state)
 	recovering_check();
 }
 
+/* Who knows a record from before the restart by its generation must not meet that again. */
+static void test_generations(void **state)
+{
+	struct index_recovery out;
+	uint32_t cell, highest = 0;
+	uint64_t i;
+
+	(void)state;
+	recovering_create(16 * MIB);
+	for (i = 0; i < 1000; i++)
+		assert_int_equal(recovering_put(i, 1), 0);
+	index_close(&left.index, false);
+	recovering_open(16 * MIB, &out, false);
+	for (cell = 1; cell < left.index.n_cells; cell++)
+		if (left.index.meta[cell].state == INDEX_PUBLISHED &&
+			left.index.cell[cell].generation > highest)
+			highest = left.index.cell[cell].generation;
+	assert_true(highest >= 1000);
+	assert_int_equal(left.index.generation, highest);
+}
+
 static int reuse(uint64_t size_max, uint64_t dram_size, uint64_t cxl_size)
 {
 	return index_reuse(&left.index, left.name, size_max, dram_size, cxl_size, left.why,
@@ -373,6 +394,7 @@ int main(void)
 #define UNIT(name) cmocka_unit_test_setup_teardown(name, recovering_setup, recovering_teardown)
 	const struct CMUnitTest tests[] = {
 		UNIT(test_clean),
+		UNIT(test_generations),
 		UNIT(test_other),
 		UNIT(test_holes),
 		UNIT(test_killed),

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <urcu.h>
 #include <cmocka.h>
 
 #include "tests/support/cleanup.h"
@@ -40,6 +41,20 @@ static void drain_logs(void *context, struct abi_worker *w)
 void rig_name(char *out, size_t size, const char *what)
 {
 	snprintf(out, size, "/shmc-unit-%ld-%s", (long)getpid(), what);
+}
+
+int rig_thread_in(void **state)
+{
+	(void)state;
+	rcu_register_thread();
+	return 0;
+}
+
+int rig_thread_out(void **state)
+{
+	(void)state;
+	rcu_unregister_thread();
+	return 0;
 }
 
 void rig_init(struct rig *rig, uint64_t dram_size, uint64_t index_size_max)

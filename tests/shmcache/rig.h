@@ -19,6 +19,14 @@
  */
 void rig_begin(void);
 
+/* Of a group of tests: this thread may use a store. */
+int rig_thread_in(void **state);
+int rig_thread_out(void **state);
+
+/* All that a main() with an array of tests has to do. */
+#define RIG_RUN(tests) \
+	(rig_begin(), cmocka_run_group_tests(tests, rig_thread_in, rig_thread_out))
+
 /*
  * What stands in for the clients: the cells in @held are held. They are set with release after
  * the cell was found, and cleared with release.

@@ -9,7 +9,6 @@
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
-#include <urcu.h>
 #include <cmocka.h>
 
 #include "tests/shmcache/rig.h"
@@ -312,7 +311,5 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_bells, setup, teardown),
 	};
 
-	rig_begin();
-	rcu_register_thread();
-	return cmocka_run_group_tests_name("store-events", tests, NULL, NULL);
+	return RIG_RUN(tests);
 }

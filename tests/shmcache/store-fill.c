@@ -467,11 +467,6 @@ int main(void)
 		UNIT(test_damaged),
 		UNIT(test_races),
 	};
-	int r;
 
-	rig_begin();
-	rcu_register_thread();
-	r = cmocka_run_group_tests(tests, NULL, NULL);
-	rcu_unregister_thread();
-	return r;
+	return RIG_RUN(tests);
 }

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <urcu.h>
 #include <cmocka.h>
 
 #include "tests/shmcache/rig.h"
@@ -280,11 +279,6 @@ int main(void)
 		UNIT(test_rounds_wrap),
 		UNIT(test_scans_are_shared),
 	};
-	int r;
 
-	rig_begin();
-	rcu_register_thread();
-	r = cmocka_run_group_tests(tests, NULL, NULL);
-	rcu_unregister_thread();
-	return r;
+	return RIG_RUN(tests);
 }

@@ -4,7 +4,6 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <string.h>
-#include <urcu.h>
 #include <cmocka.h>
 
 #include "tests/shmcache/rig.h"
@@ -139,11 +138,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_expires_meanwhile, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kept, setup, teardown),
 	};
-	int r;
 
-	rig_begin();
-	rcu_register_thread();
-	r = cmocka_run_group_tests(tests, NULL, NULL);
-	rcu_unregister_thread();
-	return r;
+	return RIG_RUN(tests);
 }

@@ -472,11 +472,6 @@ int main(void)
 		cmocka_unit_test_teardown(test_sleeps_while_all_is_kept, teardown),
 		cmocka_unit_test_teardown(test_all_at_once, teardown_threads),
 	};
-	int r;
 
-	rig_begin();
-	rcu_register_thread();
-	r = cmocka_run_group_tests(tests, NULL, NULL);
-	rcu_unregister_thread();
-	return r;
+	return RIG_RUN(tests);
 }

@@ -12,7 +12,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <urcu.h>
 #include <cmocka.h>
 
 #include "shmcache/guard.h"
@@ -379,11 +378,6 @@ int main(void)
 		UNIT(test_guard_elsewhere),
 		UNIT(test_truncated),
 	};
-	int r;
 
-	rig_begin();
-	rcu_register_thread();
-	r = cmocka_run_group_tests(tests, NULL, NULL);
-	rcu_unregister_thread();
-	return r;
+	return RIG_RUN(tests);
 }

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <urcu.h>
 #include <cmocka.h>
 
 #include "tests/shmcache/rig.h"
@@ -253,6 +252,31 @@ static void test_pinned(void **state)
 	rig_check(&rig);
 }
 
+/*
+ * The oldest stand alone among what is pinned, and of all windows around them none comes free.
+ * There is room further up, and no try is wasted here.
+ */
+static void test_beside_pinned(void **state)
+{
+	const uint64_t tier = 4 * MIB, size = 64 * KIB;
+	uint8_t bytes[ABI_KEY_SIZE_MAX];
+	uint64_t i, n = tier / size, pin, pinned_size;
+	struct index_key key;
+
+	(void)state;
+	open_with("lru", tier, 4 * MIB, 1);
+	for (i = 0; i < n; i++)
+		put(i, i, size);
+	for (i = 1; i < 50; i += 2) {
+		key = rig_index_key(&rig, i, bytes);
+		assert_int_equal(store_pin(&rig.store, &key, &pin, &pinned_size), ABI_STATUS_OK);
+	}
+	put(1000, 1, 2 * size);
+	for (i = 1; i < 50; i += 2)
+		assert_int_equal(rig_get(&rig, i, i, size), size);
+	rig_check(&rig);
+}
+
 /* Open reservations are as good as pins. */
 static void test_reserved(void **state)
 {
@@ -386,6 +410,7 @@ int main(void)
 		UNIT(test_order),
 		UNIT(test_cost_of_large),
 		UNIT(test_pinned),
+		UNIT(test_beside_pinned),
 		UNIT(test_reserved),
 		UNIT(test_full_index),
 		UNIT(test_full_index_one_by_one),
@@ -393,11 +418,6 @@ int main(void)
 		UNIT(test_smallest_index),
 		UNIT(test_churn_of_buckets),
 	};
-	int r;
 
-	rig_begin();
-	rcu_register_thread();
-	r = cmocka_run_group_tests(tests, NULL, NULL);
-	rcu_unregister_thread();
-	return r;
+	return RIG_RUN(tests);
 }

@@ -320,11 +320,6 @@ int main(void)
 		cmocka_unit_test_teardown(test_threads, teardown),
 		cmocka_unit_test_teardown(test_threads_tiers, teardown),
 	};
-	int r;
 
-	rig_begin();
-	rcu_register_thread();
-	r = cmocka_run_group_tests(tests, NULL, NULL);
-	rcu_unregister_thread();
-	return r;
+	return RIG_RUN(tests);
 }

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include <urcu.h>
 #include <cmocka.h>
 
 #include "shmcache/guard.h"
@@ -128,6 +127,36 @@ static void test_warm(void **state)
 	rig_check(&rig);
 }
 
+/*
+ * A retired record that reaches into an entry is no less wrong where something of the other tier
+ * begins between the two.
+ */
+static void test_overlapping(void **state)
+{
+	struct abi_record *r;
+	uint32_t cell;
+	uint64_t i;
+
+	(void)state;
+	rig_open_tiers(&rig, 1 * MIB, 4 * MIB);
+	r = rig.store.index.cell;
+	for (i = 0; i < 8; i++)
+		rig_put_in(&rig, ABI_TIER_DRAM, i, 60 * KIB);
+	for (i = 0; i < 100; i++)
+		rig_put_in(&rig, ABI_TIER_CXL, 100 + i, 4 * KIB);
+	cell = rig_cell(&rig, 3);
+	assert_true(r[rig_cell(&rig, 4)].value_off > r[cell].value_off);
+	assert_int_equal(rig_delete(&rig, 3), ABI_STATUS_OK);
+	r[cell].value_size += 4 * KIB;
+	rig_close(&rig);
+	rig_open(&rig, true);
+	assert_true(rig.opened.warm);
+	for (i = 0; i < 8; i++)
+		assert_int_equal(rig_get(&rig, i, i, 60 * KIB), i == 3 ? 0 : 60 * KIB);
+	assert_int_equal(rig.opened.recovery.n_marked, 0);
+	rig_check(&rig);
+}
+
 /* All or nothing: with one tier gone, or of another size, nothing is served of the other. */
 static void test_cold(void **state)
 {
@@ -163,13 +192,9 @@ int main(void)
 		cmocka_unit_test_teardown(test_damaged_source, teardown),
 		cmocka_unit_test_teardown(test_damaged_target, teardown),
 		cmocka_unit_test_teardown(test_warm, teardown),
+		cmocka_unit_test_teardown(test_overlapping, teardown),
 		cmocka_unit_test_teardown(test_cold, teardown),
 	};
-	int r;
 
-	rig_begin();
-	rcu_register_thread();
-	r = cmocka_run_group_tests(tests, NULL, NULL);
-	rcu_unregister_thread();
-	return r;
+	return RIG_RUN(tests);
 }

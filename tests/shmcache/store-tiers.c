@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <urcu.h>
 #include <cmocka.h>
 
 #include "tests/shmcache/rig.h"
@@ -488,11 +487,6 @@ int main(void)
 		cmocka_unit_test_teardown(test_promotion_refused, teardown),
 		cmocka_unit_test_teardown(test_too_many_candidates, teardown),
 	};
-	int r;
 
-	rig_begin();
-	rcu_register_thread();
-	r = cmocka_run_group_tests(tests, NULL, NULL);
-	rcu_unregister_thread();
-	return r;
+	return RIG_RUN(tests);
 }

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include <urcu.h>
 #include <cmocka.h>
 
 #include "tests/shmcache/rig.h"
@@ -459,11 +458,6 @@ int main(void)
 		UNIT(test_flush),
 		UNIT(test_gauges),
 	};
-	int r;
 
-	rig_begin();
-	rcu_register_thread();
-	r = cmocka_run_group_tests(tests, NULL, NULL);
-	rcu_unregister_thread();
-	return r;
+	return RIG_RUN(tests);
 }

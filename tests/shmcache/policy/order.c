@@ -94,6 +94,23 @@ static void test_s3fifo_no_ghost(void **state)
 	policy_free(p);
 }
 
+/* As many bytes of ghosts as M may have, and what was given up first is a stranger again. */
+static void test_s3fifo_forgets(void **state)
+{
+	struct policy *p = test_new("s3fifo", 10 * SIZE, 40);
+
+	(void)state;
+	for (uint64_t key = 1; key <= 10; key++) {
+		test_put(p, 1, key, SIZE, 0);
+		assert_int_equal(test_pop(p), 1);
+	}
+	test_put(p, 2, 2, SIZE, 0); /* remembered: M */
+	test_put(p, 1, 1, SIZE, 0); /* S */
+	assert_int_equal(test_pop(p), 1);
+	assert_int_equal(test_pop(p), 2);
+	policy_free(p);
+}
+
 static uint32_t pop_for(struct policy *p, uint64_t key)
 {
 	struct policy_entry e = {.hash = test_hash(key), .size = SIZE};
@@ -165,6 +182,7 @@ int main(void)
 		cmocka_unit_test(test_clock_priority),
 		cmocka_unit_test(test_s3fifo),
 		cmocka_unit_test(test_s3fifo_no_ghost),
+		cmocka_unit_test(test_s3fifo_forgets),
 		cmocka_unit_test(test_arc),
 		cmocka_unit_test(test_arc_bytes),
 	};
