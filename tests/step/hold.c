@@ -159,8 +159,10 @@ static void test_delivered(void **state)
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test_teardown(test_taken_away, host_over),
-		cmocka_unit_test_teardown(test_delivered, host_over)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_taken_away, host_ready, host_over),
+		cmocka_unit_test_setup_teardown(test_delivered, host_ready, host_over),
+	};
 
 	host_begin(argv);
 	if (argc > 1)

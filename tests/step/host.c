@@ -89,6 +89,14 @@ int host_teardown(void **state)
 	return broker_run_stop(&host.run) ? -1 : 0;
 }
 
+int host_ready(void **state)
+{
+	(void)state;
+	if (host.is_spoiled)
+		print_error("the broker is no longer what it was\n");
+	return host.is_spoiled ? -1 : 0;
+}
+
 int host_over(void **state)
 {
 	(void)state;
@@ -164,6 +172,7 @@ void host_quiet(const char *where)
 		nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
 	if (!r)
 		return;
+	host.is_spoiled = true;
 	host_there(where);
 	fail_msg("%s: %s", where, r == -EUCLEAN ? why : shmc_strerror(r));
 }
@@ -182,7 +191,8 @@ void host_whole(const char *where)
 {
 	char why[256];
 
-	if (whole_wait(host.watcher, &alone, PATIENCE_MS, why, sizeof(why)))
+	host.is_spoiled = whole_wait(host.watcher, &alone, PATIENCE_MS, why, sizeof(why)) != 0;
+	if (host.is_spoiled)
 		fail_msg("%s: %s", where, why);
 	if (broker_run_stat(host.watcher, "shmcache_sessions_broken_total"))
 		fail_msg("%s: somebody was cut off for nonsense", where);

@@ -21,6 +21,7 @@ struct host {
 	size_t plane_size;
 	struct tracer victim;
 	bool is_soak, is_frozen;
+	bool is_spoiled; /* somebody was not forgotten: whoever comes after would find that again */
 	unsigned seed;
 };
 
@@ -41,7 +42,11 @@ void host_begin(char **argv);
 int host_setup(void **state);
 int host_teardown(void **state);
 
-/* For cmocka, after each test: nobody is left behind by one that failed. */
+/*
+ * For cmocka, before each test: refused where an earlier one has left the broker other than it was.
+ * And after each: nobody is left behind by one that failed.
+ */
+int host_ready(void **state);
 int host_over(void **state);
 
 /*
