@@ -202,6 +202,7 @@ static void welcome(struct broker *b, struct handshake *h, enum wire_role role)
 static void hello(struct broker *b, struct handshake *h, const struct wire_hello *hello)
 {
 	enum wire_role role;
+	const char *name;
 	char why[128];
 
 	if (hello->magic != ABI_MAGIC || hello->version != ABI_VERSION ||
@@ -214,8 +215,9 @@ static void hello(struct broker *b, struct handshake *h, const struct wire_hello
 	}
 	role = (enum wire_role)config_role(b->config, h->peer.uid, h->peer.gid, geteuid());
 	if (role == WIRE_ROLE_NONE || hello->role > role) {
-		snprintf(why, sizeof(why), "user %u may be %s here, see [access] in the configuration",
-			h->peer.uid, config_role_name((int)role));
+		name = role == WIRE_ROLE_NONE ? "not attach" : config_role_name((int)role);
+		snprintf(why, sizeof(why), "user %u may %s%s here, see [access] in the configuration",
+			h->peer.uid, role == WIRE_ROLE_NONE ? "" : "be no more than ", name);
 		refuse(b, h, WIRE_REFUSAL_ACCESS, why);
 		return;
 	}

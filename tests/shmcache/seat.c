@@ -83,6 +83,7 @@ enum request_outcome seat_run(struct seat *d, const struct submission *sub)
 	unsigned rounds = 0;
 
 	memset(&d->completion, 0xee, sizeof(d->completion));
+	d->lane->consumed++; /* as the worker counts */
 	outcome = request_run(&d->rig.store, &d->rig.w, d->lane, sub, &d->completion, &d->fault);
 	while (outcome == REQUEST_GOES_ON) {
 		assert_true(rounds++ < 100000);
@@ -126,6 +127,29 @@ struct submission seat_make(struct seat *d, enum abi_operation operation, const 
 	return sub;
 }
 
+enum abi_status seat_ask_of(struct seat *d, enum abi_operation operation, const char *key,
+	uint32_t size, uint64_t seed)
+{
+	struct submission sub = seat_make(d, operation, key, size, seed);
+
+	return seat_ask(d, &sub);
+}
+
+uint64_t seat_reserve(struct seat *d, const char *key, uint32_t size)
+{
+	assert_int_equal(seat_ask_of(d, ABI_OP_RESERVE, key, size, 0), ABI_STATUS_OK);
+	assert_int_not_equal(d->completion.result[0], 0);
+	return d->completion.result[0];
+}
+
+enum abi_status seat_finish(struct seat *d, enum abi_operation operation, uint64_t reservation)
+{
+	struct submission sub = {
+		.operation = (uint8_t)operation, .id = 1, .argument = reservation};
+
+	return seat_ask(d, &sub);
+}
+
 uint64_t seat_get(struct seat *d, const char *key, uint64_t seed)
 {
 	struct index_key k = index_key(&d->rig.store.index, key, strlen(key));
@@ -137,4 +161,19 @@ uint64_t seat_get(struct seat *d, const char *key, uint64_t seed)
 	r = &d->rig.store.index.cell[cell];
 	assert_true(rig_is_filled(rig_value(&d->rig, cell), r->value_size, seed));
 	return r->value_size;
+}
+
+int seat_setup(void **state)
+{
+	struct seat *d = *state;
+
+	seat_init(d, 16 * MIB);
+	seat_open(d, WIRE_ROLE_WRITER);
+	return 0;
+}
+
+int seat_teardown(void **state)
+{
+	seat_close(*state);
+	return rig_leftovers() ? -1 : 0;
 }

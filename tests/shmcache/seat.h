@@ -45,8 +45,20 @@ enum abi_fault seat_break(struct seat *d, const struct submission *sub);
  */
 struct submission seat_make(struct seat *d, enum abi_operation operation, const char *key,
 	uint32_t size, uint64_t seed);
+/* It is made and answered; returns the status. */
+enum abi_status seat_ask_of(struct seat *d, enum abi_operation operation, const char *key,
+	uint32_t size, uint64_t seed);
+
+/* A reservation, which must be had; and its end, by ABI_OP_COMMIT or ABI_OP_ABORT. */
+uint64_t seat_reserve(struct seat *d, const char *key, uint32_t size);
+enum abi_status seat_finish(struct seat *d, enum abi_operation operation, uint64_t reservation);
 
 /* The size of the entry of @key, 0 if there is none; its bytes must be made of @seed. */
 uint64_t seat_get(struct seat *d, const char *key, uint64_t seed);
+
+/* Of a test on the seat d: a writer on 16 MiB; nothing is left. */
+int seat_setup(void **state);
+int seat_teardown(void **state);
+#define SEAT_TEST(name) cmocka_unit_test_prestate_setup_teardown(name, seat_setup, seat_teardown, &d)
 
 #endif

@@ -9,27 +9,11 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <urcu.h>
 #include <cmocka.h>
 
 #include "tests/shmcache/seat.h"
 
 static struct seat d;
-
-static int setup(void **state)
-{
-	(void)state;
-	seat_init(&d, 4 * MIB);
-	seat_open(&d, WIRE_ROLE_WRITER);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	seat_close(&d);
-	return rig_leftovers() ? -1 : 0;
-}
 
 static void assert_size_is_fixed(int fd, size_t size)
 {
@@ -388,24 +372,18 @@ static void test_subscription_ends(void **state)
 
 int main(void)
 {
-#define UNIT(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		UNIT(test_sealed),
-		UNIT(test_punched),
-		UNIT(test_sealed_by_its_client),
-		UNIT(test_lanes),
-		UNIT(test_holds),
-		UNIT(test_logs),
-		UNIT(test_client_numbers),
-		UNIT(test_cut_off),
-		UNIT(test_leaks_nothing),
-		UNIT(test_subscription_ends),
+		SEAT_TEST(test_sealed),
+		SEAT_TEST(test_punched),
+		SEAT_TEST(test_sealed_by_its_client),
+		SEAT_TEST(test_lanes),
+		SEAT_TEST(test_holds),
+		SEAT_TEST(test_logs),
+		SEAT_TEST(test_client_numbers),
+		SEAT_TEST(test_cut_off),
+		SEAT_TEST(test_leaks_nothing),
+		SEAT_TEST(test_subscription_ends),
 	};
-	int r;
 
-	rig_begin();
-	rcu_register_thread();
-	r = cmocka_run_group_tests(tests, NULL, NULL);
-	rcu_unregister_thread();
-	return r;
+	return RIG_RUN(tests);
 }

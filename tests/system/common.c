@@ -163,6 +163,13 @@ static bool is_readable_until(int fd, uint64_t deadline)
 void system_run(struct system_output *o, const char *const *args)
 {
 	char program[PATH_MAX];
+
+	broker_run_program(program);
+	system_run_program(o, program, args);
+}
+
+void system_run_program(struct system_output *o, const char *program, const char *const *args)
+{
 	const char *argv[32] = {program};
 	struct proc_options options = {argv, PROC_CPU_ANY, -1, -1, -1};
 	static struct proc proc;
@@ -171,7 +178,6 @@ void system_run(struct system_output *o, const char *const *args)
 	ssize_t n;
 	int fds[2], i;
 
-	broker_run_program(program);
 	for (i = 0; i < 30 && args[i]; i++)
 		argv[i + 1] = args[i];
 	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
@@ -315,6 +321,42 @@ uint64_t system_wait_counter(const struct raw_client *c, enum abi_counter counte
 
 	system_wait(counter_is, &w);
 	return w.last;
+}
+
+struct fd_count {
+	pid_t pid;
+	unsigned n_max;
+};
+
+static bool fd_count_is(void *context)
+{
+	const struct fd_count *f = context;
+
+	return system_fd_count(f->pid) <= f->n_max;
+}
+
+bool system_wait_fd_count(const struct system_broker *b, unsigned n_max)
+{
+	struct fd_count f = {b->run.proc.pid, n_max};
+
+	return system_wait(fd_count_is, &f);
+}
+
+int system_attach(const char *name, char *why, size_t size)
+{
+	char words[256] = "";
+	struct shmc_attach_options options = {.timeout_ms = 2000, .why = words,
+		.why_size = sizeof(words)};
+	struct shmc *cache = NULL;
+	int r = shmc_attach(&cache, name, &options);
+
+	if (!r)
+		shmc_detach(cache);
+	else
+		assert_int_not_equal(words[0], '\0');
+	if (why)
+		snprintf(why, size, "%s", words);
+	return r;
 }
 
 void system_fill(uint8_t *bytes, size_t size, uint64_t seed)

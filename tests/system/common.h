@@ -62,6 +62,7 @@ struct system_output {
  * it is killed.
  */
 void system_run(struct system_output *o, const char *const *args);
+void system_run_program(struct system_output *o, const char *program, const char *const *args);
 
 /* How many objects in /dev/shm begin with @name. */
 unsigned system_shm_count(const char *name);
@@ -79,6 +80,15 @@ bool system_wait(bool (*is_true)(void *context), void *context);
 /* Wait until a gauge or the sum of a counter is @value; returns what it was at last. */
 uint64_t system_wait_gauge(const struct raw_client *c, enum abi_gauge gauge, uint64_t value);
 uint64_t system_wait_counter(const struct raw_client *c, enum abi_counter counter, uint64_t value);
+
+/* Wait until the broker has no more than @n_max descriptors open; false if it never had. */
+bool system_wait_fd_count(const struct system_broker *b, unsigned n_max);
+
+/*
+ * Attach with two seconds of time, and detach: what shmc_attach() says. A person is told, always:
+ * @why, if it is not NULL, has the words.
+ */
+int system_attach(const char *name, char *why, size_t size);
 
 /* Pause for a moment between two looks. */
 void system_pause(void);

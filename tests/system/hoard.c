@@ -185,11 +185,6 @@ static void test_pins(void **state)
 
 /* --- connections ------------------------------------------------------------------------------ */
 
-static bool fds_are(void *context)
-{
-	return system_fd_count(broker.run.proc.pid) <= *(unsigned *)context;
-}
-
 /* Ten thousand that never say hello, all open at once as far as this process may have them. */
 static void test_silent_connections(void **state)
 {
@@ -224,7 +219,7 @@ static void test_silent_connections(void **state)
 		assert_int_equal(raw_wait_hangup(fds[i]), 0);
 		close(fds[i]);
 	}
-	assert_true(system_wait(fds_are, &before));
+	assert_true(system_wait_fd_count(&broker, before));
 #ifndef __SANITIZE_ADDRESS__
 	assert_in_range(system_memory(broker.run.proc.pid), 0, memory + (256 << 10));
 #else
