@@ -75,6 +75,12 @@ static void lent_ready(struct watch *watch, uint32_t events)
 	tray_leave(&worker->tray);
 }
 
+/* But for the descriptor it is constant: the remote thread reads the rest without the turn. */
+void worker_lend_init(struct worker *worker)
+{
+	worker->lent = (struct watch){-1, lent_ready, worker};
+}
+
 bool worker_may_lend(const struct worker *worker)
 {
 	const struct broker *b = worker->broker;
@@ -85,14 +91,11 @@ bool worker_may_lend(const struct worker *worker)
 void worker_wait_lent(struct worker *worker)
 {
 	struct pollfd bell = {.fd = worker->bell.fd, .events = POLLIN};
+	bool is_first = worker->lent.fd < 0;
 
+	worker->lent.fd = worker->epoll;
 	/* Behind the turn: an event that came before would find us awake. */
-	if (worker->lent.fd < 0) {
-		worker->lent = (struct watch){worker->epoll, lent_ready, worker};
-		arm(worker, EPOLL_CTL_ADD);
-	} else {
-		arm(worker, EPOLL_CTL_MOD);
-	}
+	arm(worker, is_first ? EPOLL_CTL_ADD : EPOLL_CTL_MOD);
 	if (poll(&bell, 1, LEND_MS) > 0)
 		(void)!read(worker->bell.fd, &(uint64_t){0}, 8);
 }

@@ -464,7 +464,7 @@ int worker_start(struct worker *worker, struct broker *broker, unsigned idx)
 	worker->shared = &broker->plane.shared->worker[idx];
 	pthread_mutex_init(&worker->inbox_lock, NULL);
 	tray_init(&worker->tray);
-	worker->lent.fd = -1;
+	worker_lend_init(worker);
 	worker->bell.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	worker->epoll = epoll_create1(EPOLL_CLOEXEC);
 	r = -errno;

@@ -90,6 +90,7 @@ void worker_doorbell_ready(struct worker *worker, struct lane *lane);
  * set under the turn, and between tray_asleep() and tray_awake() the worker waits for its bell
  * alone.
  */
+void worker_lend_init(struct worker *worker); /* before its thread */
 bool worker_may_lend(const struct worker *worker);
 void worker_wait_lent(struct worker *worker);
 
