@@ -59,6 +59,7 @@ uint64_t abi_fingerprint(void)
 		offsetof(struct abi_lane_request, wait),
 		SHAPE(abi_lane_response, consumed),
 		SHAPE(abi_geometry, response_stride),
+		offsetof(struct abi_geometry, elsewhere_off),
 		SHAPE(events_head, written),
 		EVENTS_RECORD_WORDS,
 		EVENTS_N_KINDS,
@@ -112,7 +113,9 @@ int abi_geometry_init(struct abi_geometry *g)
 
 	off = sizeof(struct abi_lane_response);
 	g->completion_off = (uint32_t)off;
-	off += g->n_queue * sizeof(struct abi_completion);
+	off = align_up(off + g->n_queue * sizeof(struct abi_completion), ABI_APART);
+	g->elsewhere_off = (uint32_t)off;
+	off += g->n_queue * sizeof(struct abi_submission);
 	g->response_stride = (uint32_t)align_up(off, 4096);
 	return 0;
 }

@@ -527,11 +527,19 @@ struct abi_lane_request {
 	struct abi_histogram wait;
 };
 
-/* A lane's part of the response region; the completions follow. */
+/*
+ * A lane's part of the response region, followed by what struct abi_geometry places:
+ *
+ *	| head | completions | elsewhere |
+ *
+ * @elsewhere has n_queue places for submissions, for inspectors alone. What was taken and is for
+ * other brokers to answer lies in one of them, from before @consumed tells of it until behind its
+ * answer, for answers come in any order: see submission_show(). Word 7 is 0 in a free place.
+ */
 struct abi_lane_response {
 	struct shared_u32 fault;    /* enum abi_fault; B cuts the session off after it */
 	struct shared_u32 worker;   /* which worker serves this lane */
-	struct shared_u64 consumed; /* submissions taken, for inspectors, relaxed */
+	struct shared_u64 consumed; /* submissions taken; release, partner: an inspector's acquire */
 	uint8_t pad0[ABI_APART - 16];
 };
 
@@ -544,7 +552,7 @@ struct abi_geometry {
 	uint32_t staging_size;
 	/* derived */
 	uint32_t submission_off, hold_off, log_off, staging_off, request_stride;
-	uint32_t completion_off, response_stride;
+	uint32_t completion_off, elsewhere_off, response_stride;
 };
 
 _Static_assert(sizeof(struct abi_bucket) == ABI_CELL && sizeof(struct abi_record) == ABI_CELL &&

@@ -39,14 +39,10 @@ static unsigned flags_of(unsigned operation)
 	}
 }
 
-enum abi_fault submission_snapshot(const struct abi_submission *slot, struct submission *s)
+#define N_WORDS 7 /* without the sequence */
+
+static inline enum abi_fault unpack(const uint64_t raw_word[N_WORDS], struct submission *s)
 {
-	uint64_t raw_word[7];
-	int i;
-
-	for (i = 0; i < 7; i++)
-		raw_word[i] = shared_u64_load(&slot->word[i]);
-
 	s->operation = (uint8_t)raw_word[0];
 	s->flags = (uint8_t)(raw_word[0] >> 16);
 	s->tier = (uint8_t)(raw_word[0] >> 24);
@@ -68,4 +64,49 @@ enum abi_fault submission_snapshot(const struct abi_submission *slot, struct sub
 		s->tier >= ABI_TIERS)
 		return ABI_FAULT_FIELD;
 	return ABI_FAULT_NONE;
+}
+
+enum abi_fault submission_snapshot(const struct abi_submission *slot, struct submission *s)
+{
+	uint64_t raw_word[N_WORDS];
+	int i;
+
+	for (i = 0; i < N_WORDS; i++)
+		raw_word[i] = shared_u64_load(&slot->word[i]);
+	return unpack(raw_word, s);
+}
+
+/* --- for who looks on ------------------------------------------------------------------------- */
+
+/*
+ * A place is used again and again while somebody may be reading it, so that its words are stored
+ * with release, each behind the 0 that submission_hide() has left: who loads one of them with
+ * acquire, and the sequence after it, finds that it has changed. A lane has a position once.
+ */
+void submission_show(struct abi_submission *place, uint64_t position, const struct submission *s)
+{
+	struct abi_submission packed;
+	int i;
+
+	submission_publish(&packed, position, s);
+	/* partner: the acquires in submission_seen() */
+	for (i = 0; i <= N_WORDS; i++)
+		shared_u64_store_release(&place->word[i], shared_u64_load(&packed.word[i]));
+}
+
+int submission_seen(const struct abi_submission *place, uint64_t *position, struct submission *s,
+	enum abi_fault *flaw)
+{
+	uint64_t raw_word[N_WORDS], sequence;
+	int i;
+
+	/* partner: the releases in submission_show() and submission_hide() */
+	sequence = shared_u64_load_acquire(&place->word[7]);
+	for (i = 0; i < N_WORDS; i++)
+		raw_word[i] = shared_u64_load_acquire(&place->word[i]);
+	if (!sequence || shared_u64_load_acquire(&place->word[7]) != sequence)
+		return 0;
+	*position = sequence - 1;
+	*flaw = unpack(raw_word, s);
+	return 1;
 }

@@ -111,7 +111,21 @@ static inline uint64_t submission_since_ms(const struct abi_submission *slot)
  */
 enum abi_fault submission_snapshot(const struct abi_submission *slot, struct submission *s);
 
-/* The same for completions; the client trusts their writer. */
+/*
+ * The same for a place that inspectors look at (struct abi_lane_response). Show @s, in a place that
+ * is free; and have it free again. By the broker. Seen: 1 with a copy, what position it was taken
+ * from, and what submission_snapshot() would say of it; 0: the place is free, or was meanwhile.
+ */
+void submission_show(struct abi_submission *place, uint64_t position, const struct submission *s);
+static inline void submission_hide(struct abi_submission *place)
+{
+	/* What was done before counts: an answer. Partner: the acquire in submission_seen() */
+	shared_u64_store_release(&place->word[7], 0);
+}
+int submission_seen(const struct abi_submission *place, uint64_t *position, struct submission *s,
+	enum abi_fault *flaw);
+
+/* Completions; the client trusts their writer. */
 static inline void completion_publish(
 	struct abi_completion *slot, uint64_t position, const struct completion *c)
 {

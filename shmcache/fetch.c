@@ -43,6 +43,40 @@ static bool has_leave(struct session *s)
 	return s->leave != NULL;
 }
 
+/* --- who waits, for who looks on -------------------------------------------------------------- */
+
+/*
+ * Answers come in any order, and a slot of the ring has another request as soon as its own was
+ * taken and enough of others are answered: so what is out is shown beside the ring. In which place
+ * says nothing; the one that was free last is used first, and few pages are touched. There are as
+ * many places as the ring has, and no more tickets.
+ */
+static bool has_places(struct lane *lane)
+{
+	if (!lane->spare)
+		lane->spare = calloc(lane->session->geometry.n_queue, sizeof(*lane->spare));
+	return lane->spare && (lane->n_spare || lane->n_used < lane->session->geometry.n_queue);
+}
+
+/* There is a place. */
+static void show(struct lane *lane, struct ticket *ticket, const struct submission *sub)
+{
+	struct submission shown = *sub;
+
+	/* Since when it is ours to answer: the client's word for it may be any. */
+	shown.since_ms = ticket->begin_ns / 1000000;
+	ticket->place = lane->n_spare ? lane->spare[--lane->n_spare] : (uint16_t)lane->n_used++;
+	submission_show(&lane->elsewhere[ticket->place], lane->consumed - 1, &shown);
+}
+
+static void hide(struct lane *lane, const struct ticket *ticket)
+{
+	submission_hide(&lane->elsewhere[ticket->place]);
+	lane->spare[lane->n_spare++] = ticket->place;
+}
+
+/* --- out -------------------------------------------------------------------------------------- */
+
 static uint64_t deadline_of(const struct submission *sub)
 {
 	/* One that would overflow is as good as none. */
@@ -57,7 +91,9 @@ enum abi_status fetch_send(struct lane *lane, enum ticket_kind kind, const struc
 
 	if (!s->desk)
 		return ABI_STATUS_MISS;
-	ticket = has_leave(s) ? ticket_new(kind, key->data, (uint16_t)key->size) : NULL;
+	if (!has_leave(s) || !has_places(lane))
+		return ABI_STATUS_NOMEM;
+	ticket = ticket_new(kind, key->data, (uint16_t)key->size);
 	if (!ticket)
 		return ABI_STATUS_NOMEM;
 	ticket->is_prefetch = sub->flags & SUBMISSION_PREFETCH;
@@ -75,8 +111,10 @@ enum abi_status fetch_send(struct lane *lane, enum ticket_kind kind, const struc
 	ticket->id = sub->id;
 	/* Before: it may be back at once. */
 	list_add(s, ticket);
+	show(lane, ticket, sub);
 	if (desk_submit(s->desk, ticket))
 		return ABI_STATUS_OK;
+	hide(lane, ticket);
 	list_remove(ticket);
 	ticket_free(ticket);
 	return ABI_STATUS_MISS;
@@ -158,13 +196,26 @@ static void count(struct abi_worker *w, const struct ticket *ticket)
 	histogram_add(&w->operation_time[operation], store_now_ns() - ticket->begin_ns, 1);
 }
 
+/*
+ * Of what is an entry now the client learns how much time is left, as it may be gone again before it
+ * looks: who asks once more then has the same deadline, which may be our configuration's.
+ */
+static uint64_t left_ms(const struct ticket *ticket)
+{
+	uint64_t now_ms = store_now_ms();
+
+	if (!ticket->deadline_ms)
+		return 0;
+	return ticket->deadline_ms > now_ms ? ticket->deadline_ms - now_ms : 1;
+}
+
 static void give_back(struct store *store, const struct ticket *ticket)
 {
 	if (ticket->kind == TICKET_FETCH && ticket->status == ABI_STATUS_OK && ticket->result[1])
 		store_delivery_end(store, ticket->result[1]);
 }
 
-bool fetch_land(struct store *store, struct abi_worker *w, struct ticket *ticket, struct lane **lane,
+bool fetch_land(struct store *store, struct abi_worker *w, struct ticket *ticket,
 	struct completion *completion)
 {
 	bool is_wanted = ticket->lane && !session_is_cut_off(ticket->lane->session);
@@ -172,16 +223,24 @@ bool fetch_land(struct store *store, struct abi_worker *w, struct ticket *ticket
 	if (is_wanted) {
 		admit(store, w, ticket->lane->session, ticket);
 		count(w, ticket);
-		*lane = ticket->lane;
 		*completion = (struct completion){.id = ticket->id, .status = ticket->status,
 			.result = {ticket->result[0], ticket->result[1]}};
+		if (ticket->kind == TICKET_FETCH && ticket->status == ABI_STATUS_OK &&
+			!ticket->result[1])
+			completion->result[0] = left_ms(ticket);
 	} else {
 		give_back(store, ticket);
 	}
-	if (ticket->lane)
-		list_remove(ticket);
-	ticket_free(ticket);
 	return is_wanted;
+}
+
+void fetch_end(struct ticket *ticket)
+{
+	if (ticket->lane) {
+		hide(ticket->lane, ticket);
+		list_remove(ticket);
+	}
+	ticket_free(ticket);
 }
 
 void fetch_leave(struct store *store, struct session *s)

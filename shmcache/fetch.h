@@ -21,11 +21,13 @@ enum abi_status fetch_send(struct lane *lane, enum ticket_kind kind, const struc
 	const struct index_key *key, enum abi_status so_far);
 
 /*
- * A ticket came back. True with *lane and the completion, if somebody waits for it. The ticket is
- * freed, and what was delivered to nobody is given back.
+ * A ticket came back. True with the completion, if somebody waits for it at its lane; what was
+ * delivered to nobody is given back. Then fetch_end(), behind the answer, so that whoever looks on
+ * sees the one or the other: it frees the ticket.
  */
-bool fetch_land(struct store *store, struct abi_worker *w, struct ticket *ticket, struct lane **lane,
+bool fetch_land(struct store *store, struct abi_worker *w, struct ticket *ticket,
 	struct completion *completion);
+void fetch_end(struct ticket *ticket);
 
 /* Give up a delivery. False: the session has none of that number. */
 bool fetch_give_up(struct store *store, struct session *s, uint64_t reservation);

@@ -200,15 +200,19 @@ static enum abi_fault do_abort(struct request *q)
 static enum abi_fault do_delete(struct request *q)
 {
 	enum abi_fault fault = take_key(q);
+	enum abi_status told;
 
 	if (fault)
 		return fault;
 	q->completion->status =
 		may_put(q) ? store_delete(q->store, q->w, &q->key) : ABI_STATUS_DENIED;
-	/* With nobody to tell, nobody was told, and nobody could not be. */
-	if ((q->sub->flags & SUBMISSION_CLUSTER) && q->completion->status != ABI_STATUS_DENIED)
-		q->is_elsewhere = fetch_send(q->lane, TICKET_ERASE, q->sub, &q->key,
-					  q->completion->status) == ABI_STATUS_OK;
+	if (!(q->sub->flags & SUBMISSION_CLUSTER) || q->completion->status == ABI_STATUS_DENIED)
+		return ABI_FAULT_NONE;
+	told = fetch_send(q->lane, TICKET_ERASE, q->sub, &q->key, q->completion->status);
+	q->is_elsewhere = told == ABI_STATUS_OK;
+	/* With nobody to tell nobody was told, and nobody could not be; without memory somebody. */
+	if (told == ABI_STATUS_NOMEM)
+		q->completion->result[1] = 1;
 	return ABI_FAULT_NONE;
 }
 

@@ -60,6 +60,7 @@ static void set_lane(struct session *s, unsigned i)
 	lane->staging = request + g->staging_off;
 	lane->response = (void *)response;
 	lane->completion = (void *)(response + g->completion_off);
+	lane->elsewhere = (void *)(response + g->elsewhere_off);
 }
 
 #define N_LOG 4096
@@ -122,6 +123,7 @@ void session_free(struct session *s)
 		if (s->lane[i].session && s->lane[i].doorbell >= 0)
 			close(s->lane[i].doorbell);
 		free(s->lane[i].flush);
+		free(s->lane[i].spare);
 	}
 	if (s->request)
 		munmap(s->request, s->request_size);

@@ -40,6 +40,9 @@ struct lane {
 	const uint8_t *staging;
 	struct abi_lane_response *response;
 	struct abi_completion *completion;
+	struct abi_submission *elsewhere; /* shown to inspectors: fetch.c */
+	uint16_t *spare; /* places there that were used and are free; NULL: none was ever used */
+	unsigned n_spare, n_used;
 	uint64_t consumed;  /* submissions taken; but for a running flush and tickets, answered */
 	uint64_t completed; /* completions published */
 	uint64_t reaped;    /* as the client last told, checked */

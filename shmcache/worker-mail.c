@@ -79,16 +79,20 @@ void worker_tend(void *owner)
 	struct ticket *ticket = tray_take(&worker->tray), *next;
 	struct lane *lane, *last = NULL;
 	struct completion completion;
+	bool is_wanted;
 
 	for (; ticket; ticket = next) {
 		next = ticket->next;
+		lane = ticket->lane;
 		worker->n_landed += ticket->kind != TICKET_LEFT;
-		if (!fetch_land(store, worker->shared, ticket, &lane, &completion))
-			continue;
-		worker_answer(lane, &completion);
-		if (last && last != lane)
+		is_wanted = fetch_land(store, worker->shared, ticket, &completion);
+		if (is_wanted)
+			worker_answer(lane, &completion);
+		fetch_end(ticket);
+		if (is_wanted && last && last != lane)
 			worker_answered(worker, last);
-		last = lane;
+		if (is_wanted)
+			last = lane;
 	}
 	if (last)
 		worker_answered(worker, last);
@@ -98,11 +102,11 @@ void worker_drop_tickets(struct worker *worker)
 {
 	struct ticket *ticket = tray_close(&worker->tray), *next;
 	struct completion completion;
-	struct lane *lane;
 
 	for (; ticket; ticket = next) {
 		next = ticket->next;
-		(void)fetch_land(&worker->broker->store, worker->shared, ticket, &lane, &completion);
+		(void)fetch_land(&worker->broker->store, worker->shared, ticket, &completion);
+		fetch_end(ticket);
 	}
 }
 

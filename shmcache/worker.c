@@ -87,7 +87,8 @@ void worker_answer(struct lane *lane, const struct completion *completion)
 
 void worker_answered(struct worker *worker, struct lane *lane)
 {
-	shared_u64_store(&lane->response->consumed, lane->consumed);
+	/* Behind what is shown in @elsewhere. Partner: an inspector's acquire, look_at_answers() */
+	shared_u64_store_release(&lane->response->consumed, lane->consumed);
 	/* Keeps the completions' stores before the load of need_wakeup. */
 	shared_fence();
 	if (!shared_u32_load(&lane->request->need_wakeup))
@@ -227,7 +228,7 @@ unsigned worker_serve(struct worker *worker, struct lane *lane)
 	if (n_answers)
 		worker_answered(worker, lane);
 	else if (worker->n_sent != n_sent)
-		shared_u64_store(&lane->response->consumed, lane->consumed);
+		shared_u64_store_release(&lane->response->consumed, lane->consumed);
 	if (worker->n_sent != n_sent)
 		desk_look(&worker->broker->desk);
 	return n_answers + (worker->n_sent - n_sent) + flushes;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* check-ring.c: the session directory, rings and hold cells. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -90,6 +91,67 @@ static void check_positions(const struct ring_look *l, const struct lane *lane)
 			lane->answered - later.reaped, n);
 }
 
+/* --- what is elsewhere ------------------------------------------------------------------------ */
+
+static int by_value(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* All positions that are shown; returns how many. */
+static uint32_t gather_elsewhere(const struct ring_look *l, uint64_t *position)
+{
+	uint32_t i, n = 0;
+	struct submission s;
+	enum abi_fault flaw;
+
+	for (i = 0; i < l->s->geometry.n_queue; i++) {
+		if (!submission_seen(&l->parts.elsewhere[i], &position[n], &s, &flaw))
+			continue;
+		if (flaw || (s.operation != ABI_OP_FETCH && !(s.flags & SUBMISSION_CLUSTER)))
+			SAY(l, "request %" PRIu64 " is elsewhere, a %s, which can't be", position[n],
+				abi_operation_name(s.operation));
+		n++;
+	}
+	qsort(position, n, sizeof(*position), by_value);
+	return n;
+}
+
+/*
+ * Who was seen elsewhere at some time was published by the end, and not answered at the beginning:
+ * so many there can be, and one more, which is answered and not hidden yet. And who was taken at the beginning, and is not answered at the end, was
+ * there all the while, but for the last, which may be being carried out. That is owed to nobody who
+ * was cut off.
+ */
+static int check_elsewhere(const struct ring_look *l, const struct lane *lane)
+{
+	uint64_t *position = calloc(l->s->geometry.n_queue, sizeof(*position));
+	struct lane later;
+	uint32_t i, n;
+
+	if (!position)
+		return -ENOMEM;
+	n = gather_elsewhere(l, position);
+	lane_look(l->image, l->s, l->lane, &later);
+	for (i = 0; i < n; i++) {
+		if (position[i] >= later.published)
+			SAY(l, "request %" PRIu64 " is elsewhere, of %" PRIu64, position[i],
+				later.published);
+		if (i && position[i] == position[i - 1])
+			SAY(l, "request %" PRIu64 " is elsewhere twice", position[i]);
+	}
+	free(position);
+	if (later.published >= lane->answered && n > later.published - lane->answered + 1)
+		SAY(l, "%" PRIu32 " requests are elsewhere, of %" PRIu64 " without an answer", n,
+			later.published - lane->answered);
+	if (!later.fault && lane->consumed > later.answered + n + 1)
+		SAY(l, "%" PRIu64 " requests were taken, %" PRIu64 " answered, and %" PRIu32
+			" are elsewhere", lane->consumed, later.answered, n);
+	return 0;
+}
+
 static void check_response(const struct ring_look *l, const struct lane *lane)
 {
 	const struct abi_session *line = image_line(l->image, l->s->line);
@@ -127,9 +189,10 @@ static void check_holds(const struct ring_look *l, const struct lane *lane,
 	}
 }
 
-static void check_lane(struct ring_look *l, struct check_counts *counts)
+static int check_lane(struct ring_look *l, struct check_counts *counts)
 {
 	struct lane lane;
+	int r = 0;
 
 	lane_parts_find(l->s, l->lane, &l->parts);
 	lane_look(l->image, l->s, l->lane, &lane);
@@ -138,7 +201,7 @@ static void check_lane(struct ring_look *l, struct check_counts *counts)
 		check_holds(l, &lane, counts);
 	}
 	if (l->is_former)
-		return;
+		return 0;
 	if (lane.has_request) {
 		check_positions(l, &lane);
 		check_submissions(l, lane.published);
@@ -147,6 +210,9 @@ static void check_lane(struct ring_look *l, struct check_counts *counts)
 		check_completions(l, lane.answered);
 		check_response(l, &lane);
 	}
+	if (lane.has_request && lane.has_response)
+		r = check_elsewhere(l, &lane);
+	return r;
 }
 
 static void check_line(const struct ring_look *l)
@@ -173,12 +239,13 @@ static void check_line(const struct ring_look *l)
 			n_lanes, l->s->geometry.n_lanes);
 }
 
-void check_sessions(const struct image *image, struct findings *f, struct check_counts *counts)
+int check_sessions(const struct image *image, struct findings *f, struct check_counts *counts)
 {
 	struct ring_look l = {.image = image, .f = f};
 	unsigned i, j, n;
+	int r = 0;
 
-	for (i = 0; i < image->n_sessions; i++) {
+	for (i = 0; i < image->n_sessions && !r; i++) {
 		l.s = &image->session[i];
 		/* It has left since we looked who is there. */
 		if (shared_u64_load_acquire(&image_line(image, l.s->line)->id) != l.s->id)
@@ -192,7 +259,8 @@ void check_sessions(const struct image *image, struct findings *f, struct check_
 			if (image->session[j].id == l.s->id)
 				findings_add(f, "session", "two sessions have the number %s", l.id);
 		n = lane_count(image, l.s);
-		for (l.lane = 0; l.lane < n; l.lane++)
-			check_lane(&l, counts);
+		for (l.lane = 0; l.lane < n && !r; l.lane++)
+			r = check_lane(&l, counts);
 	}
+	return r;
 }

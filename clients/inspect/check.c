@@ -33,7 +33,8 @@ static int look(const struct image *image, struct findings *f, struct check_coun
 	check_plane(image, f);
 	if (image->has_index)
 		r = check_index(image, f, counts);
-	check_sessions(image, f, counts);
+	if (!r)
+		r = check_sessions(image, f, counts);
 	check_balance(image, &before, counts, f);
 	return r;
 }

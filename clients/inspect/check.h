@@ -25,8 +25,8 @@ int check_run(struct image *image, struct findings *findings, struct check_count
 /* --- the parts: one look each ----------------------------------------------------------------- */
 
 void check_plane(const struct image *image, struct findings *f);
-void check_sessions(const struct image *image, struct findings *f, struct check_counts *counts);
-/* 0 or -ENOMEM. */
+/* 0 or -ENOMEM, both. */
+int check_sessions(const struct image *image, struct findings *f, struct check_counts *counts);
 int check_index(const struct image *image, struct findings *f, struct check_counts *counts);
 /*
  * Counters against each other, against gauges and against the @n_entries that were seen since

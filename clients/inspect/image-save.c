@@ -102,17 +102,20 @@ static void add_keys(struct save *s, uint32_t number, unsigned lane)
 {
 	const struct image_session *session = &s->image->session[number];
 	const struct abi_geometry *g = &session->geometry;
-	struct keys k = {.n_max = g->n_queue,
+	struct keys k = {.n_max = 3 * (size_t)g->n_queue, /* of each state so many */
 		.base = (uint64_t)lane * g->request_stride + g->staging_off};
 	uint64_t end = 0;
 	size_t i;
+	int error;
 
 	k.range = calloc(k.n_max, sizeof(*k.range));
 	if (!k.range) {
 		s->error = -ENOMEM;
 		return;
 	}
-	lane_walk(s->image, session, lane, note_key, &k);
+	error = lane_walk(s->image, session, lane, note_key, &k);
+	if (!s->error)
+		s->error = error;
 	qsort(k.range, k.n, sizeof(*k.range), by_off);
 	for (i = 0; i < k.n; i++) {
 		struct range *r = &k.range[i];

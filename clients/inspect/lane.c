@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lane.c: a lane's rings and counts, decoded from the two regions of its session. */
+/* lane.c: where a lane's rings stand, decoded from the two regions of its session. */
 #include "clients/inspect/lane.h"
 
 #include <string.h>
@@ -7,8 +7,11 @@
 /*
  * The broker's cursor is private, so where a ring stands is read from its slots: each submission
  * and each completion carries its position, and the one with the highest is the last. A sequence
- * that does not belong to its slot is not counted (check-ring.c tells of it). The broker answers a
- * lane's requests in their order, so all positions below the last answer are answered.
+ * that does not belong to its slot is not counted (check-ring.c tells of it).
+ *
+ * The broker takes a lane's requests in their order, and answers each before it takes the next, but
+ * for those that it shows as being elsewhere. So as many as are answered or elsewhere were taken,
+ * and the one at that position is the next.
  *
  * All loops go over the slots that there are, never from one position to another.
  */
@@ -29,9 +32,11 @@ void lane_parts_find(const struct image_session *s, unsigned lane, struct lane_p
 	p->response = area_at(&s->response, response, sizeof(*p->response));
 	p->completion = area_at(&s->response, response + g->completion_off,
 		g->n_queue * sizeof(*p->completion));
+	p->elsewhere = area_at(&s->response, response + g->elsewhere_off,
+		g->n_queue * sizeof(*p->elsewhere));
 	if (!p->submission || !p->hold || !p->log)
 		p->request = NULL;
-	if (!p->completion)
+	if (!p->completion || !p->elsewhere)
 		p->response = NULL;
 }
 
@@ -71,6 +76,61 @@ static uint64_t answered(const struct abi_completion *slot, uint32_t n)
 	return last;
 }
 
+static void count_elsewhere(const struct abi_submission *place, uint32_t n, struct lane *lane)
+{
+	struct submission s;
+	enum abi_fault flaw;
+	uint64_t position;
+	uint32_t i;
+
+	lane->n_elsewhere = 0;
+	lane->oldest_ms = 0;
+	for (i = 0; i < n; i++) {
+		if (!submission_seen(&place[i], &position, &s, &flaw))
+			continue;
+		lane->n_elsewhere++;
+		if (!lane->oldest_ms || s.since_ms < lane->oldest_ms)
+			lane->oldest_ms = s.since_ms;
+	}
+}
+
+/*
+ * What is answered in between is neither, or both: a few looks more, where there is much of it. A
+ * position once told by the broker as taken is so, but for the last, which may be a flush.
+ */
+#define LOOKS 4
+
+static void look_at_answers(const struct lane_parts *p, uint32_t n, struct lane *lane)
+{
+	unsigned i;
+
+	/* Acquire; partner: the releases in worker_answered() and worker_serve() */
+	lane->consumed = shared_u64_load_acquire(&p->response->consumed);
+	for (i = 0; i < LOOKS; i++) {
+		lane->answered = answered(p->completion, n);
+		count_elsewhere(p->elsewhere, n, lane);
+		if (!lane->n_elsewhere || answered(p->completion, n) == lane->answered)
+			break;
+	}
+	lane->next = lane->answered + lane->n_elsewhere;
+	if (lane->consumed && lane->next < lane->consumed - 1)
+		lane->next = lane->consumed - 1;
+}
+
+static void look_at_waiting(const struct lane_parts *p, uint32_t n, struct lane *lane)
+{
+	const struct abi_submission *slot = &p->submission[lane->next & (n - 1)];
+	uint64_t since_ms;
+
+	lane->n_waiting = image_least(lane->n_elsewhere + (lane->published > lane->next ?
+			lane->published - lane->next : 0), n);
+	if (lane->published <= lane->next || !submission_is_there(slot, lane->next))
+		return;
+	since_ms = submission_since_ms(slot);
+	if (since_ms && (!lane->oldest_ms || since_ms < lane->oldest_ms))
+		lane->oldest_ms = since_ms;
+}
+
 static uint64_t less(uint64_t a, uint64_t b, uint64_t most)
 {
 	return a > b ? image_least(a - b, most) : 0;
@@ -94,8 +154,7 @@ void lane_look(const struct image *image, const struct image_session *s, unsigne
 		.has_response = p.response != NULL};
 	/* Answers first: a request that is answered meanwhile then counts as one that waits. */
 	if (p.response) {
-		lane->answered = answered(p.completion, n);
-		lane->consumed = shared_u64_load(&p.response->consumed);
+		look_at_answers(&p, n, lane);
 		lane->worker = shared_u32_load(&p.response->worker);
 		lane->fault = shared_u32_load_acquire(&p.response->fault);
 		look_at_worker(image, lane);
@@ -111,96 +170,7 @@ void lane_look(const struct image *image, const struct image_session *s, unsigne
 	lane->logged = shared_u64_load_acquire(&p.request->logged);
 	lane->holds_used = shared_u64_load_acquire(&p.request->holds_used);
 	if (!p.response)
-		lane->answered = lane->reaped;
-	lane->n_waiting = less(lane->published, lane->answered, n);
+		lane->answered = lane->next = lane->reaped;
 	lane->n_unreaped = less(lane->answered, lane->reaped, n);
-	if (lane->n_waiting)
-		lane->oldest_ms = submission_since_ms(
-			&p.submission[(lane->published - lane->n_waiting) & (n - 1)]);
-}
-
-const char *lane_slot_state_name(enum lane_slot_state state)
-{
-	switch (state) {
-	case LANE_SLOT_WAITING:
-		return "waits";
-	case LANE_SLOT_NEXT:
-		return "next";
-	case LANE_SLOT_ANSWERED:
-		return "answered";
-	}
-	return "?";
-}
-
-bool lane_operation_has_key(unsigned operation)
-{
-	switch (operation) {
-	case ABI_OP_PUT:
-	case ABI_OP_RESERVE:
-	case ABI_OP_DELETE:
-	case ABI_OP_TOUCH:
-	case ABI_OP_PIN:
-	case ABI_OP_UNPIN:
-	case ABI_OP_FLUSH:
-	case ABI_OP_FETCH:
-		return true;
-	default:
-		return false;
-	}
-}
-
-static void take_key(const struct image_session *s, unsigned lane, struct lane_slot *slot)
-{
-	const struct abi_geometry *g = &s->geometry;
-	const struct submission *sub = &slot->submission;
-	uint64_t off = (uint64_t)lane * g->request_stride + g->staging_off + sub->staging_off;
-	const uint8_t *raw_key;
-
-	slot->has_key = false;
-	if (!lane_operation_has_key(sub->operation) || !sub->key_size ||
-		sub->key_size > ABI_KEY_SIZE_MAX ||
-		(uint64_t)sub->staging_off + sub->key_size > g->staging_size)
-		return;
-	raw_key = area_at(&s->request, off, sub->key_size);
-	if (!raw_key)
-		return;
-	memcpy(slot->key, raw_key, sub->key_size);
-	slot->has_key = true;
-}
-
-static uint32_t status_of(const struct abi_completion *slot, uint64_t position)
-{
-	struct completion c;
-
-	return completion_take(slot, position, &c) ? c.status : ABI_N_STATUSES;
-}
-
-void lane_walk(const struct image *image, const struct image_session *s, unsigned idx,
-	lane_visit_fn *visit, void *context)
-{
-	uint32_t n = s->geometry.n_queue;
-	struct lane_slot slot;
-	struct lane_parts p;
-	struct lane lane;
-	uint64_t at, i;
-
-	lane_parts_find(s, idx, &p);
-	lane_look(image, s, idx, &lane);
-	if (!p.request)
-		return;
-	for (i = lane.n_waiting + lane.n_unreaped; i; i--) {
-		at = lane.published - i;
-		if (i > n || !submission_is_there(&p.submission[at & (n - 1)], at))
-			continue;
-		memset(&slot, 0, offsetof(struct lane_slot, key));
-		slot.position = at;
-		slot.flaw = submission_snapshot(&p.submission[at & (n - 1)], &slot.submission);
-		slot.since_ms = submission_since_ms(&p.submission[at & (n - 1)]);
-		slot.state = i == lane.n_waiting ? LANE_SLOT_NEXT
-			: i < lane.n_waiting ? LANE_SLOT_WAITING : LANE_SLOT_ANSWERED;
-		if (p.completion && slot.state == LANE_SLOT_ANSWERED)
-			slot.status = status_of(&p.completion[at & (n - 1)], at);
-		take_key(s, idx, &slot);
-		visit(context, &slot);
-	}
+	look_at_waiting(&p, n, lane);
 }

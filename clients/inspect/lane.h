@@ -17,13 +17,15 @@ struct lane_parts {
 	const struct shared_u32 *log;		 /* geometry.n_log */
 	const struct abi_lane_response *response;
 	const struct abi_completion *completion; /* geometry.n_queue */
+	const struct abi_submission *elsewhere;	 /* geometry.n_queue */
 };
 
 void lane_parts_find(const struct image_session *s, unsigned lane, struct lane_parts *parts);
 
 /*
- * Positions run freely. The client publishes @published submissions, the broker answers @answered
- * of them in order, the client takes @reaped of the answers.
+ * Positions run freely. The client publishes @published submissions; the broker takes them in order
+ * and answers @answered of them, those that other brokers have a part in when these have answered;
+ * the client takes @reaped of the answers.
  */
 struct lane {
 	unsigned idx;
@@ -33,7 +35,9 @@ struct lane {
 	uint64_t consumed;  /* as the broker says, after each round */
 	uint64_t answered;  /* by the sequences of the completions */
 	uint64_t reaped;
-	uint64_t n_waiting;   /* published, and no answer yet */
+	uint64_t next;	      /* the first that is neither answered nor elsewhere */
+	uint64_t n_elsewhere; /* taken, and for other brokers to answer */
+	uint64_t n_waiting;   /* published, and no answer yet: these, and those from @next on */
 	uint64_t n_unreaped;  /* answered, and not taken */
 	uint64_t oldest_ms;   /* when the oldest of the waiting was handed over, 0: not told */
 	bool client_sleeps;
@@ -52,27 +56,33 @@ enum lane_slot_state {
 	LANE_SLOT_WAITING, /* not taken by the broker, or taken and being carried out */
 	LANE_SLOT_NEXT,	   /* the first of them: being carried out, if the worker is awake */
 	LANE_SLOT_ANSWERED,
+	LANE_SLOT_ELSEWHERE, /* taken, and for other brokers to answer */
 };
 
 const char *lane_slot_state_name(enum lane_slot_state state);
 
-/* One occupied slot. */
+/*
+ * One request. An answer is told apart by the number that the client gave its request; where the
+ * slot of that has another request since, of the submission there is no more than the number.
+ */
 struct lane_slot {
+	bool is_known;
 	uint64_t position;
 	enum lane_slot_state state;
 	enum abi_fault flaw; /* what the broker would say of it */
 	struct submission submission;
-	uint64_t since_ms;    /* when it was handed over, 0: not told */
+	uint64_t since_ms;    /* when it was handed over; elsewhere: taken. 0: not told */
 	uint32_t status;      /* enum abi_status, where it is answered */
 	bool has_key;	      /* else it has none, or its bytes are not in the image */
 	uint8_t key[ABI_KEY_SIZE_MAX];
 };
 
 /*
- * Call @visit for each submission that is not reaped, the oldest first. At most n_queue of them.
+ * Call @visit for each submission that is not reaped, the oldest first, but before all others those
+ * that are not known. At most n_queue of each state. 0 or -ENOMEM.
  */
 typedef void lane_visit_fn(void *context, const struct lane_slot *slot);
-void lane_walk(const struct image *image, const struct image_session *s, unsigned idx,
+int lane_walk(const struct image *image, const struct image_session *s, unsigned idx,
 	lane_visit_fn *visit, void *context);
 
 /* Does an operation have a key in the staging area? */

@@ -62,6 +62,7 @@ static void session_sum(const struct image *image, struct session_sum *sum)
 		lane_look(image, s, i, &lane);
 		sum->n_published += lane.published;
 		sum->n_waiting += lane.n_waiting;
+		sum->n_elsewhere += lane.n_elsewhere;
 		sum->n_unreaped += lane.n_unreaped;
 		sum->hits += lane.hits;
 		sum->misses += lane.misses;
@@ -107,13 +108,16 @@ static void alert_session(const struct image *image, struct summary *s, struct s
 {
 	const struct image_process *p = &sum->session->process;
 	uint64_t age_ms = image_age_ms(image, sum->oldest_ms);
-	char kept[UNITS_TEXT_SIZE], id[IMAGE_ID_SIZE];
+	char kept[UNITS_TEXT_SIZE], id[IMAGE_ID_SIZE], elsewhere[64] = "";
 
+	if (sum->n_elsewhere)
+		snprintf(elsewhere, sizeof(elsewhere), " %" PRIu64 " with other brokers,",
+			sum->n_elsewhere);
 	if (sum->n_waiting && age_ms >= LONG_MS)
 		alert(s, "session %s (process %" PRIu32 "): %" PRIu64 " request%s without an "
-			"answer, the oldest for %" PRIu64 ".%" PRIu64 " s", image_id_text(image,
+			"answer,%s the oldest for %" PRIu64 ".%" PRIu64 " s", image_id_text(image,
 				sum->id, id), p->pid,
-			sum->n_waiting, sum->n_waiting == 1 ? "" : "s", age_ms / 1000,
+			sum->n_waiting, sum->n_waiting == 1 ? "" : "s", elsewhere, age_ms / 1000,
 			age_ms / 100 % 10);
 	if (sum->broken)
 		alert(s, "session %s (process %" PRIu32 ") was cut off: %s", image_id_text(image,

@@ -20,7 +20,7 @@ struct session_sum {
 	uint64_t id, attached_ms;
 	uint32_t uid, role, worker, n_lanes, broken;
 	uint32_t state; /* enum abi_session_state */
-	uint64_t n_published, n_waiting, n_unreaped, oldest_ms;
+	uint64_t n_published, n_waiting, n_elsewhere, n_unreaped, oldest_ms;
 	uint64_t hits, misses;
 	struct holder held;
 	uint64_t held_since_ms; /* of the oldest hold, as the broker has seen it; 0: not yet, or none */

@@ -73,6 +73,7 @@ static struct json_object *lane_json(
 	json_add_uint(o, "published", l.published);
 	json_add_uint(o, "submitted", l.submitted);
 	json_add_uint(o, "consumed", l.consumed);
+	json_add_uint(o, "n_elsewhere", l.n_elsewhere);
 	json_add_uint(o, "answered", l.answered);
 	json_add_uint(o, "reaped", l.reaped);
 	json_add_uint(o, "n_waiting", l.n_waiting);
@@ -114,6 +115,7 @@ static struct json_object *session_json(const struct image *image, const struct 
 	json_add_uint(o, "attached_ms", sum->attached_ms);
 	json_add_string(o, "broken", abi_fault_name(sum->broken));
 	json_add_uint(o, "n_waiting", sum->n_waiting);
+	json_add_uint(o, "n_elsewhere", sum->n_elsewhere);
 	json_add_uint(o, "n_unreaped", sum->n_unreaped);
 	json_add_uint(o, "oldest_age_ms", image_age_ms(image, sum->oldest_ms));
 	json_add_object(o, "holds", held_json(&sum->held));
@@ -219,14 +221,11 @@ struct gather {
 	uint32_t cell;
 };
 
-static void add_slot(void *context, const struct lane_slot *slot)
+/* What only the submission tells, which may be there no more. */
+static void add_request(const struct gather *g, struct json_object *o, const struct lane_slot *slot)
 {
 	const struct submission *s = &slot->submission;
-	struct gather *g = context;
-	struct json_object *o = json_new();
 
-	json_add_uint(o, "position", slot->position);
-	json_add_string(o, "state", lane_slot_state_name(slot->state));
 	json_add_uint(o, "age_ms", image_age_ms(g->image, slot->since_ms));
 	json_add_string(o, "operation", abi_operation_name(s->operation));
 	if (slot->has_key)
@@ -235,9 +234,22 @@ static void add_slot(void *context, const struct lane_slot *slot)
 	json_add_uint(o, "value_size", s->value_size);
 	json_add_uint(o, "staging_off", s->staging_off);
 	json_add_uint(o, "argument", s->argument);
-	json_add_uint(o, "id", s->id);
+	json_add_uint(o, "group", s->group);
 	json_add_bool(o, "if_absent", (s->flags & SUBMISSION_IF_ABSENT) != 0);
 	json_add_string(o, "flaw", abi_fault_name(slot->flaw));
+}
+
+static void add_slot(void *context, const struct lane_slot *slot)
+{
+	struct gather *g = context;
+	struct json_object *o = json_new();
+
+	if (slot->is_known)
+		json_add_uint(o, "position", slot->position);
+	json_add_string(o, "state", lane_slot_state_name(slot->state));
+	json_add_uint(o, "id", slot->submission.id);
+	if (slot->is_known)
+		add_request(g, o, slot);
 	if (slot->state == LANE_SLOT_ANSWERED)
 		json_add_string(o, "status", abi_status_name(slot->status));
 	json_append(g->list, o);
@@ -260,7 +272,7 @@ struct json_object *view_json_ring(const struct image *image, const struct view_
 			continue;
 		lane = lane_json(image, s, i);
 		g.list = new_array();
-		lane_walk(image, s, i, add_slot, &g);
+		(void)lane_walk(image, s, i, add_slot, &g);
 		json_add_object(lane, "slots", g.list);
 		json_append(lanes, lane);
 	}

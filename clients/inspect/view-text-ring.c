@@ -42,6 +42,18 @@ static void print_argument(const struct submission *s, FILE *out)
 		if (s->argument)
 			fprintf(out, " for %s", units_duration_format(text, s->argument));
 		break;
+	case ABI_OP_DELETE:
+		if (s->flags & SUBMISSION_CLUSTER)
+			fputs(" at all brokers", out);
+		break;
+	case ABI_OP_FETCH:
+		if (s->flags & SUBMISSION_PREFETCH)
+			fputs(" ahead", out);
+		if (s->argument)
+			fprintf(out, " within %s", units_duration_format(text, s->argument));
+		if (s->group)
+			fprintf(out, " of batch %" PRIu64, s->group);
+		break;
 	}
 }
 
@@ -52,7 +64,13 @@ static void print_slot(void *context, const struct lane_slot *slot)
 	char text[UNITS_TEXT_SIZE];
 
 	slots->n++;
-	fprintf(slots->out, "%10" PRIu64 " %-8s %7s %-8s", slot->position,
+	if (!slot->is_known) {
+		fprintf(slots->out, "         - %-9s       - number %" PRIu32
+			", whose slot has another request: %s\n", lane_slot_state_name(slot->state),
+			s->id, abi_status_name(slot->status));
+		return;
+	}
+	fprintf(slots->out, "%10" PRIu64 " %-9s %7s %-8s", slot->position,
 		lane_slot_state_name(slot->state), slot->since_ms
 			? units_duration_format(text, image_age_ms(slots->image, slot->since_ms))
 				: "-",
@@ -83,9 +101,9 @@ static void print_ring(const struct image *image, const struct image_session *s,
 
 	lane_look(image, s, idx, &l);
 	fprintf(out, "ring %s.%u: %" PRIu64 " requests, %" PRIu64 " taken, %" PRIu64
-		" answered, %" PRIu64 " reaped; %" PRIu64 " hits, %" PRIu64 " misses\n",
-		image_id_text(image, s->id, id), idx,
-		l.published, l.consumed, l.answered, l.reaped, l.hits, l.misses);
+		" elsewhere, %" PRIu64 " answered, %" PRIu64 " reaped; %" PRIu64 " hits, %" PRIu64
+		" misses\n", image_id_text(image, s->id, id), idx, l.published, l.consumed,
+		l.n_elsewhere, l.answered, l.reaped, l.hits, l.misses);
 	fprintf(out, "  the client %s, worker %" PRIu32 " %s%s%s\n",
 		l.client_sleeps ? "sleeps" : "does not sleep", l.worker,
 		l.worker_sleeps ? "sleeps" : "is awake", l.fault ? "; cut off: " : "",
@@ -96,8 +114,9 @@ static void print_ring(const struct image *image, const struct image_session *s,
 		fputs("  its slots are not seen\n", out);
 		return;
 	}
-	lane_walk(image, s, idx, print_slot, &slots);
-	if (!slots.n)
+	if (lane_walk(image, s, idx, print_slot, &slots))
+		fputs("  its slots are not seen: out of memory\n", out);
+	else if (!slots.n)
 		fputs("  nothing is in flight\n", out);
 }
 

@@ -57,6 +57,7 @@ struct ticket {
 	struct ticket *out_next, **out_link;
 	uint64_t begin_ns;
 	uint32_t id;
+	uint16_t place; /* where inspectors see it */
 
 	uint8_t key[];
 };

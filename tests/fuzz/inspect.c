@@ -48,6 +48,7 @@ static void make_snapshot(void)
 	FILE *f;
 
 	made_open(&m);
+	made_fetches(&m);
 	FUZZ_CHECK(!made_look(&m, why, sizeof(why)), "%s", why);
 	FUZZ_CHECK(mkdtemp(path), "no folder");
 	snprintf(file, sizeof(file), "%s/s", path);

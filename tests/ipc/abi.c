@@ -35,7 +35,9 @@ static void check_layout(const struct abi_geometry *g)
 	assert_int_equal(g->request_stride % 4096, 0);
 	assert_int_equal(g->completion_off % ABI_APART, 0);
 	assert_true(g->completion_off >= sizeof(struct abi_lane_response));
-	assert_true(g->response_stride >= g->completion_off + 32ULL * g->n_queue);
+	assert_true(g->elsewhere_off >= g->completion_off + 32ULL * g->n_queue);
+	assert_int_equal(g->elsewhere_off % ABI_APART, 0);
+	assert_true(g->response_stride >= g->elsewhere_off + 64ULL * g->n_queue);
 	assert_int_equal(g->response_stride % 4096, 0);
 }
 
@@ -55,7 +57,7 @@ static void test_geometry(void **state)
 					for (f = 0; f < 3; f++) {
 						g = (struct abi_geometry){lanes[a], queues[b],
 							holds[c], logs[e], stagings[f], 0, 0, 0,
-							0, 0, 0, 0};
+							0, 0, 0, 0, 0};
 						assert_int_equal(abi_geometry_init(&g), 0);
 						check_layout(&g);
 					}

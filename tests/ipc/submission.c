@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Unit of ipc/submission.c: slots of the rings, packed and unpacked, friendly and hostile. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 #include <cmocka.h>
@@ -185,6 +187,74 @@ static void test_flags(void **state)
 	assert_int_equal(submission_write_back(&s), ABI_N_WRITE_BACKS);
 }
 
+/* A place that is looked at: the same words, with where they were taken from. */
+static void test_shown(void **state)
+{
+	const struct submission ones = of_ones();
+	struct abi_submission place = {0};
+	struct submission got;
+	enum abi_fault flaw;
+	uint64_t position;
+
+	(void)state;
+	assert_false(submission_seen(&place, &position, &got, &flaw));
+	submission_show(&place, 0, &ones);
+	assert_true(submission_seen(&place, &position, &got, &flaw));
+	assert_int_equal(position, 0);
+	assert_int_equal(flaw, ABI_FAULT_NONE);
+	check_equal(&got, &ones);
+	shared_u64_store(&place.word[6], 1);
+	assert_true(submission_seen(&place, &position, &got, &flaw));
+	assert_int_equal(flaw, ABI_FAULT_FIELD);
+	submission_hide(&place);
+	assert_false(submission_seen(&place, &position, &got, &flaw));
+}
+
+/* One that is used again while it is looked at: what is seen is of one position, all of it. */
+static struct abi_submission busy;
+static atomic_bool is_enough;
+
+static void *show_main(void *context)
+{
+	struct submission s = {.operation = ABI_OP_FETCH};
+	uint64_t i, pause;
+
+	(void)context;
+	for (i = 0; !atomic_load(&is_enough); i++) {
+		s.id = s.staging_off = (uint32_t)i;
+		s.argument = s.group = s.since_ms = i;
+		submission_show(&busy, i, &s);
+		for (pause = i % 128; pause; pause--)
+			shared_relax();
+		submission_hide(&busy);
+	}
+	return NULL;
+}
+
+static void test_shown_whole(void **state)
+{
+	uint64_t position, last = UINT64_MAX, n_changes = 0;
+	struct submission got;
+	enum abi_fault flaw;
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, show_main, NULL), 0);
+	while (n_changes < 20000) {
+		if (!submission_seen(&busy, &position, &got, &flaw))
+			continue;
+		n_changes += position != last;
+		last = position;
+		assert_int_equal(got.id, (uint32_t)position);
+		assert_int_equal(got.staging_off, (uint32_t)position);
+		assert_int_equal(got.argument, position);
+		assert_int_equal(got.group, position);
+		assert_int_equal(got.since_ms, position);
+	}
+	atomic_store(&is_enough, true);
+	pthread_join(thread, NULL);
+}
+
 static void test_value_off(void **state)
 {
 	struct submission s = {.staging_off = 100};
@@ -233,6 +303,8 @@ int main(void)
 		cmocka_unit_test(test_positions),
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_flags),
+		cmocka_unit_test(test_shown),
+		cmocka_unit_test(test_shown_whole),
 		cmocka_unit_test(test_value_off),
 		cmocka_unit_test(test_completions),
 	};

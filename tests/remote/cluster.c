@@ -214,19 +214,28 @@ void cluster_again(struct cluster *c, unsigned i)
 
 /* --- what is left ----------------------------------------------------------------------------- */
 
-static void inspect(const struct system_broker *b)
+void cluster_inspect(struct cluster *c, unsigned i, const char *view, const char *argument,
+	struct system_output *o)
 {
+	const char *const args[] = {
+		view, argument ? argument : c->broker[i].run.name, argument ? c->broker[i].run.name : NULL,
+		NULL};
 	char program[PATH_MAX], *dir;
-	const char *argv[] = {program, "--check", b->run.name, NULL};
-	struct proc_options options = {argv, PROC_CPU_ANY, -1, -1, -1};
-	static struct proc proc;
 
 	broker_run_program(program);
 	dir = dirname(dirname(program));
 	memmove(program, dir, strlen(dir) + 1);
 	strncat(program, "/clients/inspect/shmcache-inspect", sizeof(program) - strlen(program) - 1);
-	assert_int_equal(proc_start(&proc, &options), 0);
-	assert_int_equal(proc_wait(&proc), 0);
+	system_run_program(o, program, args);
+}
+
+static void inspect(struct cluster *c, unsigned i)
+{
+	static struct system_output o;
+
+	cluster_inspect(c, i, "--check", NULL, &o);
+	if (o.status)
+		fail_msg("broker %u: %s", i, o.text);
 }
 
 struct at_rest {
@@ -271,7 +280,7 @@ void cluster_check(struct cluster *c)
 		if (!system_wait(has_its_descriptors, &a))
 			fail_msg("broker %u has %u descriptors, and had %u", i,
 				system_fd_count_at_rest(c->broker[i].run.proc.pid), c->n_fds[i]);
-		inspect(&c->broker[i]);
+		inspect(c, i);
 		system_assert_alive(&c->broker[i]);
 	}
 }

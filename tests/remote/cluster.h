@@ -49,6 +49,10 @@ void cluster_wait_down(struct cluster *c, unsigned i, unsigned j, unsigned n);
 unsigned cluster_n_ups(struct cluster *c, unsigned i, unsigned j);
 unsigned cluster_n_downs(struct cluster *c, unsigned i, unsigned j);
 
+/* What the inspector says of broker @i: a view, with its argument if it has one, or NULL. */
+void cluster_inspect(struct cluster *c, unsigned i, const char *view, const char *argument,
+	struct system_output *o);
+
 /*
  * Nothing is left of what was: no block, hold, descriptor or thread too many, books in balance both
  * as the broker's clients and as the inspector see them, and it serves. All links stand, nobody

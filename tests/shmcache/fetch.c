@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-#include <urcu.h>
 #include <cmocka.h>
 
 #include "shmcache/fetch.h"
@@ -74,14 +73,15 @@ static struct ticket *take_one(void)
 static bool land(void)
 {
 	struct ticket *ticket = tray_take(&tray);
-	struct lane *lane;
+	bool is_wanted;
 
 	assert_non_null(ticket);
 	assert_null(ticket->next);
-	if (!fetch_land(&d.rig.store, &d.rig.w, ticket, &lane, &d.completion))
-		return false;
-	assert_ptr_equal(lane, d.lane);
-	return true;
+	is_wanted = fetch_land(&d.rig.store, &d.rig.w, ticket, &d.completion);
+	if (is_wanted)
+		assert_ptr_equal(ticket->lane, d.lane);
+	fetch_end(ticket);
+	return is_wanted;
 }
 
 /* What comes from elsewhere for @key, as the remote thread would leave it to the ticket. */
@@ -188,6 +188,94 @@ static void test_order(void **state)
 	assert_null(d.session->tickets);
 }
 
+/* Which place of the lane shows what was taken from @position, or -1. */
+static int shown_at(uint64_t position, struct submission *sub)
+{
+	int i, n = (int)d.session->geometry.n_queue, found = -1;
+	enum abi_fault flaw;
+	uint64_t at;
+
+	for (i = 0; i < n; i++) {
+		if (!submission_seen(&d.lane->elsewhere[i], &at, sub, &flaw) || at != position)
+			continue;
+		assert_int_equal(found, -1);
+		assert_int_equal(flaw, ABI_FAULT_NONE);
+		found = i;
+	}
+	return found;
+}
+
+static unsigned n_shown(void)
+{
+	unsigned i, n = 0;
+
+	for (i = 0; i < d.session->geometry.n_queue; i++)
+		n += shared_u64_load(&d.lane->elsewhere[i].word[7]) != 0;
+	return n;
+}
+
+/*
+ * Who looks on sees what is out, whatever was answered meanwhile: for more than a lap of the ring,
+ * and in as many places as were needed at once.
+ */
+static void test_shown(void **state)
+{
+	uint64_t n_queue = d.session->geometry.n_queue, first, i, now_ms = store_now_ms();
+	struct ticket *early, *late;
+	struct submission sub;
+	uint32_t id;
+
+	(void)state;
+	first = d.lane->consumed;
+	id = send_out("early").id;
+	early = take_one();
+	for (i = 1; i < 2 * n_queue; i++) {
+		send_out("key");
+		late = take_one();
+		assert_int_equal(n_shown(), 2);
+		assert_int_equal(shown_at(first + i, &sub), 1);
+		desk_answer_miss(late, ABI_FETCH_NOBODY);
+		assert_true(land());
+		assert_int_equal(shown_at(first + i, &sub), -1);
+		assert_int_equal(shown_at(first, &sub), 0);
+	}
+	assert_int_equal(sub.operation, ABI_OP_FETCH);
+	assert_int_equal(sub.id, id);
+	assert_int_equal(sub.key_size, 5);
+	assert_in_range(sub.since_ms, now_ms, store_now_ns() / 1000000);
+	desk_answer_miss(early, ABI_FETCH_TIMEOUT);
+	assert_true(land());
+	assert_int_equal(n_shown(), 0);
+	/* Nobody to ask: it was not out. */
+	assert_null(desk_close(&desk));
+	sub = seat_make(&d, ABI_OP_FETCH, "key", 0, 0);
+	assert_int_equal(seat_ask(&d, &sub), ABI_STATUS_MISS);
+	assert_int_equal(n_shown(), 0);
+}
+
+/* As many as the ring has may be out, each in a place of its own; there is none for another. */
+static void test_shown_all(void **state)
+{
+	uint64_t n_queue = d.session->geometry.n_queue, first = d.lane->consumed, i;
+	struct submission sub;
+	struct ticket *list, *next;
+
+	(void)state;
+	for (i = 0; i < n_queue; i++)
+		send_out("key");
+	assert_int_equal(n_shown(), n_queue);
+	for (i = 0; i < n_queue; i++)
+		assert_int_not_equal(shown_at(first + i, &sub), -1);
+	sub = seat_make(&d, ABI_OP_FETCH, "key", 0, 0);
+	assert_int_equal(seat_ask(&d, &sub), ABI_STATUS_NOMEM);
+	for (list = desk_take(&desk); list; list = next) {
+		next = list->next;
+		desk_answer_miss(list, ABI_FETCH_NOBODY);
+		assert_true(land());
+	}
+	assert_int_equal(n_shown(), 0);
+}
+
 /* What is here is not asked for, but in a batch; and there the answer of the ticket counts. */
 static void test_here(void **state)
 {
@@ -231,6 +319,7 @@ static void test_erase(void **state)
 {
 	struct submission sub = seat_make(&d, ABI_OP_DELETE, "key", 0, 0);
 	struct ticket *ticket;
+	unsigned n_used, n_spare;
 
 	(void)state;
 	sub.flags = SUBMISSION_CLUSTER;
@@ -247,6 +336,15 @@ static void test_erase(void **state)
 	assert_int_equal(d.completion.status, ABI_STATUS_MISS);
 	assert_int_equal(d.completion.result[0], 3);
 	assert_int_equal(d.completion.result[1], 1);
+	/* No room for one more: somebody could not be told, rather than nobody had to be. */
+	n_used = d.lane->n_used;
+	n_spare = d.lane->n_spare;
+	d.lane->n_used = d.session->geometry.n_queue;
+	d.lane->n_spare = 0;
+	assert_int_equal(seat_ask(&d, &sub), ABI_STATUS_MISS);
+	assert_int_equal(d.completion.result[1], 1);
+	d.lane->n_used = n_used;
+	d.lane->n_spare = n_spare;
 	assert_null(desk_close(&desk));
 	assert_int_equal(seat_ask(&d, &sub), ABI_STATUS_MISS);
 	assert_int_equal(d.completion.result[1], 0);
@@ -318,7 +416,9 @@ static void test_cut_off(void **state)
 	send_out("key");
 	assert_true(session_cut_off(d.session, &d.rig.w, ABI_FAULT_HOLDS));
 	deliver(take_one(), "key", 5000);
+	assert_int_equal(n_shown(), 1);
 	assert_false(land());
+	assert_int_equal(n_shown(), 0);
 	assert_rest();
 }
 
@@ -385,6 +485,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		UNIT(test_words),
 		UNIT(test_order),
+		UNIT(test_shown),
+		UNIT(test_shown_all),
 		UNIT(test_here),
 		UNIT(test_closed),
 		UNIT(test_erase),
@@ -395,11 +497,6 @@ int main(void)
 		UNIT(test_leave_at_rest),
 		UNIT(test_leave_unasked),
 	};
-	int r;
 
-	rig_begin();
-	rcu_register_thread();
-	r = cmocka_run_group_tests(tests, NULL, NULL);
-	rcu_unregister_thread();
-	return r;
+	return RIG_RUN(tests);
 }

@@ -289,6 +289,78 @@ static void holds_used_too_many(struct made *m)
 	shared_u64_store(&made_request(m, 1)->holds_used, MADE_HOLDS + 1);
 }
 
+/* --- elsewhere -------------------------------------------------------------------------------- */
+
+static struct submission any_fetch(uint32_t id)
+{
+	return (struct submission){.operation = ABI_OP_FETCH, .id = id, .key_size = 8};
+}
+
+static void elsewhere_put(struct made *m)
+{
+	struct submission s = {.operation = ABI_OP_PUT, .id = 2, .key_size = 8, .value_size = 1};
+
+	made_fetches(m);
+	submission_show(made_elsewhere(m, 1, 1), 2, &s);
+}
+
+static void elsewhere_twice(struct made *m)
+{
+	struct submission s = any_fetch(2);
+
+	made_fetches(m);
+	submission_show(made_elsewhere(m, 1, 4), 2, &s);
+}
+
+static void elsewhere_ahead(struct made *m)
+{
+	struct submission s = any_fetch(2);
+
+	made_fetches(m);
+	submission_show(made_elsewhere(m, 1, 1), 20, &s);
+}
+
+/* Beside the two: @n of the others that have no answer, and of one that has. */
+static void show_more(struct made *m, unsigned n)
+{
+	static const uint32_t positions[] = {17, 18, 19, 15};
+	struct submission s;
+	unsigned i;
+
+	made_fetches(m);
+	for (i = 0; i < n; i++) {
+		s = any_fetch(positions[i]);
+		submission_show(made_elsewhere(m, 1, 10 + i), positions[i], &s);
+	}
+}
+
+/* 16 of 20 are answered; one of them was not hidden yet when its broker was stopped. */
+static void elsewhere_and_answered(struct made *m)
+{
+	show_more(m, 3);
+}
+
+static void elsewhere_too_many(struct made *m)
+{
+	show_more(m, 4);
+}
+
+static void elsewhere_lost(struct made *m)
+{
+	made_fetches(m);
+	submission_hide(made_elsewhere(m, 1, 1));
+	submission_hide(made_elsewhere(m, 1, 4));
+}
+
+/* Nobody answers one who was cut off. */
+static void elsewhere_cut_off(struct made *m)
+{
+	elsewhere_lost(m);
+	shared_u32_store(&made_response(m, 0)->fault, ABI_FAULT_KEY);
+	shared_u32_store(&made_response(m, 1)->fault, ABI_FAULT_KEY);
+	shared_u32_store(&m->plane->session[1].broken, ABI_FAULT_KEY);
+}
+
 const struct damage damages[] = {
 	{"nothing", nothing, ""},
 	{"other generation", other_generation,
@@ -460,7 +532,9 @@ const struct damage damages[] = {
 	{"reaped behind", reaped_behind,
 		"ring: session 12, lane 0: 17 requests in flight, in a ring of 16\n"},
 	{"consumed ahead", consumed_ahead,
-		"ring: session 12, lane 0: the broker took 19 requests, of 18\n"},
+		"ring: session 12, lane 0: the broker took 19 requests, of 18\n"
+		"ring: session 12, lane 0: 19 requests were taken, 16 answered, and 0 are "
+		"elsewhere\n"},
 	{"answer to nothing", answer_to_nothing,
 		"ring: session 12, lane 1: 1 answers, to 0 requests\n"},
 	{"fault of one", fault_of_one,
@@ -473,5 +547,19 @@ const struct damage damages[] = {
 		"ring: session 12, lane 1: hold 1 is on cell 5000, which is none\n"},
 	{"holds used too many", holds_used_too_many,
 		"ring: session 12, lane 1: 65 hold cells in use, of 64\n"},
+	{"fetches", made_fetches, ""},
+	{"elsewhere: a put", elsewhere_put,
+		"ring: session 12, lane 1: request 2 is elsewhere, a put, which can't be\n"},
+	{"elsewhere: twice", elsewhere_twice,
+		"ring: session 12, lane 1: request 2 is elsewhere twice\n"},
+	{"elsewhere: ahead", elsewhere_ahead,
+		"ring: session 12, lane 1: request 20 is elsewhere, of 20\n"},
+	{"elsewhere: and answered", elsewhere_and_answered, ""},
+	{"elsewhere: too many", elsewhere_too_many,
+		"ring: session 12, lane 1: 6 requests are elsewhere, of 4 without an answer\n"},
+	{"elsewhere: lost", elsewhere_lost,
+		"ring: session 12, lane 1: 18 requests were taken, 16 answered, and 0 are "
+		"elsewhere\n"},
+	{"elsewhere: cut off", elsewhere_cut_off, ""},
 	{0},
 };

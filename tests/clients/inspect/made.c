@@ -268,6 +268,12 @@ struct abi_completion *made_completion(const struct made *m, unsigned lane, unsi
 			m->geometry.completion_off) + slot;
 }
 
+struct abi_submission *made_elsewhere(const struct made *m, unsigned lane, unsigned place)
+{
+	return (struct abi_submission *)((char *)made_response(m, lane) +
+			m->geometry.elsewhere_off) + place;
+}
+
 struct shared_u64 *made_hold(const struct made *m, unsigned lane, unsigned cell)
 {
 	return (struct shared_u64 *)((char *)made_request(m, lane) + m->geometry.hold_off) + cell;
@@ -286,11 +292,18 @@ static void submit(struct made *m, unsigned lane, uint64_t at, struct submission
 	submission_publish(made_submission(m, lane, at % MADE_QUEUE), at, &s);
 }
 
+static void publish_answer(struct made *m, unsigned lane, uint64_t at, uint32_t id,
+	enum abi_status status)
+{
+	struct completion c = {.id = id, .status = status};
+
+	completion_publish(made_completion(m, lane, at % MADE_QUEUE), at, &c);
+}
+
 /* 18 requests on the first lane: 15 reaped, one answered, two without an answer. */
 static void make_rings(struct made *m)
 {
 	struct abi_lane_request *q = made_request(m, 0);
-	struct completion c = {.status = ABI_STATUS_OK};
 	uint64_t i;
 
 	for (i = 0; i < 15; i++)
@@ -306,13 +319,46 @@ static void make_rings(struct made *m)
 	submit(m, 0, 17, (struct submission){.operation = ABI_OP_WRITE, .id = 3, .value_size = 4096,
 		.group = 8192, .argument = 0x500000007, .since_ms = 99000}, NULL, 0);
 	for (i = 0; i < 16; i++)
-		completion_publish(made_completion(m, 0, (unsigned)i), i, &c);
+		publish_answer(m, 0, i, i == 15, ABI_STATUS_OK);
 	shared_u64_store(&q->reaped, 15);
 	shared_u64_store(&q->submitted, 18);
 	shared_u64_store(&made_response(m, 0)->consumed, 16);
 	shared_u32_store(&q->need_wakeup, 1);
 	shared_u64_store(&q->hits, 200);
 	shared_u64_store(&q->misses, 7);
+}
+
+/*
+ * Each request's number is its position, but for three that have the same one after the other: the
+ * first was answered and reaped, the second answered, the third is elsewhere. So is another, whose
+ * slot has another request since; and so has that of an answer that was not taken.
+ */
+void made_fetches(struct made *m)
+{
+	static const uint32_t id[20] = {
+		0, 1, 2, 3, 4, 15, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 15, 17, 18, 19};
+	static const uint32_t order[16] = {0, 1, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 17, 15, 3};
+	struct submission s = {.since_ms = 60000};
+	struct abi_lane_request *q = made_request(m, 1);
+	uint32_t i;
+
+	for (i = 0; i < 20; i++, s.since_ms += 1000) {
+		s.operation = i < 16 ? ABI_OP_FETCH : ABI_OP_DELETE;
+		s.flags = i == 16 ? SUBMISSION_CLUSTER : 0;
+		s.id = id[i];
+		submit(m, 1, i, s, i < 16 ? "far away" : "old news", i < 16 ? 0 : 4096);
+	}
+	s = (struct submission){.operation = ABI_OP_FETCH, .id = 2, .key_size = 8,
+		.since_ms = 70000, .argument = 60000, .group = 5, .flags = SUBMISSION_PREFETCH};
+	submission_show(made_elsewhere(m, 1, 1), 2, &s);
+	s = (struct submission){.operation = ABI_OP_DELETE, .id = 15, .key_size = 8,
+		.since_ms = 98000, .staging_off = 4096, .flags = SUBMISSION_CLUSTER};
+	submission_show(made_elsewhere(m, 1, 4), 16, &s);
+	for (i = 0; i < 16; i++)
+		publish_answer(m, 1, i, id[order[i]], i < 14 ? ABI_STATUS_OK : ABI_STATUS_MISS);
+	shared_u64_store(&q->reaped, 14);
+	shared_u64_store(&q->submitted, 20);
+	shared_u64_store(&made_response(m, 1)->consumed, 18);
 }
 
 static void make_session(struct made *m, uint64_t retired)

@@ -44,6 +44,9 @@ struct made {
 void made_open(struct made *m);
 void made_close(struct made *m);
 
+/* Twenty requests on the second lane, four of them without an answer, which come in any order. */
+void made_fetches(struct made *m);
+
 /* Look at the memory as it is now: m->image. 0 or what the image says. */
 int made_look(struct made *m, char *why, size_t why_size);
 
@@ -59,6 +62,7 @@ struct abi_lane_request *made_request(const struct made *m, unsigned lane);
 struct abi_lane_response *made_response(const struct made *m, unsigned lane);
 struct abi_submission *made_submission(const struct made *m, unsigned lane, unsigned slot);
 struct abi_completion *made_completion(const struct made *m, unsigned lane, unsigned slot);
+struct abi_submission *made_elsewhere(const struct made *m, unsigned lane, unsigned place);
 struct shared_u64 *made_hold(const struct made *m, unsigned lane, unsigned cell);
 
 #endif
