@@ -426,7 +426,8 @@ struct shmc_fetch_options {
  * @options may be NULL. 0 and a view; SHMC_MISS, with the reason in *why (may be NULL); SHMC_QUOTA:
  * no hold cell or lane, or as much was delivered to this process as it may hold. What does not
  * become an entry is a view all the same, of memory that goes when it is released. Errors: those of
- * shmc_get() and shmc_ping(); after -ETIMEDOUT the broker may still bring it.
+ * shmc_get() and shmc_ping(); after -ETIMEDOUT the broker may still bring it. @timeout_ms is for all
+ * of it, also for the lane that a thread's first call needs.
  */
 SHMC_PUBLIC int shmc_fetch(struct shmc *cache, const void *key, size_t key_size,
 	const struct shmc_fetch_options *options, struct shmc_view *view, unsigned *why,
@@ -436,7 +437,7 @@ SHMC_PUBLIC int shmc_fetch(struct shmc *cache, const void *key, size_t key_size,
  * The same for @n keys at once, which are one batch: results[i] is what shmc_fetch() would return,
  * views[i] is written where it is 0, whys[i] (@whys may be NULL) where it is SHMC_MISS. Returns the
  * number of values, or a negative errno when nothing was looked at (-EINVAL, -ENOTCONN, -ECHILD,
- * -ENOMEM).
+ * -ENOMEM, and -ETIMEDOUT where the thread's first call got no lane in that time).
  */
 SHMC_PUBLIC int shmc_fetch_many(struct shmc *cache, const struct shmc_key *keys, size_t n,
 	const struct shmc_fetch_options *options, struct shmc_view *views, int *results,

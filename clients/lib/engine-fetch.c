@@ -15,7 +15,7 @@
  * An entry may be gone again before it is read: in a tier that is hard pressed, what was fetched is
  * what goes first. Who waits for it has done nothing that would explain a miss to him. So it is
  * asked for again, to be delivered this time, which nothing takes away; some times only, and within
- * the deadline.
+ * the one deadline. Where that is the broker's own, its answer tells what is left of it.
  *
  * How long such an answer takes is not in the hands of our broker. So not more than half of the
  * ring may wait for others, and their keys have places of their own: staging is a ring, whose room
@@ -106,7 +106,8 @@ int engine_fetch_start(struct lane *lane, struct shmc_request *q)
 		if (r)
 			return r;
 		engine_progress(q)->step = ENGINE_STEP_FETCH;
-		engine_progress(q)->off = lane->ring.now_ms;
+		if (q->fetch.deadline_ms)
+			engine_progress(q)->off = lane->ring.now_ms + q->fetch.deadline_ms;
 		if (!has_looked)
 			reader_count_failure(&lane->reader, SHMC_MISS);
 		return 0;
@@ -122,32 +123,35 @@ int engine_fetch_start(struct lane *lane, struct shmc_request *q)
 }
 
 /*
- * Ask again, of no batch any more. There is room for it, key and all: an answer was just taken. 0;
- * or SHMC_MISS, and @why it has to be one.
+ * Ask again, of no batch any more. There is room for it, key and all: an answer was just taken.
+ * @left_ms of the deadline it told; 0: nobody was asked. 0; or SHMC_MISS, and @why it has to be one.
  */
-static int ask_again(struct lane *lane, struct shmc_request *q)
+static int ask_again(struct lane *lane, struct shmc_request *q, uint64_t left_ms)
 {
 	struct engine_progress *p = engine_progress(q);
 	struct shmc_request again = {.key = q->key, .key_size = q->key_size,
 		.fetch.write_back = SHMC_WRITE_BACK_OFF};
-	uint64_t spent_ms = deadline_clock_coarse_ms() - p->off;
+	uint64_t now_ms = deadline_clock_coarse_ms();
 
 	q->why = SHMC_FETCH_CANCELLED;
 	if (p->n_again == FETCH_AGAIN_MAX)
 		return SHMC_MISS;
 	q->why = SHMC_FETCH_TIMEOUT;
-	if (q->fetch.deadline_ms && spent_ms >= q->fetch.deadline_ms)
+	if (!p->off && left_ms)
+		p->off = now_ms + left_ms;
+	if (p->off && p->off <= now_ms)
 		return SHMC_MISS;
-	/* 0 is what the broker has; of that it is not known how much is left. */
-	if (q->fetch.deadline_ms)
-		again.fetch.deadline_ms = q->fetch.deadline_ms - (uint32_t)spent_ms;
+	if (p->off)
+		again.fetch.deadline_ms = p->off - now_ms < UINT32_MAX ? (uint32_t)(p->off - now_ms)
+									: UINT32_MAX;
 	p->n_again++;
 	send(lane, &again, q, 0);
 	return 0;
 }
 
 /* It is an entry; or was, a moment ago. False: it goes on. */
-static bool land_published(struct lane *lane, struct shmc_request *q, int *result)
+static bool land_published(struct lane *lane, struct shmc_request *q, const struct completion *c,
+	int *result)
 {
 	struct reader_entry entry;
 
@@ -159,7 +163,7 @@ static bool land_published(struct lane *lane, struct shmc_request *q, int *resul
 		lane_view(lane, &entry, &q->view);
 	if (*result != SHMC_MISS)
 		return true;
-	*result = ask_again(lane, q);
+	*result = ask_again(lane, q, c->result[0]);
 	return *result != 0;
 }
 
@@ -191,7 +195,7 @@ void engine_fetch_land(struct lane *lane, struct shmc_request *q, const struct c
 	if (submission_is_delivered(c)) {
 		r = land_delivered(lane, q, c);
 	} else if (c->status == ABI_STATUS_OK) {
-		if (!land_published(lane, q, &r))
+		if (!land_published(lane, q, c, &r))
 			return;
 	} else {
 		r = engine_result(c->status);

@@ -37,7 +37,7 @@ struct engine_progress {
 	bool is_in_place; /* the block is ours to fill */
 	uint8_t n_again; /* FETCH: asked once more */
 	uint32_t n_writes;	/* unanswered */
-	uint64_t off;		/* WRITE: sent so far; FETCH: when it was first sent, in ms */
+	uint64_t off;		/* WRITE: sent so far; FETCH: its deadline, in ms, 0: not known */
 	uint64_t reservation;
 	uint64_t answer;	/* FLUSH: how many; DELETE: how many were told */
 	int64_t error;		/* DELETE: how many were not */

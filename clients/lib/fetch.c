@@ -29,17 +29,18 @@ int shmc_fetch(struct shmc *cache, const void *key, size_t key_size,
 {
 	const struct shmc_key k = {key, key_size};
 	struct shmc_request request;
+	uint64_t deadline = 0;
 	int r;
 
 	if (!options)
 		options = &as_configured;
 	if (timeout_ms < SHMC_TIMEOUT_DEFAULT || !are_valid(options))
 		return -EINVAL;
-	r = shmc_get(cache, key, key_size, view);
+	r = read_get_within(cache, key, key_size, view, timeout_ms, &deadline);
 	if (likely(r != SHMC_MISS))
 		return r;
 	request = make(&k, options);
-	r = execute(cache, &request, 1, handle_deadline(cache, timeout_ms));
+	r = execute(cache, &request, 1, deadline ? deadline : handle_deadline(cache, timeout_ms));
 	if (!r)
 		r = request.result;
 	if (!r)
@@ -94,13 +95,15 @@ int shmc_fetch_many(struct shmc *cache, const struct shmc_key *keys, size_t n,
 {
 	struct shmc_request *requests;
 	size_t i, n_misses = 0;
+	uint64_t deadline;
 	int n_hits;
 
 	if (!options)
 		options = &as_configured;
 	if (timeout_ms < SHMC_TIMEOUT_DEFAULT || !are_valid(options))
 		return -EINVAL;
-	n_hits = shmc_get_many(cache, keys, n, views, results);
+	deadline = handle_deadline(cache, timeout_ms);
+	n_hits = read_get_many_by(cache, keys, n, views, results, &deadline);
 	if (n_hits < 0 || (size_t)n_hits == n)
 		return n_hits;
 	for (i = 0; i < n; i++)
@@ -116,7 +119,7 @@ int shmc_fetch_many(struct shmc *cache, const struct shmc_key *keys, size_t n,
 	}
 	make_batch(requests, keys, n, options, results);
 	/* Each has its result, whatever comes back. */
-	(void)execute(cache, requests, n_misses, handle_deadline(cache, timeout_ms));
+	(void)execute(cache, requests, n_misses, deadline);
 	n_hits = tell_batch(requests, n, views, results, whys);
 	free(requests);
 	return n_hits;

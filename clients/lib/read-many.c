@@ -206,8 +206,8 @@ static int get_none(const struct shmc_key *keys, size_t n, int *results, int res
 	return 0;
 }
 
-int shmc_get_many(struct shmc *cache, const struct shmc_key *keys, size_t n,
-	struct shmc_view *views, int *results)
+int read_get_many_by(struct shmc *cache, const struct shmc_key *keys, size_t n,
+	struct shmc_view *views, int *results, const uint64_t *deadline)
 {
 	struct lane *lane;
 	int result = 0;
@@ -215,8 +215,17 @@ int shmc_get_many(struct shmc *cache, const struct shmc_key *keys, size_t n,
 	if (n > INT32_MAX || (n && (!keys || !views || !results)))
 		return -EINVAL;
 	lane = handle_lane(cache);
-	READ_RETRY(cache, lane, result, get_all(cache, lane, keys, n, views, results));
+	READ_RETRY_FOUND_BY(cache, lane, result,
+		deadline ? handle_lane_find(cache, HANDLE_READ, *deadline, &lane)
+			 : read_lane(cache, &lane),
+		get_all(cache, lane, keys, n, views, results));
 	return lane || result < 0 ? result : get_none(keys, n, results, result);
+}
+
+int shmc_get_many(struct shmc *cache, const struct shmc_key *keys, size_t n,
+	struct shmc_view *views, int *results)
+{
+	return read_get_many_by(cache, keys, n, views, results, NULL);
 }
 
 void shmc_release_many(struct shmc *cache, struct shmc_view *views, size_t n)

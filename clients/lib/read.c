@@ -39,18 +39,21 @@ int read_get(struct lane *lane, const void *key, size_t key_size, uint64_t hash,
 	return get(lane, key, key_size, hash, view);
 }
 
-static out_of_line int get_again(
-	struct shmc *cache, const void *key, size_t key_size, struct shmc_view *view)
+static out_of_line int get_again(struct shmc *cache, const void *key, size_t key_size,
+	struct shmc_view *view, int timeout_ms, uint64_t *deadline)
 {
 	struct lane *lane = NULL;
 	int result = 0;
 
-	READ_RETRY(cache, lane, result,
+	*deadline = handle_deadline(cache, timeout_ms);
+	READ_RETRY_FOUND_BY(cache, lane, result,
+		handle_lane_find(cache, HANDLE_READ, *deadline, &lane),
 		read_get(lane, key, key_size, reader_hash(&lane->reader, key, key_size), view));
 	return result;
 }
 
-int shmc_get(struct shmc *cache, const void *key, size_t key_size, struct shmc_view *view)
+static hot_inline int get_within(struct shmc *cache, const void *key, size_t key_size,
+	struct shmc_view *view, int timeout_ms, uint64_t *deadline)
 {
 	struct lane *lane;
 	int result;
@@ -59,12 +62,27 @@ int shmc_get(struct shmc *cache, const void *key, size_t key_size, struct shmc_v
 		return -EINVAL;
 	lane = handle_lane(cache);
 	if (unlikely(!lane))
-		return get_again(cache, key, key_size, view);
+		return get_again(cache, key, key_size, view, timeout_ms, deadline);
 	result = get(lane, key, key_size, reader_hash(&lane->reader, key, key_size), view);
 	if (unlikely(result == -ENOTCONN))
 		handle_session_lost(cache, lane->session);
 	handle_lane_exit();
-	return likely(result != -ENOTCONN) ? result : get_again(cache, key, key_size, view);
+	if (likely(result != -ENOTCONN))
+		return result;
+	return get_again(cache, key, key_size, view, timeout_ms, deadline);
+}
+
+int shmc_get(struct shmc *cache, const void *key, size_t key_size, struct shmc_view *view)
+{
+	uint64_t deadline;
+
+	return get_within(cache, key, key_size, view, SHMC_TIMEOUT_DEFAULT, &deadline);
+}
+
+int read_get_within(struct shmc *cache, const void *key, size_t key_size, struct shmc_view *view,
+	int timeout_ms, uint64_t *deadline)
+{
+	return get_within(cache, key, key_size, view, timeout_ms, deadline);
 }
 
 /*

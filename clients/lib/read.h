@@ -29,14 +29,26 @@ void read_describe(const struct lane *lane, const struct abi_record *record, con
 	struct shmc_entry *entry);
 
 /*
- * Run @call, a read on @lane (NULL: to be found first), and once more with another lane where it
- * finds that another broker is in charge of the memory. Once: there is no sense in following a
- * broker that comes and goes. The thread has left its lane after.
+ * shmc_get() as the beginning of what may take up to @timeout_ms in all. *deadline, which is 0, is
+ * set where some of that was needed for a lane: it is then what is left for the rest.
+ */
+int read_get_within(struct shmc *cache, const void *key, size_t key_size, struct shmc_view *view,
+	int timeout_ms, uint64_t *deadline);
+/* shmc_get_many(), with a lane by @deadline; NULL: as reads have it. */
+int read_get_many_by(struct shmc *cache, const struct shmc_key *keys, size_t n,
+	struct shmc_view *views, int *results, const uint64_t *deadline);
+
+/*
+ * Run @call, a read on @lane (NULL: to be found first, by @find), and once more with another lane
+ * where it finds that another broker is in charge of the memory. Once: there is no sense in
+ * following a broker that comes and goes. The thread has left its lane after.
  */
 #define READ_TRIES 2
 #define READ_RETRY(cache, lane, result, call)                                                      \
+	READ_RETRY_FOUND_BY(cache, lane, result, read_lane(cache, &lane), call)
+#define READ_RETRY_FOUND_BY(cache, lane, result, find, call)                                       \
 	for (int try_ = 0; try_ < READ_TRIES; try_++) {                                            \
-		result = lane ? 0 : read_lane(cache, &lane);                                       \
+		result = lane ? 0 : (find);                                                        \
 		if (unlikely(result))                                                              \
 			break;                                                                     \
 		result = call;                                                                     \

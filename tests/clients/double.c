@@ -96,6 +96,11 @@ static void serve(struct double_ *d, struct ticket *t)
 	atomic_store(&d->n_batch, t->n_batch);
 	atomic_store(&d->position, t->position);
 	atomic_store(&d->write_back, t->write_back);
+	atomic_store(&d->deadline_ms, t->deadline_ms);
+	if (!t->deadline_ms && atomic_load(&d->timeout_ms)) {
+		t->deadline_ms = store_now_ms() + atomic_load(&d->timeout_ms);
+		atomic_store(&d->first_deadline_ms, t->deadline_ms);
+	}
 	atomic_fetch_add(&d->n_taken, 1);
 	switch (t->key[0]) {
 	case 'p':

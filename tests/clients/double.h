@@ -37,7 +37,9 @@ struct double_ {
 	_Atomic uint64_t n_taken, n_left, n_erased; /* tickets by kind */
 	_Atomic uint64_t size;
 	/* Of the last ticket. */
-	_Atomic uint64_t batch, n_batch, position, write_back;
+	_Atomic uint64_t batch, n_batch, position, write_back, deadline_ms;
+	/* What tickets without a deadline get, 0: none; and when the first was over that got one. */
+	_Atomic uint64_t timeout_ms, first_deadline_ms;
 	struct ticket *kept; /* the thread's */
 	_Atomic unsigned n_kept;
 };
