@@ -27,6 +27,9 @@ struct etcd {
 
 	enum etcd_step step; /* under way */
 	char token[2048];
+	unsigned n_tokens;		 /* how many there have been, the empty ones between them too */
+	unsigned work_token, watch_token; /* which of them each was sent with */
+	bool has_token_worked;
 	bool has_no_auth; /* it said that it asks nobody who he is */
 	int64_t lease;
 	uint64_t keep_ms; /* when to keep it alive next */
@@ -59,6 +62,14 @@ uint64_t etcd_pause_ms(struct etcd *e);
 
 /* Nobody answered there, as @r ended: on to the next endpoint. */
 void etcd_try_next(struct etcd *e, const struct post *r, const char *why);
+
+/* Something that was sent with token number @token was done. */
+void etcd_token_worked(struct etcd *e, unsigned token);
+/*
+ * Something that was sent with token number @token was refused: that token is used no more. True:
+ * so far it was good, or is known to be over, so that the refusal is no news.
+ */
+bool etcd_token_is_over(struct etcd *e, unsigned token);
 
 /* Another etcd, or one that lost its data: what we know does not lead on from there. */
 bool etcd_is_other(const struct etcd *e, const struct etcd_answer *a);

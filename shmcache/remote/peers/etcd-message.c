@@ -17,7 +17,6 @@
  * and what is no member is left out and counted. A number may come as a string (int64 and uint64,
  * by the rule of protocol buffers) or as a number; one that is 0 does not come at all.
  */
-#define ENTRIES_MAX 4096
 
 /* --- base64 (RFC 4648, section 4) ------------------------------------------------------------- */
 
@@ -161,12 +160,12 @@ static char *range_of(const char *directory)
 	return text;
 }
 
-char *etcd_say_range(const char *directory)
+char *etcd_say_range(const char *directory, unsigned limit)
 {
 	char *range = range_of(directory), *text = NULL;
 
 	if (range)
-		text = text_of("{%s,\"limit\":\"%d\"}", range, ENTRIES_MAX);
+		text = text_of("{%s,\"limit\":\"%u\"}", range, limit);
 	free(range);
 	return text;
 }
@@ -376,6 +375,9 @@ int etcd_hear(const char *text, const char *directory, struct etcd_answer *a)
 	a->has_more = is_true(body, "more");
 	a->is_created = is_true(body, "created");
 	a->is_canceled = is_true(body, "canceled");
+	/* A watch that is refused is made and ended in one answer, which is no error. */
+	if (a->is_canceled && !a->error[0])
+		copy(a->error, sizeof(a->error), string_of(body, "cancel_reason"));
 	a->compact_revision = (int64_t)number_of(body, "compact_revision");
 	r = hear_entries(a, member_of(body, "kvs"), false, directory);
 	if (!r && !a->entry)

@@ -22,7 +22,8 @@ char *etcd_say_grant(unsigned ttl_s);
 /* LeaseKeepAlive and LeaseRevoke. */
 char *etcd_say_lease(int64_t lease);
 char *etcd_say_put(const char *directory, const struct member *member, int64_t lease);
-char *etcd_say_range(const char *directory);
+/* So many entries at most: has_more tells of the others. */
+char *etcd_say_range(const char *directory, unsigned limit);
 char *etcd_say_watch(const char *directory, int64_t from_revision);
 
 /* --- what is answered ------------------------------------------------------------------------- */

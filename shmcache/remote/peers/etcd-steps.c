@@ -9,6 +9,7 @@
 
 #define TTL_S 10
 #define REQUEST_MS 2000L
+#define ENTRIES_MAX 4096 /* there are never as many members that could be reached */
 
 static bool tells(const struct etcd *e)
 {
@@ -38,6 +39,11 @@ static unsigned ttl(const struct etcd *e)
 	return e->options.ttl_s ? e->options.ttl_s : TTL_S;
 }
 
+static unsigned entries_max(const struct etcd *e)
+{
+	return e->options.entries_max ? e->options.entries_max : ENTRIES_MAX;
+}
+
 static char *say(const struct etcd *e, enum etcd_step step, const char **path)
 {
 	switch (step) {
@@ -53,7 +59,7 @@ static char *say(const struct etcd *e, enum etcd_step step, const char **path)
 		return etcd_say_put(e->directory, &e->self, e->lease);
 	case STEP_LIST:
 		*path = "/v3/kv/range";
-		return etcd_say_range(e->directory);
+		return etcd_say_range(e->directory, entries_max(e));
 	default:
 		*path = "/v3/lease/keepalive";
 		return etcd_say_lease(e->lease);
@@ -68,6 +74,7 @@ void etcd_step_start(struct etcd *e, enum etcd_step step)
 	snprintf(url, sizeof(url), "%s%s", e->url[e->at], path);
 	e->stats.n_requests++;
 	e->step = step;
+	e->work_token = e->n_tokens;
 	if (!body || post_send(&e->work, url, body, step == STEP_AUTHENTICATE ? NULL : token,
 			     REQUEST_MS)) {
 		e->step = STEP_NONE;
@@ -87,6 +94,19 @@ static void lease_is(struct etcd *e, int64_t lease, int64_t ttl_s)
 	e->keep_ms = post_now_ms() + (uint64_t)ttl_s * 1000 / 3;
 }
 
+/*
+ * An answer has to end somewhere, and what is beyond is not ours to choose from: the view is of what
+ * came first by name. Settings stand behind the members.
+ */
+static void tell_more(struct etcd *e)
+{
+	char text[ETCD_REFUSED_SIZE];
+
+	snprintf(text, sizeof(text), "more than %u entries below %.200s: those behind are not known",
+		entries_max(e), e->directory);
+	etcd_note_refusal(e, text);
+}
+
 static void list_is(struct etcd *e, const struct etcd_answer *a)
 {
 	etcd_forget(e);
@@ -98,13 +118,30 @@ static void list_is(struct etcd *e, const struct etcd_answer *a)
 	post_stop(&e->watch);
 	e->watch_retry_ms = 0;
 	etcd_apply(e, a, true);
+	if (a->has_more)
+		tell_more(e);
+}
+
+/* What is missing in an answer that has no error; NULL: nothing is. */
+static const char *lacks(const struct etcd *e, const struct etcd_answer *a)
+{
+	if (e->step == STEP_AUTHENTICATE && !a->token[0])
+		return "it let us in and gave no token";
+	if (e->step == STEP_GRANT && (!a->lease || a->ttl <= 0))
+		return "it granted a lease and gave none";
+	return NULL;
 }
 
 static void step_succeeded(struct etcd *e, const struct etcd_answer *a)
 {
+	/* Who he is does not say what he may; and a lease is kept alive for anybody who knows it. */
+	bool is_proof = e->step != STEP_AUTHENTICATE && e->step != STEP_KEEP;
+
 	switch (e->step) {
 	case STEP_AUTHENTICATE:
 		memcpy(e->token, a->token, sizeof(e->token));
+		e->n_tokens++;
+		e->has_token_worked = false;
 		break;
 	case STEP_GRANT:
 		e->stats.n_leases++;
@@ -122,7 +159,10 @@ static void step_succeeded(struct etcd *e, const struct etcd_answer *a)
 	}
 	if (etcd_is_other(e, a))
 		e->is_listed = false;
-	etcd_note_success(e);
+	if (is_proof) {
+		etcd_token_worked(e, e->work_token);
+		etcd_note_success(e);
+	}
 }
 
 /* It answered that it won't. */
@@ -138,11 +178,8 @@ static void step_refused(struct etcd *e, const char *error)
 	}
 	e->n_failed++;
 	e->retry_ms = post_now_ms() + etcd_pause_ms(e);
-	/* A token lives for minutes: the first time that it is over is no news. */
-	if (!e->token[0])
+	if (!etcd_token_is_over(e, e->work_token))
 		etcd_note_refusal(e, error);
-	e->token[0] = '\0';
-	e->has_no_auth = false;
 }
 
 void etcd_step_done(struct post *r, long status, const char *body)
@@ -160,6 +197,9 @@ void etcd_step_done(struct post *r, long status, const char *body)
 	} else if (a.error[0]) {
 		e->stats.n_failures++;
 		step_refused(e, a.error);
+	} else if (lacks(e, &a)) {
+		e->stats.n_failures++;
+		step_refused(e, lacks(e, &a));
 	} else {
 		step_succeeded(e, &a);
 	}

@@ -165,12 +165,11 @@ void etcd_apply(struct etcd *e, const struct etcd_answer *a, bool is_list)
 static void watch_refused(struct etcd *e, const struct etcd_answer *a)
 {
 	post_stop(&e->watch);
-	e->token[0] = '\0';
 	if (a->compact_revision) {
 		e->is_listed = false;
 		return;
 	}
-	if (e->n_failed++ && a->error[0])
+	if (!etcd_token_is_over(e, e->watch_token) && e->n_failed++ && a->error[0])
 		etcd_note_refusal(e, a->error);
 	e->watch_retry_ms = post_now_ms() + etcd_pause_ms(e);
 }
@@ -191,6 +190,7 @@ void etcd_watch_line(struct post *r, char *line)
 			e->revision = a.watch_revision;
 		else if (!a.n && !a.n_wrong && !a.is_created && a.revision > e->revision)
 			e->revision = a.revision;
+		etcd_token_worked(e, e->watch_token);
 		etcd_note_success(e);
 	}
 	etcd_answer_free(&a);
@@ -203,7 +203,7 @@ void etcd_watch_done(struct post *r, long status, const char *body)
 
 	(void)body;
 	if (status && status != 200)
-		e->token[0] = '\0';
+		(void)etcd_token_is_over(e, e->watch_token);
 	etcd_try_next(e, r, r->error[0] ? r->error : "the watch ended");
 	e->watch_retry_ms = post_now_ms() + etcd_pause_ms(e);
 }
@@ -214,6 +214,7 @@ void etcd_watch_start(struct etcd *e)
 
 	snprintf(url, sizeof(url), "%s/v3/watch", e->url[e->at]);
 	e->stats.n_watches++;
+	e->watch_token = e->n_tokens;
 	if (!body || post_send(&e->watch, url, body, e->token[0] ? e->token : NULL, 0))
 		e->watch_retry_ms = post_now_ms() + ETCD_RETRY_MAX_MS;
 	free(body);

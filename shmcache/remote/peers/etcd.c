@@ -91,6 +91,25 @@ void etcd_try_next(struct etcd *e, const struct post *r, const char *why)
 	note(e, ETCD_AWAY, why);
 }
 
+/* The steps and the watch hold one token: its end is told to both of them, one after the other. */
+bool etcd_token_is_over(struct etcd *e, unsigned token)
+{
+	bool has_worked = e->has_token_worked;
+
+	if (token != e->n_tokens)
+		return true;
+	e->n_tokens++;
+	e->token[0] = '\0';
+	e->has_token_worked = false;
+	e->has_no_auth = false;
+	return has_worked;
+}
+
+void etcd_token_worked(struct etcd *e, unsigned token)
+{
+	e->has_token_worked |= token == e->n_tokens;
+}
+
 bool etcd_is_other(const struct etcd *e, const struct etcd_answer *a)
 {
 	return e->is_listed && a->revision &&

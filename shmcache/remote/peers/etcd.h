@@ -46,8 +46,8 @@ enum etcd_note {
 	ETCD_CONNECTED, /* the view is that of etcd, from now on; @text: of whom */
 	ETCD_AWAY,	/* nobody answers, the last view is kept; @text: why. Told once */
 	/*
-	 * It answers and refuses us, or we it, by certificates; @text: why. Told once for each
-	 * text.
+	 * It answers and refuses us, or we it, by certificates or as it has too much to tell;
+	 * @text: why. Told once for each text.
 	 */
 	ETCD_REFUSED,
 };
@@ -63,6 +63,7 @@ struct etcd_options {
 	uint64_t epoch;			       /* another one at each start */
 	unsigned ttl_s;			       /* of the lease; 0: 10 */
 	unsigned settle_ms;		       /* who is not back by then is gone; 0: 10000 */
+	unsigned entries_max;		       /* of a list: more are told as refused; 0: 4096 */
 	/* All members there are, in no order, this broker among them. At each change. */
 	void (*view)(void *context, const struct member *members, unsigned n);
 	/* All settings there are, in no order. With each list, and at each change. May be NULL. */

@@ -33,7 +33,7 @@ static void test_said(void **state)
 	assert_said(etcd_say_put(DIRECTORY, &a, 7),
 		"{\"key\":\"" KEY_A "\",\"value\":\"" VALUE_A "\",\"lease\":\"7\"}");
 	/* "/s/c/" up to "/s/c0". */
-	assert_said(etcd_say_range(DIRECTORY), "{\"key\":\"L3MvYy8=\",\"range_end\":"
+	assert_said(etcd_say_range(DIRECTORY, 4096), "{\"key\":\"L3MvYy8=\",\"range_end\":"
 		"\"L3MvYzA=\",\"limit\":\"4096\"}");
 }
 
@@ -73,6 +73,11 @@ static void test_heard(void **state)
 		DIRECTORY, &a), 0);
 	assert_true(a.is_canceled);
 	assert_int_equal(a.compact_revision, 9);
+	assert_string_equal(a.error, "");
+	assert_int_equal(etcd_hear("{\"result\":{\"created\":true,\"canceled\":true,"
+				   "\"cancel_reason\":\"permission denied\"}}", DIRECTORY, &a), 0);
+	assert_true(a.is_canceled);
+	assert_string_equal(a.error, "permission denied");
 	assert_int_equal(etcd_hear("{\"error\":\"etcdserver: invalid auth token\",\"code\":16}",
 		DIRECTORY, &a), 0);
 	assert_string_equal(a.error, "etcdserver: invalid auth token");
