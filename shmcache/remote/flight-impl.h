@@ -7,6 +7,7 @@
 
 #include "shmcache/remote/batch.h"
 #include "shmcache/remote/recall.h"
+#include "shmcache/remote/share.h"
 #include "shmcache/remote/writeback.h"
 
 /*
@@ -52,6 +53,7 @@ struct flight {
 	struct flight *hash_next, **hash_link; /* of those with like names; link NULL: none can join */
 	struct flight *next, **link;	       /* of all flights */
 	struct flight *queue_next, **queue_link; /* of those to be located, or that queue */
+	struct share *share;		       /* of the session that began it */
 	enum flight_state state;
 	struct remote_key key; /* its bytes are the fill's */
 	struct store_fill fill;
@@ -100,7 +102,7 @@ struct flights {
 
 	struct flight *bucket[FLIGHT_BUCKETS];
 	struct flight *all;
-	unsigned n;
+	struct shares shares; /* of flights */
 	struct flight_queue to_locate, queued;
 	struct remote_later locate, start;
 

@@ -101,7 +101,7 @@ void flight_end(struct flight *f)
 	*f->link = f->next;
 	if (f->next)
 		f->next->link = f->link;
-	all->n--;
+	shares_give(&all->shares, f->share);
 	free(f);
 	/* There may be room now for one that waits for it. */
 	if (all->queued.first)
@@ -154,17 +154,19 @@ static struct flight *flight_find(struct flights *all, const struct remote_key *
 	return f;
 }
 
-static struct flight *flight_new(struct flights *all, const struct remote_key *key)
+static struct flight *flight_new(struct flights *all, const struct remote_key *key, uint64_t session)
 {
-	struct flight **bucket = flight_bucket(all, key->name), *f;
+	struct flight **bucket = flight_bucket(all, key->name), *f = calloc(1, sizeof(*f));
 	struct index_key k;
 
-	if (all->n >= FLIGHTS_MAX)
-		return NULL;
-	f = calloc(1, sizeof(*f));
 	if (!f)
 		return NULL;
 	k = index_key(&all->store->index, key->data, key->size);
+	f->share = shares_take(&all->shares, session);
+	if (!f->share) {
+		free(f);
+		return NULL;
+	}
 	/* From here on a put or a delete of the key is older than what comes. */
 	store_fill_begin(all->store, &f->fill, &k);
 	f->all = all;
@@ -182,7 +184,6 @@ static struct flight *flight_new(struct flights *all, const struct remote_key *k
 	if (f->next)
 		f->next->link = &f->next;
 	all->all = f;
-	all->n++;
 	return f;
 }
 
@@ -306,7 +307,7 @@ static void take_fetch(struct flights *all, struct ticket *t)
 		join(f, w);
 		return;
 	}
-	f = flight_new(all, &key);
+	f = flight_new(all, &key, t->session);
 	if (!f) {
 		waiter_miss(all, w, ABI_FETCH_BUSY);
 		return;
@@ -430,6 +431,7 @@ int flights_new(struct flights **out, const struct flights_options *options)
 	all->locate = (struct remote_later){.call = flights_locate, .owner = all};
 	all->start = (struct remote_later){.call = flights_start, .owner = all};
 	all->n_bytes_max = bytes_max(options);
+	all->shares.n_max = FLIGHTS_MAX;
 	batches_init(&all->batches, &all->loop->timers);
 	if (recall_init(&all->absent, ABSENT_MAX) || writeback_init(&all->writeback)) {
 		recall_deinit(&all->absent);
@@ -490,7 +492,7 @@ unsigned flights_health(struct flights *all, struct remote_health *health, unsig
 
 unsigned flights_n(const struct flights *all)
 {
-	return all->n;
+	return all->shares.n;
 }
 
 unsigned flights_n_fetching(const struct flights *all)

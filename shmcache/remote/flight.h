@@ -23,7 +23,7 @@
  * All of it is of the remote thread, and bounded: flights, transfers at once, bytes that are on
  * their way or held.
  */
-#define FLIGHTS_MAX 16384     /* more are answered BUSY */
+#define FLIGHTS_MAX 16384     /* of which each session has its share; more are answered BUSY */
 #define FLIGHT_SOURCES_MAX 4  /* kinds, asked one after another */
 
 /* An open kind. */
