@@ -14,12 +14,29 @@
  *	- where it has sent the value to another one itself: it was put here, and may be gone here again;
  *	- where one comes up who was no member when all were asked.
  *
+ * And where absent_for is changed: what was noted for another while can't be told from what is not to
+ * be known any more.
+ *
  * All of these may come while the others are still being asked. What they answer then may be older,
  * and is not remembered; it answers those who wait, who asked before.
  */
-static uint64_t absent_for_ms(const struct flights *all)
+uint64_t flights_absent_for_ms(const struct flights *all)
 {
 	return all->loop->config->remote.absent_for_ns / 1000000;
+}
+
+static void look_at_term(struct flights *all)
+{
+	if (all->absent_ms == flights_absent_for_ms(all))
+		return;
+	all->absent_ms = flights_absent_for_ms(all);
+	recall_clear(&all->absent);
+}
+
+bool flights_know_absent(struct flights *all, const XXH128_hash_t *name)
+{
+	look_at_term(all);
+	return recall_knows(&all->absent, *name, all->loop->now_ms);
 }
 
 void flight_note_absent(struct flight *f)
@@ -27,16 +44,18 @@ void flight_note_absent(struct flight *f)
 	struct flights *all = f->all;
 	uint64_t now_ms = all->loop->now_ms;
 
-	if (!f->is_heard_of && absent_for_ms(all) && !store_fill_is_overtaken(all->store, &f->fill))
-		recall_note(&all->absent, f->key.name, now_ms + absent_for_ms(all), now_ms);
+	look_at_term(all);
+	if (!f->is_heard_of && all->absent_ms && !store_fill_is_overtaken(all->store, &f->fill))
+		recall_note(&all->absent, f->key.name, now_ms + all->absent_ms, now_ms);
 }
 
 void flights_heard(struct flights *all, const XXH128_hash_t *name)
 {
 	struct flight *f;
 
+	look_at_term(all);
 	if (!name) {
-		recall_forget_all(&all->absent, all->loop->now_ms + absent_for_ms(all));
+		recall_forget_all(&all->absent, all->loop->now_ms + all->absent_ms);
 		for (f = all->all; f; f = f->next)
 			f->is_heard_of = true;
 		return;

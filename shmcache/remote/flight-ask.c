@@ -6,8 +6,8 @@
 #include "shmcache/remote/flight-impl.h"
 
 /*
- * Flights that begin in one turn of the loop are located together, since they are often a batch: a
- * kind can ask each shard once for all. Holders are then asked one after another. A holder that
+ * Flights that begin in one turn of the loop, with about as much time, are located together, since
+ * they are often a batch: a kind can ask each shard once for all. Holders are then asked one after another. A holder that
  * does not answer must not use up all the time that the others would have had: as long as there are
  * others, one that sends nothing for his share of what is left is called off. How a flight that
  * failed at every holder is answered says most of what it knows: that nobody has it only where all
@@ -20,6 +20,7 @@ struct locating {
 	struct remote_locate locate;
 	struct flights *all;
 	unsigned n_open;
+	uint64_t shortest_ms, longest_ms; /* what is left to them, as it begins */
 	struct flight *flight[LOCATE_MAX];
 	struct remote_key key[LOCATE_MAX];
 	uint8_t *bytes; /* of the keys: a flight may end before the answer comes */
@@ -104,30 +105,51 @@ void flight_forget_locating(struct flight *f)
 			l->flight[i] = NULL;
 }
 
+static uint64_t time_left(const struct flight *f)
+{
+	uint64_t now_ms = f->all->loop->now_ms;
+
+	return f->end_ms > now_ms ? f->end_ms - now_ms : 0;
+}
+
 /* Half of the time that the first of them has: the rest is for the value. */
 static uint64_t locate_deadline(const struct flights *all, const struct locating *l)
 {
-	uint64_t end_ms = UINT64_MAX, now_ms = all->loop->now_ms;
-
-	for (unsigned i = 0; i < l->locate.n; i++)
-		if (l->flight[i]->end_ms < end_ms)
-			end_ms = l->flight[i]->end_ms;
-	return end_ms > now_ms ? now_ms + (end_ms - now_ms + 1) / 2 : now_ms;
+	return all->loop->now_ms + (l->shortest_ms + 1) / 2;
 }
 
-static struct locating *gather(struct flights *all, unsigned source)
+/*
+ * Whether it may be of this question, too: who has very little time would cut it short for who has
+ * more. As all have between one and two times the same, each has at least a quarter of his own.
+ */
+static bool fits(struct locating *l, const struct flight *f)
+{
+	uint64_t left_ms = time_left(f);
+	uint64_t shortest_ms = left_ms < l->shortest_ms ? left_ms : l->shortest_ms;
+	uint64_t longest_ms = left_ms > l->longest_ms ? left_ms : l->longest_ms;
+
+	if (longest_ms / 2 > shortest_ms)
+		return false;
+	l->shortest_ms = shortest_ms;
+	l->longest_ms = longest_ms;
+	return true;
+}
+
+/* The first that waits, and those behind it that may be asked for with it. */
+static struct locating *gather(struct flights *all)
 {
 	struct locating *l = calloc(1, sizeof(*l));
-	struct flight *f, *next;
+	struct flight *first = all->to_locate.first, *f, *next;
 	size_t size = 0;
 	uint8_t *to;
 
 	if (!l)
 		return NULL;
 	l->all = all;
-	for (f = all->to_locate.first; f && l->locate.n < LOCATE_MAX; f = next) {
+	l->shortest_ms = l->longest_ms = time_left(first);
+	for (f = first; f && l->locate.n < LOCATE_MAX; f = next) {
 		next = f->queue_next;
-		if (f->source != source)
+		if (f->source != first->source || !fits(l, f))
 			continue;
 		l->flight[l->locate.n++] = f;
 		size += f->key.size;
@@ -154,7 +176,7 @@ void flights_locate(struct remote_later *later)
 	struct flight *f;
 
 	while ((f = all->to_locate.first)) {
-		l = gather(all, f->source);
+		l = gather(all);
 		if (!l) {
 			flight_miss(f, ABI_FETCH_BUSY);
 			continue;
@@ -206,12 +228,8 @@ void flight_stop(struct flight *f, enum flight_stop why)
 {
 	const struct flight_source *source = source_of(f);
 
-	if (f->stop) {
-		/* Called off already; that nobody waits any more is to be known, too. */
-		if (why == FLIGHT_STOP_UNWANTED)
-			f->stop = why;
+	if (f->stop)
 		return;
-	}
 	f->stop = why;
 	source->kind->cancel(source->self, &f->fetch);
 }
@@ -290,7 +308,7 @@ static void fetched(struct remote_fetch *fetch, enum remote_result result)
 		remote_loop_soon(all->loop, &all->start);
 	if (result == REMOTE_OK && !f->is_landed)
 		result = REMOTE_CORRUPT;
-	if (result == REMOTE_OK && !f->is_over) {
+	if (result == REMOTE_OK && f->hash_link) {
 		flight_arrive(f);
 		return;
 	}
@@ -299,6 +317,9 @@ static void fetched(struct remote_fetch *fetch, enum remote_result result)
 		flights_count(all, ABI_COUNTER_TRANSFERS_FAILED, 1);
 	if (f->is_over || !f->waiters) {
 		flight_end(f);
+	} else if (!f->hash_link) {
+		/* By now there may be another flight of the key: this one asks nobody else. */
+		flight_overtaken(f);
 	} else if (result == REMOTE_CANCELLED) {
 		stopped(f);
 	} else {

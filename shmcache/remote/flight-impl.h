@@ -43,9 +43,9 @@ enum flight_stop {
 	FLIGHT_STOP_NOT,
 	FLIGHT_STOP_ROOM,     /* no room for its bytes now: it queues again */
 	FLIGHT_STOP_NOSPACE,  /* no block for it */
-	FLIGHT_STOP_OVERTAKEN,
+	FLIGHT_STOP_OVERTAKEN, /* what came is older than a change here */
 	FLIGHT_STOP_SLOW,     /* the next holder, please */
-	FLIGHT_STOP_UNWANTED, /* nobody waits */
+	FLIGHT_STOP_UNWANTED, /* nobody waits, or who does is not to have this */
 };
 
 struct flight {
@@ -111,6 +111,7 @@ struct flights {
 	uint64_t usual_size;	       /* of values that came of late */
 
 	struct recall absent;
+	uint64_t absent_ms; /* for how long each of these was noted */
 	struct remote_ear ear; /* of the kinds */
 	struct writeback writeback;
 	struct batches batches;
@@ -135,7 +136,7 @@ void flight_end(struct flight *f);
 /* Is the key in the cache? */
 bool flights_have(struct flights *all, const struct remote_key *key);
 
-/* Nobody can join any more. */
+/* Nobody can join any more, and so it asks nobody any more. */
 void flight_hide(struct flight *f);
 
 /* The list of those with like names. */
@@ -151,6 +152,9 @@ void flight_queue_take(struct flight_queue *queue, struct flight *f);
 
 /* All who could have it said that they do not: to be remembered, if that is still true. */
 void flight_note_absent(struct flight *f);
+/* For how long, as it is configured now. */
+uint64_t flights_absent_for_ms(const struct flights *all);
+bool flights_know_absent(struct flights *all, const XXH128_hash_t *name);
 
 /* From here on what that kind hears is heard; and, of all of them, no more. */
 void flights_listen(struct flights *all, const struct flight_source *source);
@@ -167,7 +171,7 @@ void flight_locate(struct flight *f);
 /* The kind answers no more. */
 void flight_forget_locating(struct flight *f);
 
-/* Call its transfer off; done() follows. */
+/* Call its transfer off, for the first reason that there is; done() follows. */
 void flight_stop(struct flight *f, enum flight_stop why);
 
 /* --- flight-land.c: where it goes ------------------------------------------------------------- */

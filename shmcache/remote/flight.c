@@ -10,7 +10,8 @@
  * The three rules here are kept by three places alone. A ticket is answered once, since
  * waiter_answer() is the only one that answers, and frees the waiter with it. There is one transfer
  * of a key, since who asks for it finds the flight in the table until that has begun to tell its
- * waiters. And a flight is freed once, in flight_end(), when neither a kind nor a question has it.
+ * waiters or was overtaken, and one that is not in the table asks nobody any more. And a flight is
+ * freed once, in flight_end(), when neither a kind nor a question has it.
  *
  * Callbacks of kinds come whenever they like, also inside the call that asks. What they set off is
  * therefore put off to the loop where it could come back here: settling, starting, locating.
@@ -161,12 +162,12 @@ static struct flight *flight_new(struct flights *all, const struct remote_key *k
 
 	if (!f)
 		return NULL;
-	k = index_key(&all->store->index, key->data, key->size);
 	f->share = shares_take(&all->shares, session);
 	if (!f->share) {
 		free(f);
 		return NULL;
 	}
+	k = index_key(&all->store->index, key->data, key->size);
 	/* From here on a put or a delete of the key is older than what comes. */
 	store_fill_begin(all->store, &f->fill, &k);
 	f->all = all;
@@ -275,7 +276,7 @@ static bool answer_at_once(struct flights *all, struct waiter *w, const struct r
 		waiter_miss(all, w, ABI_FETCH_OFF);
 	} else if (w->ticket->is_prefetch && w->verdict == VERDICT_DECLINE) {
 		waiter_miss(all, w, ABI_FETCH_DECLINED);
-	} else if (recall_knows(&all->absent, key->name, all->loop->now_ms)) {
+	} else if (flights_know_absent(all, &key->name)) {
 		flights_count(all, ABI_COUNTER_FETCHES_ABSENT, 1);
 		waiter_miss(all, w, ABI_FETCH_NOBODY);
 	} else if (w->ticket->deadline_ms <= all->loop->now_ms) {
@@ -284,6 +285,24 @@ static bool answer_at_once(struct flights *all, struct waiter *w, const struct r
 		return false;
 	}
 	return true;
+}
+
+/*
+ * The flight that can be joined. One whose key was changed here since it began is none: what it
+ * brings is older than this request, and nobody gets it. It is over for who waits for it, too.
+ */
+static struct flight *find_to_join(struct flights *all, const struct remote_key *key)
+{
+	struct flight *f = flight_find(all, key);
+
+	if (!f || !store_fill_is_overtaken(all->store, &f->fill))
+		return f;
+	flight_hide(f);
+	if (f->is_out)
+		flight_stop(f, FLIGHT_STOP_UNWANTED);
+	else
+		flight_overtaken(f);
+	return NULL;
 }
 
 static void take_fetch(struct flights *all, struct ticket *t)
@@ -301,7 +320,7 @@ static void take_fetch(struct flights *all, struct ticket *t)
 	}
 	if (answer_at_once(all, w, &key))
 		return;
-	f = flight_find(all, &key);
+	f = find_to_join(all, &key);
 	if (f) {
 		flights_count(all, ABI_COUNTER_FETCHES_JOINED, 1);
 		join(f, w);
@@ -438,6 +457,7 @@ int flights_new(struct flights **out, const struct flights_options *options)
 		free(all);
 		return -ENOMEM;
 	}
+	all->absent_ms = flights_absent_for_ms(all);
 	*out = all;
 	return 0;
 }

@@ -2,6 +2,7 @@
 /* recall.c: a table of names that never grows. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "shmcache/remote/recall.h"
 
@@ -91,4 +92,10 @@ void recall_forget_all(struct recall *r, uint64_t until_ms)
 {
 	if (until_ms > r->void_ms)
 		r->void_ms = until_ms;
+}
+
+void recall_clear(struct recall *r)
+{
+	memset(r->line, 0, r->n_lines * sizeof(*r->line));
+	r->void_ms = 0;
 }

@@ -39,4 +39,7 @@ void recall_forget(struct recall *r, XXH128_hash_t name);
  */
 void recall_forget_all(struct recall *r, uint64_t until_ms);
 
+/* Forget all, whatever it was noted for; touches all of the table. */
+void recall_clear(struct recall *r);
+
 #endif

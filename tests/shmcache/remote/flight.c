@@ -6,7 +6,6 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include <urcu.h>
 
 #include <cmocka.h>
 
@@ -246,6 +245,43 @@ static void who_waits_too_long_misses_alone(void **state)
 	assert_false(flying_is_answered(&f, n));
 	flying_finish(&f, 0, REMOTE_OK);
 	flying_expect_here(&f, n);
+}
+
+static const struct remote_locate *question_of(unsigned key)
+{
+	unsigned i = 0;
+
+	while (i < f.n_locates && f.locate[i].key != key)
+		i++;
+	assert_true(i < f.n_locates);
+	return f.locate[i].locate;
+}
+
+/*
+ * Located in one turn: in one question only with those who have about as much time for it, whoever
+ * is between them.
+ */
+static void who_hurries_does_not_hurry_others(void **state)
+{
+	static const unsigned left_ms[] = {1000, 10, 500, 900, 2000, 4000};
+	struct ticket *t;
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < 6; i++) {
+		t = flying_ticket(&f, i, ALWAYS);
+		t->deadline_ms = f.loop.now_ms + left_ms[i];
+		flying_take(&f, t);
+	}
+	flying_pass(&f, 0);
+	for (i = 0; i < 6; i++)
+		assert_true(question_of(i)->deadline_ms - f.loop.now_ms >= left_ms[i] / 4);
+	assert_int_equal(question_of(1)->deadline_ms, f.loop.now_ms + 5);
+	assert_ptr_equal(question_of(0), question_of(2));
+	assert_ptr_equal(question_of(0), question_of(3));
+	assert_int_equal(question_of(0)->deadline_ms, f.loop.now_ms + 250);
+	assert_ptr_equal(question_of(4), question_of(5));
+	assert_int_equal(question_of(4)->deadline_ms, f.loop.now_ms + 1000);
 }
 
 static void when_nobody_waits_only_what_is_to_be_kept_goes_on(void **state)
@@ -498,6 +534,7 @@ int main(void)
 		FLYING_TEST(what_is_heard_of_is_not_nowhere),
 		FLYING_TEST(what_is_heard_of_on_the_way_is_not_remembered),
 		FLYING_TEST(who_waits_too_long_misses_alone),
+		FLYING_TEST(who_hurries_does_not_hurry_others),
 		FLYING_TEST(when_nobody_waits_only_what_is_to_be_kept_goes_on),
 		FLYING_TEST(a_holder_that_sends_nothing_is_left_for_the_next),
 		FLYING_TEST(bytes_that_come_are_waited_for),
@@ -510,11 +547,6 @@ int main(void)
 		FLYING_TEST(no_more_bytes_than_allowed_are_out),
 		FLYING_TEST(an_end_answers_all_and_waits_for_the_kind),
 	};
-	int r;
 
-	rig_begin();
-	rcu_register_thread();
-	r = cmocka_run_group_tests(tests, NULL, NULL);
-	rcu_unregister_thread();
-	return r;
+	return RIG_RUN(tests);
 }

@@ -188,9 +188,25 @@ void flying_begin(struct flying *f)
 	flights_add(f->flights, &source);
 }
 
+/* Whatever was called off comes back in the end. */
+static void let_go(struct flying *f)
+{
+	unsigned i = 0;
+
+	while (i < f->n_fetches) {
+		if (f->fetch[i].is_cancelled) {
+			flying_finish(f, i, REMOTE_CANCELLED);
+			i = 0;
+		} else {
+			i++;
+		}
+	}
+}
+
 void flying_end(struct flying *f)
 {
 	f->is_slow_to_cancel = false;
+	let_go(f);
 	flights_free(f->flights);
 	assert_int_equal(f->n_fetches, 0);
 	assert_int_equal(f->n_answered, f->n_asked);
