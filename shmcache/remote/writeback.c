@@ -20,10 +20,8 @@ static enum verdict judge_second_hit(struct writeback *w, XXH128_hash_t name, ui
 {
 	bool is_known = recall_knows(&w->seen, name, now_ms);
 
-	if (is_known)
-		recall_forget(&w->seen, name);
-	else
-		recall_note(&w->seen, name, now_ms + WRITEBACK_SEEN_MS, now_ms);
+	/* It stays known: this time it may not come, and what is kept may be evicted. */
+	recall_note(&w->seen, name, now_ms + WRITEBACK_SEEN_MS, now_ms);
 	return is_known ? VERDICT_KEEP : VERDICT_DECLINE;
 }
 

@@ -6,7 +6,6 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include <urcu.h>
 
 #include <cmocka.h>
 
@@ -152,11 +151,6 @@ int main(void)
 		FLYING_TEST(what_fails),
 		FLYING_TEST(what_comes_too_late),
 	};
-	int r;
 
-	rig_begin();
-	rcu_register_thread();
-	r = cmocka_run_group_tests(tests, NULL, NULL);
-	rcu_unregister_thread();
-	return r;
+	return RIG_RUN(tests);
 }

@@ -6,7 +6,6 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include <urcu.h>
 
 #include <cmocka.h>
 
@@ -45,6 +44,12 @@ static void second_hit_keeps_what_comes_again(void **state)
 	flying_bring(&f, 1, 100);
 	flying_expect_delivered(&f, n);
 	assert_false(is_cached(1));
+	n = flying_ask(&f, 1, ABI_WRITE_BACK_SECOND_HIT);
+	flying_bring(&f, 1, 100);
+	flying_expect_here(&f, n);
+	assert_true(is_cached(1));
+	/* And again, although it is gone here meanwhile. */
+	flying_delete(&f, 1);
 	n = flying_ask(&f, 1, ABI_WRITE_BACK_SECOND_HIT);
 	flying_bring(&f, 1, 100);
 	flying_expect_here(&f, n);
@@ -236,11 +241,6 @@ int main(void)
 		FLYING_TEST(a_batch_without_room_does_not_wait_for_itself),
 		FLYING_TEST(the_configured_policy_is_the_default),
 	};
-	int r;
 
-	rig_begin();
-	rcu_register_thread();
-	r = cmocka_run_group_tests(tests, NULL, NULL);
-	rcu_unregister_thread();
-	return r;
+	return RIG_RUN(tests);
 }
