@@ -18,7 +18,10 @@
  * called only while the buffer has room for a whole record: so it never wants to be called
  * again with the same bytes, which may be gone by then (a push that is aborted).
  *
- * Where the kernel can encrypt, it does, and OpenSSL writes to the socket itself.
+ * Where the kernel can encrypt, it does, and OpenSSL writes to the socket itself. It then keeps no
+ * copy of a record that the socket did not take, but goes on from where that lay, whatever it is
+ * given by the next call. So every record is put together in a place of ours, and stays there until
+ * it is gone.
  */
 #define RECORD 16384
 #define RECORD_ROOM (RECORD + 512)
@@ -31,6 +34,7 @@ struct stream_tls {
 	char wanted[FRAME_NAME_SIZE];
 	char peer[FRAME_NAME_SIZE];
 	uint8_t record[RECORD]; /* small pieces put together */
+	size_t n_pending;	/* of @record: OpenSSL is to be called again with these */
 };
 
 static struct stream_tls *of(struct stream *s)
@@ -173,14 +177,21 @@ static ssize_t tls_recv(struct stream *s, const struct iovec *iov, int n)
 	return total;
 }
 
-/* The next record: the first piece when it is long, or a copy of as many as fit. */
+/*
+ * The next record: the first piece when it is long, or a copy of as many as fit. One that is pending
+ * has the length of what it was made of, though some of that may read otherwise by now.
+ */
 static const uint8_t *next_record(struct stream_tls *t, const struct iovec *iov, int n, size_t skip,
 	size_t *size)
 {
 	size_t at = 0, take;
 	int i;
 
-	if (iov[0].iov_len - skip >= RECORD) {
+	if (t->n_pending) {
+		*size = t->n_pending;
+		return t->record;
+	}
+	if (t->buffer && iov[0].iov_len - skip >= RECORD) {
 		*size = RECORD;
 		return (const uint8_t *)iov[0].iov_base + skip;
 	}
@@ -224,6 +235,7 @@ static ssize_t tls_send(struct stream *s, const struct iovec *iov, int n)
 			break;
 		record = next_record(t, iov, n, skip, &size);
 		r = SSL_write_ex(t->ssl, record, size, &sent);
+		t->n_pending = r == 1 || t->buffer ? 0 : size;
 		if (r != 1) {
 			r = failure(t, r);
 			break;

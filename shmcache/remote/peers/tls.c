@@ -115,7 +115,10 @@ void tls_forget_errors(void)
 
 static int no_good(char *why, size_t why_size, const char *what, const char *file)
 {
-	const char *reason = ERR_reason_error_string(ERR_peek_error());
+	unsigned long e = ERR_peek_error();
+	/* Of what the system refused OpenSSL has no text. */
+	const char *reason = ERR_SYSTEM_ERROR(e) ? strerror(ERR_GET_REASON(e)) :
+						   ERR_reason_error_string(e);
 
 	snprintf(why, why_size, "can't use %s as %s: %s", file, what,
 		reason ? reason : "no reason given");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* security.c: links through TLS, and everybody who may not have one. */
+#include <errno.h>
 #include <netinet/in.h>
 #include <openssl/ssl.h>
 #include <setjmp.h>
@@ -259,6 +260,7 @@ static void test_own_certificate(void **state)
 	s.ca = "/nonexistent";
 	assert_int_not_equal(pair_end_begin(&e, -1, &s), 0);
 	assert_non_null(strstr(e.why, "/nonexistent"));
+	assert_non_null(strstr(e.why, strerror(ENOENT)));
 	close(e.log.fd);
 }
 
