@@ -45,7 +45,7 @@ static void print_place(char *text, size_t size, const char *file, unsigned set_
 	if (set_at)
 		snprintf(text, size, "%s:%u", shown, set_at);
 	else
-		snprintf(text, size, "%s", shown);
+		snprintf(text, size, "%s", *shown ? shown : "without a file");
 }
 
 __attribute__((format(printf, 5, 0))) static void add(struct config_errors *errs,

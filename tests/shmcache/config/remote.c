@@ -180,6 +180,25 @@ static void what_peers_need_is_asked_for(void **state)
 		"default): a certificate is of use with its own key alone; set both, or none\n");
 }
 
+/* By options alone there is no file to name. */
+static void without_a_file(void **state)
+{
+	static struct config_errors errs;
+	static struct config c;
+
+	(void)state;
+	config_init(&c);
+	assert_int_equal(config_set(&c, "remote.name", "a", &errs), 0);
+	assert_int_equal(config_set(&c, "remote.listen", "7400", &errs), 0);
+	assert_int_equal(config_set(&c, "remote.ca", "/a", &errs), 0);
+	assert_int_equal(config_set(&c, "remote.certificate", "/b", &errs), 0);
+	assert_int_equal(config_check(&c, &errs), -EINVAL);
+	expect_errors(&errs,
+		"without a file: [remote] key = : contradicts [remote] security = tls (the "
+		"default): peers are known by certificates; set key, or security = none on "
+		"loopback\n");
+}
+
 static void only_some_keys_make_a_remote(void **state)
 {
 	static const char *const with[] = {"listen = 7400\n", "members = b=127.0.0.1:1\n",
@@ -206,6 +225,7 @@ int main(void)
 		cmocka_unit_test(lists_fit_a_line),
 		cmocka_unit_test(plain_connections_are_for_loopback),
 		cmocka_unit_test(what_peers_need_is_asked_for),
+		cmocka_unit_test(without_a_file),
 		cmocka_unit_test(only_some_keys_make_a_remote),
 	};
 
