@@ -136,6 +136,7 @@ static void apply(struct broker *b, struct config *wanted)
 	b->store.batch = c->eviction.batch;
 	pthread_mutex_unlock(&b->store.lock);
 	broker_tune(b);
+	remote_reload(b->remote, c);
 }
 
 void control_reload(struct broker *b, int fd)

@@ -22,7 +22,8 @@
 #define PAGE 4096
 #define AT_ONCE CONFIG_CHANGE_AT_ONCE
 #define NEXT_SESSION CONFIG_CHANGE_NEXT_SESSION
-#define CLUSTER .is_cluster = true
+/* What a running broker takes of the cluster it can take of its file. */
+#define CLUSTER .is_cluster = true, .change = AT_ONCE
 
 static const char *const huge_pages[] = {"off", "advise", NULL};
 static const char *const backends[] = {"auto", "devdax", "numa", "shm", "off", NULL};
@@ -276,8 +277,8 @@ const struct key keys[] = {
 		.max = 60 * SEC, .zero = "not at all", .value = "100ms",
 		.help = "How long it is remembered that nobody has a value: a put at another "
 			"broker may be missed for so long after it was asked for."},
-	{"remote", "fetches", KEY_COUNT, FIELD(remote.fetches), .min = 1, .max = 4096,
-		.value = "64",
+	{"remote", "fetches", KEY_COUNT, FIELD(remote.fetches), .change = AT_ONCE, .min = 1,
+		.max = 4096, .value = "64",
 		.help = "How many values may be on their way at once; others wait for their turn."},
 	{"remote", "deliver_max", KEY_PERCENT, FIELD(remote.deliver_percent), .min = 1,
 		.max = 100, .value = "25%",

@@ -33,6 +33,8 @@ void breaker_succeed(struct breaker *b)
 
 static void open_for(struct breaker *b, uint64_t pause_ms, uint64_t now_ms)
 {
+	if (b->state == BREAKER_CLOSED)
+		b->since_ms = now_ms;
 	b->state = BREAKER_OPEN;
 	b->pause_ms = pause_ms > BREAKER_PAUSE_MAX_MS ? BREAKER_PAUSE_MAX_MS : pause_ms;
 	b->open_until_ms = now_ms + b->pause_ms;

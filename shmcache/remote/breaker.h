@@ -33,6 +33,7 @@ struct breaker {
 	enum breaker_state state;
 	unsigned n_failures; /* in a row */
 	uint64_t pause_ms, open_until_ms;
+	uint64_t since_ms; /* when it was closed last, unless it is */
 	uint64_t n_opened; /* ever */
 };
 

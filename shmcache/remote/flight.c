@@ -494,6 +494,12 @@ void flights_add(struct flights *all, const struct flight_source *source)
 	flights_listen(all, source);
 }
 
+static void tell_breaker(const struct breaker *b, struct remote_health *health)
+{
+	health->breaker = b->state;
+	health->breaker_since_ms = b->since_ms;
+}
+
 unsigned flights_health(struct flights *all, struct remote_health *health, unsigned max)
 {
 	unsigned i, j, k, n = 0;
@@ -504,7 +510,7 @@ unsigned flights_health(struct flights *all, struct remote_health *health, unsig
 		k = all->source[i].kind->health(all->source[i].self, health + n, max - n);
 		for (j = n; j < n + k; j++)
 			if (health[j].holder < REMOTE_HOLDERS_MAX)
-				health[j].breaker = all->breaker[i][health[j].holder].state;
+				tell_breaker(&all->breaker[i][health[j].holder], &health[j]);
 		n += k;
 	}
 	return n;

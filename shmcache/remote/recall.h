@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <xxhash.h>
+#include "ipc/hash.h"
 
 /*
  * A bounded set of the 128-bit names of keys (remote.h), each until a time. It may forget a name

@@ -9,9 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <xxhash.h>
-
 #include "ipc/abi.h"
+#include "ipc/hash.h"
 
 /*
  * A *kind* is a way to others' values: peers are one. It locates who has a key, and fetches a value
@@ -58,6 +57,8 @@ enum remote_result {
  * out.
  */
 #define REMOTE_HOLDERS_MAX 256
+#define REMOTE_ADDRESS_SIZE 128
+#define REMOTE_WHY_SIZE 320
 #define REMOTE_TRIED_MAX 8 /* holders that a locate names for one key, at most */
 
 /*
@@ -140,7 +141,13 @@ struct remote_event {
 	uint64_t size; /* of the value stored */
 };
 
-/* One holder, for metrics and `stats`. Counters since the kind was opened. */
+enum remote_link {
+	REMOTE_CONNECTING = 0, /* or about to try again */
+	REMOTE_UP = 1,
+	REMOTE_SHUT_OUT = 2, /* the last attempt ended as one refused the other */
+};
+
+/* One holder, for metrics, `peers` and the page. Counters since the kind was opened. */
 struct remote_health {
 	char name[ABI_NAME_MAX + 1];
 	uint16_t holder;
@@ -152,6 +159,18 @@ struct remote_health {
 	uint64_t latency_ns;			 /* to the head of an answer, smoothed; 0: none yet */
 	uint64_t n_links;			 /* times that a connection came up */
 	uint32_t breaker;			 /* enum breaker_state: filled in by flights, not the kind */
+	uint64_t breaker_since_ms;		 /* that it is not closed: by flights, too */
+
+	enum remote_link link;
+	uint64_t since_ms;		/* store_now_ms() when it came to be so */
+	uint64_t rtt_ns;		/* of the last sign of life that was asked for; 0: none yet */
+	uint64_t p50_ns, p99_ns;	/* from a request to all of its value's bytes; 0: none yet */
+	uint64_t capacity;		/* bytes of its tiers, as it says */
+	uint64_t free;			/* of these; UINT64_MAX: it does not say */
+	uint64_t n_records;		/* keys that the shard of the directory here knows it to hold */
+	unsigned n_lanes;		/* connections for values that stand */
+	char address[REMOTE_ADDRESS_SIZE];
+	char why[REMOTE_WHY_SIZE]; /* there is none; empty: there is. From anywhere: any bytes but NUL */
 };
 
 /* Functions marked * may be NULL. */

@@ -21,6 +21,9 @@
 struct remote {
 	struct remote_options options;
 	struct config config; /* our own: the control thread writes the broker's at a reload */
+	pthread_mutex_t reload_lock;
+	struct config reloaded; /* under the lock: what that was then, */
+	bool is_reloaded;	/* and whether it has yet to be taken over */
 	struct remote_loop loop;
 	struct flights *flights;
 	struct flight_source peers;
@@ -63,10 +66,45 @@ static void show(const struct remote *remote)
 	shared_u64_store(&gauge[ABI_GAUGE_DIRECTORY_RECORDS], peers_n_records(peers->self));
 }
 
+static void take_reloaded(struct remote *remote)
+{
+	pthread_mutex_lock(&remote->reload_lock);
+	if (remote->is_reloaded)
+		peers_reload(remote->peers.self, &remote->reloaded);
+	remote->is_reloaded = false;
+	pthread_mutex_unlock(&remote->reload_lock);
+}
+
+void remote_reload(struct remote *remote, const struct config *config)
+{
+	if (!remote)
+		return;
+	pthread_mutex_lock(&remote->reload_lock);
+	remote->reloaded = *config;
+	remote->is_reloaded = true;
+	pthread_mutex_unlock(&remote->reload_lock);
+}
+
+/* Not from the gauges: those stand while nobody is attached. */
+static void tell_free(const struct remote *remote)
+{
+	struct store *s = remote->options.store;
+	uint64_t n_free = 0;
+	unsigned i;
+
+	pthread_mutex_lock(&s->lock);
+	for (i = 0; i < ABI_TIERS; i++)
+		n_free += s->tier[i].size ? s->tier[i].size - tier_used(&s->tier[i]) : 0;
+	pthread_mutex_unlock(&s->lock);
+	peers_set_free(remote->peers.self, n_free);
+}
+
 static void look_at_health(struct timer *timer)
 {
 	struct remote *remote = timer->owner;
 
+	take_reloaded(remote);
+	tell_free(remote);
 	review_announcer(remote);
 	pthread_mutex_lock(&remote->health_lock);
 	remote->n_health = flights_health(remote->flights, remote->health, REMOTE_HOLDERS_MAX);
@@ -141,6 +179,7 @@ static void take_down(struct remote *remote)
 	desk_look_at_answers(remote->options.desk);
 	remote_loop_deinit(&remote->loop);
 	pthread_mutex_destroy(&remote->health_lock);
+	pthread_mutex_destroy(&remote->reload_lock);
 	free(remote);
 }
 
@@ -152,7 +191,9 @@ static int set_up(struct remote *remote, char *why, size_t why_size)
 	if (!r)
 		r = open_peers(remote, why, why_size);
 	remote->looks = (struct timer){.expired = look_at_health, .owner = remote};
-	remote_loop_at(&remote->loop, &remote->looks, remote->loop.now_ms);
+	/* Who asks as soon as the broker answers is told of all members. */
+	if (!r)
+		look_at_health(&remote->looks);
 	if (!r) {
 		remote->loop.tray = &remote->options.desk->in;
 		r = desk_open_tended(remote->options.desk, remote->loop.epoll, tend_desk, remote);
@@ -179,6 +220,7 @@ int remote_start(
 		remote->options = *o;
 		remote->config = *o->config;
 		pthread_mutex_init(&remote->health_lock, NULL);
+		pthread_mutex_init(&remote->reload_lock, NULL);
 	}
 	r = remote ? remote_loop_init(&remote->loop, o->store, o->worker, o->log, &remote->config)
 		   : -ENOMEM;

@@ -33,6 +33,12 @@ int remote_start(
 	struct remote **out, const struct remote_options *options, char *why, size_t why_size);
 
 /*
+ * @config is in force from now on, within a second; it is copied. It differs from what was there
+ * before in keys that a running broker can change. Any thread. NULL has no use for it.
+ */
+void remote_reload(struct remote *remote, const struct config *config);
+
+/*
  * Every ticket has been answered when it returns, and the desk is closed. To be called while the
  * workers run, by a thread that is registered with liburcu. NULL is ignored.
  */

@@ -141,7 +141,7 @@ static void down(void *owner, bool was_up, const char *why)
 	FUZZ_CHECK(why && why[0], "down without a word");
 }
 
-static void found(void *owner, uint64_t id, struct frame_cursor cursor)
+static const char *found(void *owner, uint64_t id, struct frame_cursor cursor)
 {
 	struct frame_holders holders;
 
@@ -149,13 +149,15 @@ static void found(void *owner, uint64_t id, struct frame_cursor cursor)
 	(void)id;
 	while (frame_next_holders(&cursor, &holders))
 		FUZZ_CHECK(holders.n <= FRAME_HOLDERS_MAX, "%u holders", holders.n);
+	return NULL;
 }
 
-static void erased(void *owner, uint64_t id, enum frame_status status)
+static const char *erased(void *owner, uint64_t id, enum frame_status status)
 {
 	(void)owner;
 	(void)id;
 	FUZZ_CHECK(status < FRAME_N_STATUSES, "status %d", (int)status);
+	return NULL;
 }
 
 static const struct link_events link_events = {up, down, found, erased};
@@ -327,6 +329,7 @@ static void ask(struct fuzz_input *in)
 		.key = "key", .key_size = 3, .land = land, .done = fetch_done};
 	f->is_open = true;
 	link_fetch(rig.link, &f->fetch);
+	link_kick(rig.link);
 }
 
 /* A frame of any type; for what is open, numbers that fit. */

@@ -94,9 +94,32 @@ static void split(struct directory_table *t)
 	}
 }
 
+/*
+ * Where the pair is counted, or NULL where it is void. After as many epochs as there are, one that
+ * is void looks new, and was not counted: then the count is a hint as the pair is, and ends at 0.
+ */
+static uint32_t *count_of(struct directory_table *t, const struct directory_node *node)
+{
+	uint16_t age = (uint16_t)(t->holder[node->holder].epoch - node->epoch);
+
+	if (!age)
+		return &t->holder[node->holder].n;
+	return age == 1 ? &t->holder[node->holder].n_before : NULL;
+}
+
+static void uncount(struct directory_table *t, const struct directory_node *node)
+{
+	uint32_t *n = count_of(t, node);
+
+	if (n && *n)
+		--*n;
+}
+
 static void free_at(struct directory_table *t, uint32_t *link)
 {
 	uint32_t n = *link;
+
+	uncount(t, &t->node[n]);
 
 	*link = t->node[n].next;
 	t->node[n].is_used = false;
@@ -172,6 +195,8 @@ void directory_table_note(
 	uint32_t *link = find_pair(t, name, holder), n;
 
 	if (link) {
+		uncount(t, &t->node[*link]);
+		t->holder[holder].n++;
 		t->node[*link].generation = generation;
 		t->node[*link].epoch = t->holder[holder].epoch;
 		return;
@@ -182,6 +207,7 @@ void directory_table_note(
 		.next = *link, .holder = holder, .epoch = t->holder[holder].epoch, .is_used = true};
 	*link = n;
 	t->n_used++;
+	t->holder[holder].n++;
 	if (t->n_used > t->n_heads && t->n_heads < t->n_nodes_max)
 		split(t);
 }
@@ -213,6 +239,7 @@ void directory_table_void(struct directory_table *t, uint16_t holder)
 	/* By two, since the one before may count still. */
 	t->holder[holder].epoch = (uint16_t)(t->holder[holder].epoch + 2);
 	t->holder[holder].is_rebuilding = false;
+	t->holder[holder].n = t->holder[holder].n_before = 0;
 }
 
 /* A second one without a DONE between: what counts is what was noted since the first at least. */
@@ -220,9 +247,17 @@ void directory_table_again(struct directory_table *t, uint16_t holder)
 {
 	t->holder[holder].epoch++;
 	t->holder[holder].is_rebuilding = true;
+	t->holder[holder].n_before = t->holder[holder].n;
+	t->holder[holder].n = 0;
 }
 
 void directory_table_done(struct directory_table *t, uint16_t holder)
 {
 	t->holder[holder].is_rebuilding = false;
+	t->holder[holder].n_before = 0;
+}
+
+uint32_t directory_table_n_of(const struct directory_table *t, uint16_t holder)
+{
+	return t->holder[holder].n + t->holder[holder].n_before;
 }

@@ -6,8 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <xxhash.h>
-
+#include "ipc/hash.h"
 #include "shmcache/remote/peers/membership.h"
 
 /*
@@ -39,6 +38,7 @@ struct directory_table {
 	struct {
 		uint16_t epoch;
 		bool is_rebuilding; /* the epoch before counts still */
+		uint32_t n, n_before; /* pairs of this epoch, and of the one before if it counts */
 	} holder[DIRECTORY_PLACES];
 };
 
@@ -59,6 +59,9 @@ unsigned directory_table_find(
 void directory_table_void(struct directory_table *t, uint16_t holder);
 void directory_table_again(struct directory_table *t, uint16_t holder);
 void directory_table_done(struct directory_table *t, uint16_t holder);
+
+/* How many names @holder is noted for. */
+uint32_t directory_table_n_of(const struct directory_table *t, uint16_t holder);
 
 /* Bytes in use. */
 uint64_t directory_table_size(const struct directory_table *t);

@@ -308,7 +308,7 @@ static uint64_t hash_of_place(const struct directory *d, uint16_t place)
 	return member ? member->hash : 0;
 }
 
-void directory_asked(struct directory *d, uint16_t from, uint64_t id, const XXH128_hash_t *names,
+bool directory_asked(struct directory *d, uint16_t from, uint64_t id, const XXH128_hash_t *names,
 	unsigned n)
 {
 	uint16_t holders[DIRECTORY_HOLDERS];
@@ -316,7 +316,7 @@ void directory_asked(struct directory *d, uint16_t from, uint64_t id, const XXH1
 	unsigned i, j, n_holders;
 
 	if (from >= MEMBERS_MAX || !d->shard[from].is_member || n > DIRECTORY_BATCH)
-		return;
+		return false;
 	for (i = 0; i < n; i++) {
 		n_holders = directory_table_find(&d->table, names[i], holders, DIRECTORY_HOLDERS);
 		found[i] = (struct directory_found){0};
@@ -325,8 +325,7 @@ void directory_asked(struct directory *d, uint16_t from, uint64_t id, const XXH1
 			if (holders[j] != from)
 				found[i].holder[found[i].n++] = hash_of_place(d, holders[j]);
 	}
-	/* Not taken: he has a deadline. */
-	(void)d->options.post->answer(d->options.context, from, id, found, n);
+	return d->options.post->answer(d->options.context, from, id, found, n);
 }
 
 /* --- members ---------------------------------------------------------------------------------- */
@@ -405,4 +404,9 @@ void directory_stats(const struct directory *d, struct directory_stats *stats)
 	stats->n_records = d->table.n_used;
 	stats->size = directory_table_size(&d->table);
 	stats->n_dropped = d->table.n_dropped;
+}
+
+uint64_t directory_n_records(const struct directory *d, uint16_t number)
+{
+	return number < MEMBERS_MAX ? directory_table_n_of(&d->table, number) : 0;
 }

@@ -6,8 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include <xxhash.h>
-
+#include "ipc/hash.h"
 #include "shmcache/remote/peers/membership.h"
 
 /*
@@ -114,7 +113,8 @@ int directory_tick(struct directory *d, uint64_t now_ms);
 /* What came from @from, a member; counts and values are checked by who took it off the wire. */
 void directory_hear(struct directory *d, uint16_t from, const struct directory_record *records,
 	unsigned n);
-void directory_asked(struct directory *d, uint16_t from, uint64_t id, const XXH128_hash_t *names,
+/* False: it was not answered, as @from is no member here, or the answer could not be taken. */
+bool directory_asked(struct directory *d, uint16_t from, uint64_t id, const XXH128_hash_t *names,
 	unsigned n);
 
 /* --- requester -------------------------------------------------------------------------------- */
@@ -169,5 +169,8 @@ struct directory_stats {
 	uint64_t n_asked, n_unanswered; /* lookups sent, and those that got no answer */
 };
 void directory_stats(const struct directory *d, struct directory_stats *stats);
+
+/* For how many names the shard here has noted the member @number as a holder. */
+uint64_t directory_n_records(const struct directory *d, uint16_t number);
 
 #endif

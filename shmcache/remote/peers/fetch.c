@@ -54,6 +54,7 @@ static void end(struct link_pending *p, enum link_result result)
 	if (fetch)
 		fetch->done(fetch, result);
 	start_waiting(link);
+	link_kick(link);
 }
 
 static void send_small(struct link_lane *l, enum frame_type type, uint64_t id, uint64_t argument)
@@ -117,8 +118,22 @@ static void ask(struct link_lane *l, struct link_pending *p)
 	p->id = head.id = ++l->link->next_id * LINK_FETCHES_MAX + slot;
 	l->slots[slot] = p;
 	l->n_fetches++;
-	if (lane_send(&l->lane, &head, p->key) == -ENOMEM)
+	l->has_asked = true;
+	if (lane_queue(&l->lane, &head, p->key) == -ENOMEM)
 		l->lane.error = -ENOMEM;
+}
+
+void link_kick(struct link *link)
+{
+	struct link_lane *l;
+	unsigned i;
+
+	for (i = 0; i < link->net->settings.n_lanes; i++) {
+		l = &link->data[i];
+		if (l->has_asked)
+			lane_kick(&l->lane);
+		l->has_asked = false;
+	}
 }
 
 static void start_waiting(struct link *link)
@@ -212,6 +227,16 @@ bool fetch_is_stuck(const struct link *link)
 				return true;
 		}
 	return false;
+}
+
+void fetch_forgive(struct link *link, uint64_t ms)
+{
+	unsigned i, slot;
+
+	for (i = 0; i < link->net->settings.n_lanes; i++)
+		for (slot = 0; link->data[i].n_fetches && slot < LINK_FETCHES_MAX; slot++)
+			if (link->data[i].slots[slot])
+				link->data[i].slots[slot]->cancelled_ms += ms;
 }
 
 /* --- what comes ------------------------------------------------------------------------------ */

@@ -54,7 +54,8 @@ static const char *check_form(const struct frame *raw)
 	const struct kind *kind = &kinds[raw->type < FRAME_N_TYPES ? raw->type : 0];
 
 	if (raw->magic != FRAME_MAGIC)
-		return "no frame begins like this";
+		return memcmp(raw, "\x16\x03", 2) ? "no frame begins like this" :
+			"that is TLS, and this connection is in the clear (security, data_tls)";
 	if (!kind->name)
 		return "a frame of unknown type";
 	if (raw->size < kind->size_min || raw->size > kind->size_max)

@@ -41,7 +41,7 @@ enum frame_type {
 	FRAME_WELCOME = 3,   /* holder: the fourth one, or */
 	FRAME_REFUSE = 4,    /* either: the last one; flags: enum frame_refusal, body: a sentence */
 	FRAME_PING = 5,      /* requester; argument: any */
-	FRAME_PONG = 6,      /* holder; argument: the ping's */
+	FRAME_PONG = 6,      /* holder; argument: the ping's, id: its free bytes and 1, or 0 */
 	FRAME_LOOKUP = 7,    /* requester; flags: enum frame_lookup, argument: items, body: items */
 	FRAME_FOUND = 8,     /* holder; argument: items, body: struct frame_holders for each */
 	FRAME_ANNOUNCE = 9,  /* requester; body: struct frame_notice, many */
@@ -90,7 +90,7 @@ struct frame {
 	uint8_t type;
 	uint8_t flags;
 	uint32_t size;     /* of the body */
-	uint64_t id;       /* the requester's number of what it asked for; else 0 */
+	uint64_t id;       /* the requester's number of what it asked for; PONG: see there; else 0 */
 	uint64_t argument; /* by type */
 };
 

@@ -12,7 +12,6 @@
  * end may have died without our knowing; but only one that is newer: by the incarnation of its
  * broker, or by the link's number there.
  */
-#define QUESTIONS_MAX 256            /* that are not answered, before we read on */
 #define BACKLOG_CONTROL (1U << 20)   /* bytes of answers that are not read, before we take more */
 #define BACKLOG_DATA (64U << 10)
 
@@ -191,19 +190,27 @@ static const char *no_data(struct lane *lane, const struct frame *head, uint8_t 
 	return "data on a control lane";
 }
 
-static void asked(struct link_guest *g)
+/*
+ * An open question keeps nothing here but its number in this count. So there is no need to leave
+ * the lane unread because of many, and its pings with it: who has more than he may breaks the
+ * protocol. What we have told as answered he may not have heard yet, so our count is never higher
+ * than his.
+ */
+static const char *asked(struct link_guest *g)
 {
-	if (++g->n_questions >= QUESTIONS_MAX)
-		lane_pause(&g->control, true);
+	return ++g->n_questions > LINK_QUESTIONS_MAX ? "more questions than may be open" : NULL;
 }
 
 static int answered(struct link_guest *g, const struct frame *head, const void *body)
 {
+	int r = lane_send(&g->control, head, body);
+
 	if (g->n_questions)
 		g->n_questions--;
-	if (g->n_questions < QUESTIONS_MAX)
-		lane_pause(&g->control, false);
-	return lane_send(&g->control, head, body);
+	/* One that is never answered would be open for ever, at both ends. */
+	if (r == -ENOMEM)
+		g->control.error = r;
+	return r;
 }
 
 /* Notices lie anywhere in the buffer: told of as many at a time as are copied. */
@@ -223,18 +230,23 @@ static const char *control_frame(struct lane *lane, const struct frame *head, co
 {
 	struct link_guest *g = lane->owner;
 	const struct link_guest_events *events = g->net->events;
-	struct frame pong = {FRAME_MAGIC, FRAME_PONG, 0, 0, head->id, head->argument};
+	struct frame pong = {FRAME_MAGIC, FRAME_PONG, 0, 0, g->net->free_told, head->argument};
+	const char *wrong;
 
 	switch (head->type) {
 	case FRAME_PING:
 		return lane_queue(lane, &pong, NULL) ? "no memory" : NULL;
 	case FRAME_LOOKUP:
-		asked(g);
+		wrong = asked(g);
+		if (wrong)
+			return wrong;
 		events->lookup(g->net->owner, g, head->id, head->flags, frame_cursor(head, body),
 			(unsigned)head->argument);
 		return NULL;
 	case FRAME_ERASE:
-		asked(g);
+		wrong = asked(g);
+		if (wrong)
+			return wrong;
 		events->erase(g->net->owner, g, head->id, body, (uint16_t)head->size);
 		return NULL;
 	case FRAME_ANNOUNCE:

@@ -31,10 +31,10 @@ _Static_assert(IN_HELLO >= sizeof(struct frame) + sizeof(struct frame_hello) &&
 
 /* --- its life -------------------------------------------------------------------------------- */
 
-/* Who asks faster than answers go out, or than its owner likes, is left waiting. */
+/* Who asks faster than he takes answers is left waiting. */
 static bool is_full(const struct lane *lane)
 {
-	return lane->is_paused || lane_backlog(lane) > lane->backlog_max;
+	return lane_backlog(lane) > lane->backlog_max;
 }
 
 void lane_arm(struct lane *lane)
@@ -124,15 +124,6 @@ void lane_move(struct lane *to, struct lane *from, const struct lane_ops *ops, v
 	to->armed = event.events;
 	event.data.ptr = &to->watch;
 	epoll_ctl(to->epoll, EPOLL_CTL_MOD, to->watch.fd, &event);
-}
-
-void lane_pause(struct lane *lane, bool is_paused)
-{
-	if (lane->is_paused == is_paused || lane->phase != LANE_OPEN)
-		return;
-	lane->is_paused = is_paused;
-	lane->must_look = true;
-	lane_arm(lane);
 }
 
 /* --- frames ---------------------------------------------------------------------------------- */
@@ -349,13 +340,8 @@ static void end(struct lane *lane, const char *why)
 static void lane_ready(struct watch *watch, uint32_t events)
 {
 	struct lane *lane = watch->owner;
-	const char *wrong;
+	const char *wrong = step(lane, events);
 
-	/* A paused lane reads nothing; a hang-up would ring for ever. */
-	if (lane->is_paused && events & (EPOLLERR | EPOLLHUP))
-		wrong = "the other end hung up";
-	else
-		wrong = step(lane, events);
 	if (wrong)
 		end(lane, wrong);
 	else if (lane->stream)

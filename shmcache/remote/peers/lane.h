@@ -73,7 +73,6 @@ struct lane {
 	enum lane_phase phase;
 	enum frame_side from; /* who the other end is */
 	bool is_data;
-	bool is_paused; /* by the owner: what comes is left alone (lane_pause()) */
 	bool must_look; /* there may be something to read that epoll does not know of */
 	bool is_sending;
 	bool has_refused; /* one of the two ends: nothing more to say */
@@ -148,9 +147,6 @@ void lane_kick(struct lane *lane);
 void lane_refuse(struct lane *lane, enum frame_refusal reason, const char *sentence);
 /* Bytes of small frames that wait. */
 size_t lane_backlog(const struct lane *lane);
-
-/* Stop and go on taking frames. */
-void lane_pause(struct lane *lane, bool is_paused);
 
 /*
  * Send the value of @push behind its HEAD, and its END. lane_credit() says false when @total is

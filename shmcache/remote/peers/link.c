@@ -60,6 +60,8 @@ void link_fall(struct link *link, const char *why)
 	/* It may stand in a lane. */
 	snprintf(kept, sizeof(kept), "%s", why);
 	link->state = LINK_IDLE;
+	link->is_refused = link->refuses;
+	link->refuses = false;
 	link->stats.n_failures++;
 	close_all(link);
 	link->retry_ms = link->net->now_ms + link->pause_ms;
@@ -117,12 +119,14 @@ static void call(struct link *link)
 
 	if (!link->net->tls && !link->net->settings.insecure_network &&
 		!address_is_loopback(&link->address)) {
+		link->refuses = true;
 		link_fall(link, "it is not on this machine, and there is no security");
 		return;
 	}
 	link->state = LINK_CALLING;
 	link->number = ++link->net->n_links;
 	link->n_joined = link->n_questions = 0;
+	link->free_told = 0;
 	r = connect_lane(link, &link->control, false);
 	if (r)
 		link_fall(link, strerror(-r));
@@ -213,6 +217,7 @@ static void joined(struct link *link)
 	if (++link->n_joined < link->net->settings.n_lanes)
 		return;
 	link->state = LINK_UP;
+	link->is_refused = false;
 	link->pause_ms = PAUSE_MIN_MS;
 	link->heard_ms = link->pinged_ms = link->net->now_ms;
 	link->events->up(link->owner, link->incarnation, link->capacity);
@@ -252,6 +257,7 @@ static const char *refused(struct link_lane *l, const struct frame *head, const 
 	for (i = 0; i < head->size && n + 1 < room; i++)
 		text[n++] = body[i] < ' ' || body[i] > '~' ? '?' : (char)body[i];
 	text[n] = 0;
+	l->link->refuses = true;
 	return text;
 }
 
@@ -290,16 +296,15 @@ static const char *control_frame(struct lane *lane, const struct frame *head, co
 	if (head->type == FRAME_PONG) {
 		if (head->argument == link->ping_ns)
 			link->stats.rtt_ns = clock_ns() - link->ping_ns;
+		link->free_told = head->id;
 		return NULL;
 	}
 	wrong = answered(link);
 	if (wrong)
 		return wrong;
 	if (head->type == FRAME_FOUND)
-		link->events->found(link->owner, head->id, frame_cursor(head, body));
-	else
-		link->events->erased(link->owner, head->id, head->flags);
-	return NULL;
+		return link->events->found(link->owner, head->id, frame_cursor(head, body));
+	return link->events->erased(link->owner, head->id, head->flags);
 }
 
 static const char *control_data(struct lane *lane, const struct frame *head, uint8_t **land)
@@ -497,6 +502,9 @@ void link_get_stats(const struct link *link, struct link_stats *stats)
 	unsigned i;
 
 	*stats = link->stats;
+	stats->free = link->state == LINK_UP ? link->free_told - 1 : UINT64_MAX;
+	stats->n_lanes = link->state >= LINK_JOINING ? link->n_joined : 0;
+	stats->is_refused = link->is_refused;
 	for (i = 0; i <= link->net->settings.n_lanes; l = &link->data[i++]) {
 		stats->bytes_in += l->lane.stream ? l->lane.bytes_in : 0;
 		stats->bytes_out += l->lane.stream ? l->lane.bytes_out : 0;

@@ -94,10 +94,12 @@ struct link_fetch {
 };
 
 /*
- * Ask for a value. done() may be called before this returns only with LINK_UNREACHABLE (the
- * link is down).
+ * Ask for a value, with the next link_kick(). done() may be called before this returns only with
+ * LINK_UNREACHABLE (the link is down).
  */
 void link_fetch(struct link *link, struct link_fetch *fetch);
+/* Send what was asked for since the last time: together, by one system call a lane. */
+void link_kick(struct link *link);
 /* Give it up: done(LINK_CANCELLED) is called before this returns. */
 void link_fetch_cancel(struct link_fetch *fetch);
 
@@ -116,9 +118,10 @@ struct link_events {
 	/*
 	 * Answers. The id is one that the peer chose to tell: look it up among those that are
 	 * open. Walk the holders with frame_next_holders(); how many there are, the peer says.
+	 * NULL, or a sentence, with which the link falls: nothing is open by that id.
 	 */
-	void (*found)(void *owner, uint64_t id, struct frame_cursor holders);
-	void (*erased)(void *owner, uint64_t id, enum frame_status status);
+	const char *(*found)(void *owner, uint64_t id, struct frame_cursor holders);
+	const char *(*erased)(void *owner, uint64_t id, enum frame_status status);
 };
 
 /*
@@ -161,7 +164,10 @@ struct link_stats {
 	uint64_t bytes_in, bytes_out; /* of all lanes since the link was opened, heads included */
 	uint64_t n_connects, n_failures;
 	uint64_t rtt_ns; /* of the last ping; 0: none yet */
+	uint64_t free;	 /* bytes of the peer's tiers, as it says; UINT64_MAX: it has not said */
 	unsigned n_fetches;
+	unsigned n_lanes; /* data lanes that stand */
+	bool is_refused;  /* the last attempt ended as the peer, or we, refused the other */
 };
 void link_get_stats(const struct link *link, struct link_stats *stats);
 
@@ -220,8 +226,8 @@ struct link_guest_events {
 	void (*left)(void *owner, struct link_guest *guest, const char *why);
 	/*
 	 * Questions. Walk the items with frame_next_item(), they are only there during the
-	 * call. Answer now or later, always. Who asks faster than answers go out is read no
-	 * further until they do.
+	 * call. Answer now or later, always: with LINK_QUESTIONS_MAX open a guest may ask nothing
+	 * more. Who does not take his answers is read no further until he does.
 	 */
 	void (*lookup)(void *owner, struct link_guest *guest, uint64_t id, enum frame_lookup kind,
 		struct frame_cursor items, unsigned n);
@@ -256,6 +262,9 @@ uint16_t link_net_port(const struct link_net *net);
 
 /* Time passes: to be called every LINK_TICK_MS with a monotonic clock's time. */
 void link_net_tick(struct link_net *net, uint64_t now_ms);
+
+/* So many bytes of our tiers are free: told to who asks for a sign of life, from now on. */
+void link_net_set_free(struct link_net *net, uint64_t bytes);
 
 /* Show all guests out. They come back by themselves. */
 void link_net_dismiss(struct link_net *net, const char *why);

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "shmcache/remote/peers/net.h"
 
@@ -39,6 +41,25 @@ static int check(const struct link_settings *s, char *why)
 	return -EINVAL;
 }
 
+/* What every connection is to have: found out now, rather than by links that never come up. */
+static int check_congestion(const struct link_settings *s, char *why)
+{
+	int fd, r;
+
+	if (!s->congestion)
+		return 0;
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	r = fd < 0 ? -errno : stream_tune(fd, LINK_SILENCE_MS, s->congestion);
+	if (fd >= 0)
+		close(fd);
+	if (r)
+		snprintf(why, LINK_WHY_SIZE,
+			"can't have %s as congestion: %s; what can be had is in "
+			"/proc/sys/net/ipv4/tcp_allowed_congestion_control",
+			s->congestion, strerror(-r));
+	return r;
+}
+
 /* Less would never let a whole frame through. */
 static void set_window(struct link_net *net, uint64_t window)
 {
@@ -51,6 +72,8 @@ int link_net_new(struct link_net **out, const struct link_settings *settings,
 	struct link_net *net;
 	int r = check(settings, why);
 
+	if (!r)
+		r = check_congestion(settings, why);
 	if (r)
 		return r;
 	net = calloc(1, sizeof(*net));
@@ -77,6 +100,11 @@ int link_net_new(struct link_net **out, const struct link_settings *settings,
 	else
 		*out = net;
 	return r;
+}
+
+void link_net_set_free(struct link_net *net, uint64_t bytes)
+{
+	net->free_told = bytes + 1;
 }
 
 void link_net_dismiss(struct link_net *net, const char *why)
@@ -122,6 +150,7 @@ static void forgive(struct link_net *net, uint64_t ms)
 		l->heard_ms += ms;
 		l->begun_ms += ms;
 		l->answered_ms += ms;
+		fetch_forgive(l, ms);
 	}
 	for (g = net->guests; g; g = g->next)
 		g->heard_ms += ms;

@@ -39,6 +39,7 @@ struct link_net {
 	struct log *log;
 	struct tls *tls; /* NULL: LINK_NONE */
 	uint64_t now_ms; /* of the last tick */
+	uint64_t free_told; /* bytes of our tiers that are free, and one; 0: not known */
 	uint64_t n_links; /* ever: numbers them */
 	bool must_review;
 	bool is_deaf; /* no descriptor for who comes, until the next tick */
@@ -80,6 +81,7 @@ struct link_lane {
 	struct frame_hello hello; /* as it was said */
 	struct link_pending *slots[LINK_FETCHES_MAX];
 	unsigned n_fetches;
+	bool has_asked; /* for something, since the last link_kick() */
 	uint64_t n_taken, n_told; /* bytes of values; credit */
 };
 
@@ -104,8 +106,11 @@ struct link {
 	uint32_t pause_ms;
 	uint8_t secret[FRAME_TOKEN_SIZE];
 	uint64_t incarnation, capacity;
+	uint64_t free_told; /* as struct link_net's, of the peer */
 	struct link_lane control, data[LINK_LANES_MAX];
 	unsigned n_joined, n_questions;
+	bool refuses;    /* this attempt is about to end in a refusal */
+	bool is_refused; /* the last one has */
 	uint64_t answered_ms; /* last, or when the first question was asked */
 	struct link_pending *waiting, **waiting_end;
 	uint64_t next_id;
@@ -124,6 +129,8 @@ extern const struct lane_ops fetch_lane_ops;
 void fetch_end_all(struct link *link, enum link_result result);
 /* A cancelled fetch that the holder does not end. */
 bool fetch_is_stuck(const struct link *link);
+/* For so long nobody listened to the holder. */
+void fetch_forgive(struct link *link, uint64_t ms);
 
 /* link.c: control lanes; and, for lanes of both kinds, how they say hello. */
 extern const struct lane_ops link_control_ops;

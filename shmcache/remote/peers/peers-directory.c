@@ -56,7 +56,6 @@ static bool post_answer(void *context, uint16_t to, uint64_t id, const struct di
 	struct guest *guest = peers_guest_of(context, to);
 	struct frame_holders *holders;
 	unsigned i;
-	int r;
 
 	holders = guest ? calloc(n ? n : 1, sizeof(*holders)) : NULL;
 	if (!holders)
@@ -65,9 +64,9 @@ static bool post_answer(void *context, uint16_t to, uint64_t id, const struct di
 		holders[i].n = (uint8_t)found[i].n;
 		memcpy(holders[i].id, found[i].holder, found[i].n * sizeof(found[i].holder[0]));
 	}
-	r = link_found(guest->service.link, id, holders, n);
+	(void)link_found(guest->service.link, id, holders, n);
 	free(holders);
-	return !r;
+	return true;
 }
 
 static void walk_entry(void *context, const struct index_key *key)
@@ -108,8 +107,11 @@ static bool is_wanted(const struct config_remote *c)
 
 void peers_directory_stir(struct peers *p)
 {
-	if (p->directory && !p->directory_tick.is_set)
-		remote_loop_at(p->loop, &p->directory_tick, store_now_ms() + BATCH_MS);
+	uint64_t at_ms = store_now_ms() + BATCH_MS;
+
+	/* It may be set, to when a question that is out would be too late. */
+	if (p->directory && (!p->directory_tick.is_set || p->directory_tick.at_ms > at_ms))
+		remote_loop_at(p->loop, &p->directory_tick, at_ms);
 }
 
 static void tick(struct timer *timer)
@@ -157,6 +159,9 @@ int peers_directory_review(struct peers *p)
 	p->directory_tick.owner = p;
 	if (is_to_be && !p->directory) {
 		r = directory_begin(p);
+		/* The announcer, which may have told all, does not know that there is another. */
+		if (!r)
+			directory_again(p->directory, MEMBER_NONE);
 		/* What guests announced before was not heard: whose link comes up tells all. */
 		link_net_dismiss(p->net, "this broker begins to keep the directory");
 	}
@@ -185,48 +190,6 @@ void peers_directory_found(struct peer *peer, uint64_t id, struct frame_cursor c
 			found[n].holder[found[n].n++] = holders.id[i];
 	directory_answered(directory, peer->number, id, found, n);
 	free(found);
-}
-
-/* --- questions -------------------------------------------------------------------------------- */
-
-struct query {
-	struct directory_query query;
-	struct remote_locate *user;
-	unsigned n_undone;
-	XXH128_hash_t names[];
-};
-
-static void query_done(struct directory_query *dq, unsigned i, const uint16_t *holders,
-	unsigned n_holders, bool is_known)
-{
-	struct query *q = (struct query *)(void *)((char *)dq - offsetof(struct query, query));
-	struct remote_locate *user = q->user;
-
-	user->n_done++;
-	user->done(user, i, holders, n_holders, is_known);
-	if (!--q->n_undone)
-		free(q);
-}
-
-void peers_directory_locate(struct peers *p, struct remote_locate *user)
-{
-	struct query *q = calloc(1, sizeof(*q) + user->n * sizeof(q->names[0]));
-	unsigned i, n = user->n;
-
-	if (!q) {
-		for (i = 0; i < n; i++)
-			user->done(user, i, NULL, 0, false);
-		return;
-	}
-	for (i = 0; i < n; i++)
-		q->names[i] = user->keys[i].name;
-	q->user = user;
-	q->n_undone = n;
-	q->query = (struct directory_query){.names = q->names,
-		.n = n,
-		.deadline_ms = user->deadline_ms,
-		.done = query_done};
-	directory_locate(p->directory, &q->query);
 }
 
 /* --- what is here ----------------------------------------------------------------------------- */

@@ -63,7 +63,7 @@ void peers_erase_close(struct peers *p)
 
 static void ask_peer(struct erase *e, struct peer *peer, const struct remote_key *key)
 {
-	struct ask *ask = peer->is_up ? peers_ask_add(peer) : NULL;
+	struct ask *ask = peer && peer->is_up ? peers_ask_add(peer) : NULL;
 
 	if (ask && !link_erase(peer->link, ask->id, key->data, key->size)) {
 		ask->erase = e;
@@ -80,10 +80,11 @@ void peers_erase(void *self, const struct remote_key *key, uint64_t deadline_ms,
 {
 	struct peers *p = self;
 	struct erase *e = calloc(1, sizeof(*e));
-	unsigned i;
+	const uint16_t *all;
+	unsigned n, i;
 
 	if (!e) {
-		done(context, 0, p->n_peers);
+		done(context, 0, peers_count(p));
 		return;
 	}
 	e->peers = p;
@@ -96,9 +97,9 @@ void peers_erase(void *self, const struct remote_key *key, uint64_t deadline_ms,
 	if (e->next)
 		e->next->link = &e->next;
 	p->erases = e;
-	for (i = 0; i < REMOTE_HOLDERS_MAX; i++)
-		if (p->peer[i])
-			ask_peer(e, p->peer[i], key);
+	all = membership_all(p->members, &n);
+	for (i = 0; i < n; i++)
+		ask_peer(e, p->peer[all[i]], key);
 	remote_loop_at(p->loop, &e->deadline, deadline_ms);
 	release(e);
 }

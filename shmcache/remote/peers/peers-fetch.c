@@ -3,11 +3,13 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "ipc/histogram.h"
 #include "shmcache/remote/peers/peers-impl.h"
 
 /*
  * A transfer is the link's; what is added is that it ends at its deadline, and what is counted of
- * it.
+ * it. Those that begin in one go are asked for together: a small value costs little more than the
+ * system calls and wake-ups that bring it.
  */
 struct transfer {
 	struct link_fetch fetch;
@@ -34,8 +36,9 @@ static uint8_t *transfer_land(struct link_fetch *fetch, const struct frame_value
 	struct transfer *t = transfer_of(fetch);
 	struct remote_head head = {.size = value->size, .ttl_ms = value->ttl_ms};
 
-	note_latency(&t->peer->health, store_now_ns() - t->begin_ns);
-	if (!value->size || value->size > ABI_VALUE_SIZE_MAX) {
+	note_latency(&t->peer->counts.health, store_now_ns() - t->begin_ns);
+	/* One of no bytes does not get as far: frame.c. */
+	if (value->size > ABI_VALUE_SIZE_MAX) {
 		t->is_wrong = true;
 		return NULL;
 	}
@@ -66,7 +69,7 @@ static void transfer_done(struct link_fetch *fetch, enum link_result link_result
 {
 	struct transfer *t = transfer_of(fetch);
 	enum remote_result result = result_of(t, link_result);
-	struct remote_health *h = &t->peer->health;
+	struct remote_health *h = &t->peer->counts.health;
 	struct remote_fetch *user = t->user;
 
 	remote_loop_not_at(t->peer->peers->loop, &t->deadline);
@@ -76,6 +79,7 @@ static void transfer_done(struct link_fetch *fetch, enum link_result link_result
 	h->n_misses += result == REMOTE_MISS;
 	h->n_failures += result != REMOTE_OK && result != REMOTE_MISS && result != REMOTE_CANCELLED;
 	if (result == REMOTE_OK) {
+		histogram_add(&t->peer->counts.times, store_now_ns() - t->begin_ns, 1);
 		h->received_bytes += t->size;
 		user->n_bytes = t->size;
 	}
@@ -127,9 +131,17 @@ void peers_fetch(void *self, unsigned holder, struct remote_fetch *user)
 	t->deadline.owner = t;
 	remote_loop_at(p->loop, &t->deadline, user->deadline_ms);
 	user->kind_state = t;
-	peer->health.n_fetches++;
+	peer->counts.health.n_fetches++;
 	/* It may be over, and @t gone, when this returns. */
 	link_fetch(peer->link, &t->fetch);
+	remote_loop_soon(p->loop, &peer->kick);
+}
+
+void peers_fetch_kick(struct remote_later *later)
+{
+	struct peer *peer = later->owner;
+
+	link_kick(peer->link);
 }
 
 void peers_cancel(void *self, struct remote_fetch *user)

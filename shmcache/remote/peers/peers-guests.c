@@ -59,8 +59,8 @@ static void left(void *owner, struct link_guest *link, const char *why)
 		return;
 	peer = guest->number < REMOTE_HOLDERS_MAX ? p->peer[guest->number] : NULL;
 	if (peer) {
-		peer->health.n_served += guest->service.n_served;
-		peer->health.sent_bytes += guest->service.sent_bytes;
+		peer->counts.health.n_served += guest->service.n_served;
+		peer->counts.health.sent_bytes += guest->service.sent_bytes;
 	}
 	*guest->link = guest->next;
 	if (guest->next)
@@ -87,7 +87,6 @@ static void look_at_keys(struct peers *p, struct link_guest *link, uint64_t id,
 		found[i].n = 1;
 		found[i].id[0] = p->self;
 	}
-	/* One that can't be told gets no answer, and stops waiting by himself. */
 	(void)link_found(link, id, found, n);
 	free(found);
 }
@@ -103,15 +102,13 @@ static void look_at_names(struct peers *p, struct link_guest *link, uint64_t id,
 	uint16_t size;
 	unsigned i;
 
-	if (!p->directory || !guest || n > DIRECTORY_BATCH) {
-		(void)link_found(link, id, NULL, 0);
-		return;
-	}
-	for (i = 0; i < n && frame_next_item(&items, &name, &size); i++) {
+	for (i = 0; i < n && i < DIRECTORY_BATCH && frame_next_item(&items, &name, &size); i++) {
 		memcpy(&canonical, name, sizeof(canonical));
 		names[i] = XXH128_hashFromCanonical(&canonical);
 	}
-	directory_asked(p->directory, guest->number, id, names, i);
+	/* Who can't tell says so: each question that stays open is one that may not be asked. */
+	if (!p->directory || !guest || !directory_asked(p->directory, guest->number, id, names, i))
+		(void)link_found(link, id, NULL, 0);
 }
 
 static void lookup(void *owner, struct link_guest *link, uint64_t id, enum frame_lookup kind,

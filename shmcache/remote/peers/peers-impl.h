@@ -13,6 +13,7 @@
 struct peers;
 struct peers_settings;
 struct locate;
+struct query;
 struct erase;
 
 /* A question that one peer has been asked, on its link's control lane. */
@@ -37,10 +38,19 @@ struct peer {
 	char name[CONFIG_NAME_MAX + 1]; /* the link's */
 	char address[CONFIG_PATH_MAX + 16];
 	struct link *link;
+	struct remote_later kick; /* the link, when all have asked that are about to */
 	bool is_up;
 	uint64_t capacity;
 	struct ask *asks, **asks_end; /* in the order of asking, which is that of answers */
-	struct remote_health health;  /* what is counted here; see peers_health() */
+	struct peer_state {
+		enum remote_link link;
+		uint64_t since_ms;
+		char why[REMOTE_WHY_SIZE];
+	} state;
+	struct peer_counts {
+		struct remote_health health; /* what is counted here; see peers_health() */
+		struct abi_histogram times;  /* of fetches that brought a value, to the last byte */
+	} counts;
 };
 
 /* Somebody's link to us. */
@@ -53,8 +63,7 @@ struct guest {
 struct peers {
 	struct remote_loop *loop;
 	struct membership *members;
-	struct peer *peer[REMOTE_HOLDERS_MAX]; /* by number; NULL: no member, or one too many */
-	unsigned n_peers;
+	struct peer *peer[REMOTE_HOLDERS_MAX]; /* by number; NULL: no member, or no memory for him yet */
 	struct directory *directory; /* NULL: everybody is asked */
 	struct directory_stats counted; /* of it */
 	struct link_net *net;
@@ -62,6 +71,8 @@ struct peers {
 	struct guest *guests;
 	struct locate *locates;
 	struct erase *erases;
+	struct query *lost; /* with names whose shards did not answer */
+	struct remote_later ask_lost;
 	struct transfer *transfers;
 	struct remote_ear *ear; /* NULL: nobody listens */
 	struct timer tick, directory_tick;
@@ -82,9 +93,25 @@ static inline void peers_heard(struct peers *p, const XXH128_hash_t *name)
 		p->ear->heard(p->ear, name);
 }
 
+static inline unsigned peers_count(const struct peers *p)
+{
+	unsigned n;
+
+	(void)membership_all(p->members, &n);
+	return n;
+}
+
+/* --- what is told of them: peers-health.c ----------------------------------------------------- */
+
+/* Its link came up, fell, or could not be made, and why; "" when it is up. */
+void peers_note_state(struct peer *peer, const char *why);
+unsigned peers_health(void *self, struct remote_health *health, unsigned max);
+
 /* --- asking: peers-locate.c, peers-erase.c ---------------------------------------------------- */
 
 void peers_locate(void *self, struct remote_locate *user);
+/* All that can be reached, for the keys themselves. */
+void peers_locate_all(struct peers *p, struct remote_locate *user);
 void peers_erase(void *self, const struct remote_key *key, uint64_t deadline_ms,
 	void (*done)(void *context, unsigned n_told, unsigned n_failed), void *context);
 /* End all that is open: nobody, incomplete; failed. */
@@ -106,6 +133,7 @@ void peers_erase_answered(struct peer *peer, struct ask *ask, bool is_told);
 
 void peers_fetch(void *self, unsigned holder, struct remote_fetch *user);
 void peers_cancel(void *self, struct remote_fetch *user);
+void peers_fetch_kick(struct remote_later *later);
 
 /* --- being asked: peers-guests.c -------------------------------------------------------------- */
 
@@ -141,7 +169,12 @@ int peers_directory_review(struct peers *p);
 /* Something was told to it: it is to look up soon. */
 void peers_directory_stir(struct peers *p);
 void peers_directory_found(struct peer *peer, uint64_t id, struct frame_cursor holders);
-void peers_directory_locate(struct peers *p, struct remote_locate *user);
 void peers_announce(void *self, const struct remote_event *events, unsigned n);
+
+/* --- who has these keys? peers-directory-ask.c ------------------------------------------------ */
+
+void peers_directory_locate(struct peers *p, struct remote_locate *user);
+/* @ask_lost: what no shard answers is asked of all; at the close it is answered with nobody. */
+void peers_directory_ask_lost(struct remote_later *later);
 
 #endif

@@ -180,15 +180,17 @@ static void ask_all(struct locate *l)
 {
 	struct peers *p = l->peers;
 	struct link_item *items = calloc(l->n, sizeof(*items));
-	unsigned i;
+	const uint16_t *all;
+	struct peer *peer;
+	unsigned n, i;
 
 	for (i = 0; items && i < l->n; i++)
 		items[i] = (struct link_item){l->user->keys[i].data, l->user->keys[i].size};
-	for (i = 0; i < REMOTE_HOLDERS_MAX; i++) {
-		if (!p->peer[i])
-			continue;
-		if (items && p->peer[i]->is_up)
-			ask_peer(l, p->peer[i], items);
+	all = membership_all(p->members, &n);
+	for (i = 0; i < n; i++) {
+		peer = p->peer[all[i]];
+		if (items && peer && peer->is_up)
+			ask_peer(l, peer, items);
 		else
 			not_asked(l, 0);
 	}
@@ -220,13 +222,13 @@ static void answer_all(struct remote_locate *user, const struct peer *peer, bool
 	}
 }
 
+/* Of the only other member: NULL where he is not up. */
 static const struct peer *only_peer(const struct peers *p)
 {
-	unsigned i = 0;
+	unsigned n;
+	const struct peer *peer = p->peer[*membership_all(p->members, &n)];
 
-	while (!p->peer[i])
-		i++;
-	return p->peer[i];
+	return peer && peer->is_up ? peer : NULL;
 }
 
 static bool may_ask(const struct peers *p)
@@ -234,26 +236,10 @@ static bool may_ask(const struct peers *p)
 	return p->loop->config->remote.locate != CONFIG_LOCATE_DIRECTORY;
 }
 
-void peers_locate(void *self, struct remote_locate *user)
+void peers_locate_all(struct peers *p, struct remote_locate *user)
 {
-	struct peers *p = self;
-	const struct peer *only;
-	struct locate *l;
+	struct locate *l = calloc(1, sizeof(*l) + user->n * sizeof(l->key[0]));
 
-	if (!p->n_peers || p->is_closing) {
-		answer_all(user, NULL, !p->is_closing);
-		return;
-	}
-	if (p->n_peers == 1) {
-		only = only_peer(p);
-		answer_all(user, only->is_up ? only : NULL, only->is_up);
-		return;
-	}
-	if (p->directory && (p->n_peers >= PEERS_MANY || !may_ask(p))) {
-		peers_directory_locate(p, user);
-		return;
-	}
-	l = calloc(1, sizeof(*l) + user->n * sizeof(l->key[0]));
 	if (!l) {
 		answer_all(user, NULL, false);
 		return;
@@ -271,4 +257,22 @@ void peers_locate(void *self, struct remote_locate *user)
 	remote_loop_at(p->loop, &l->deadline, user->deadline_ms);
 	ask_all(l);
 	end_unasked(l);
+}
+
+void peers_locate(void *self, struct remote_locate *user)
+{
+	struct peers *p = self;
+	const struct peer *only;
+	unsigned n = peers_count(p);
+
+	if (!n || p->is_closing) {
+		answer_all(user, NULL, !p->is_closing);
+	} else if (n == 1) {
+		only = only_peer(p);
+		answer_all(user, only, only != NULL);
+	} else if (p->directory && (n >= PEERS_MANY || !may_ask(p))) {
+		peers_directory_locate(p, user);
+	} else {
+		peers_locate_all(p, user);
+	}
 }

@@ -8,8 +8,8 @@
 #include "shmcache/remote/peers/peers-impl.h"
 
 /*
- * What is in force follows from the file and from what stands in etcd now, and from nothing that
- * was there before: a broker that starts comes to the same as those that run. So each change begins
+ * What is in force follows from the file, as it was read last, and from what stands in etcd now, and
+ * from nothing that was there before: a broker that starts comes to the same as those that run. So each change begins
  * anew from the file, and lays over it each setting that is right; one that is not is as if it were
  * not there.
  *
@@ -22,6 +22,8 @@
 
 struct peers_settings {
 	struct config file;
+	struct etcd_setting last[PEERS_SETTINGS_MAX]; /* what stands in etcd */
+	unsigned n_last;
 	uint64_t told[PEERS_SETTINGS_MAX]; /* what was refused, of what is there now */
 	unsigned n_told;
 };
@@ -66,7 +68,7 @@ static void lay_over(struct peers *p, struct config *wanted, const struct etcd_s
 	char why[CONFIG_WHY_SIZE];
 	unsigned n_told = 0, i;
 
-	for (i = 0; i < n && i < PEERS_SETTINGS_MAX; i++) {
+	for (i = 0; i < n; i++) {
 		if (!config_cluster_set(wanted, settings[i].name, settings[i].value, why))
 			continue;
 		told[n_told] = name_of(&settings[i]);
@@ -106,9 +108,9 @@ static bool wants_other_links(const struct config_remote *a, const struct config
 		a->data_tls != b->data_tls;
 }
 
-void peers_settings_take(void *context, const struct etcd_setting *settings, unsigned n)
+/* @is_told: the changes are the cluster's doing. */
+static void put_in_force(struct peers *p, bool is_told)
 {
-	struct peers *p = context;
 	struct config *c = p->loop->config, *wanted = malloc(sizeof(*wanted));
 	bool has_other_links;
 
@@ -116,12 +118,33 @@ void peers_settings_take(void *context, const struct etcd_setting *settings, uns
 	if (!wanted)
 		return;
 	*wanted = p->settings->file;
-	lay_over(p, wanted, settings, n);
-	tell_changes(p, wanted);
+	lay_over(p, wanted, p->settings->last, p->settings->n_last);
+	if (is_told)
+		tell_changes(p, wanted);
 	has_other_links = wants_other_links(&c->remote, &wanted->remote);
 	*c = *wanted;
 	free(wanted);
 	if (has_other_links)
 		peers_links_renew(p);
 	peers_directory_review(p);
+}
+
+void peers_settings_take(void *context, const struct etcd_setting *settings, unsigned n)
+{
+	struct peers *p = context;
+
+	if (n > PEERS_SETTINGS_MAX)
+		n = PEERS_SETTINGS_MAX;
+	if (n)
+		memcpy(p->settings->last, settings, n * sizeof(*settings));
+	p->settings->n_last = n;
+	put_in_force(p, true);
+}
+
+void peers_reload(void *self, const struct config *file)
+{
+	struct peers *p = self;
+
+	p->settings->file = *file;
+	put_in_force(p, false);
 }

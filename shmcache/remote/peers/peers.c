@@ -27,9 +27,10 @@ static void peer_up(void *owner, uint64_t incarnation, uint64_t capacity)
 
 	peer->is_up = true;
 	peer->capacity = capacity;
-	peer->health.n_links++;
+	peers_note_state(peer, "");
+	peer->counts.health.n_links++;
 	log_info(p->loop->log, "peer-up", LOG_STR("peer", peer->name), LOG_U64("epoch", incarnation),
-		LOG_U64("capacity", capacity), LOG_U64("times", peer->health.n_links));
+		LOG_U64("capacity", capacity), LOG_U64("times", peer->counts.health.n_links));
 	/* It may be one who was no member when we asked all that were. */
 	peers_heard(p, NULL);
 	/* It may be another broker than before, or have been told that we were gone. */
@@ -43,9 +44,10 @@ static void peer_down(void *owner, bool was_up, const char *why)
 	struct peers *p = peer->peers;
 
 	peer->is_up = false;
+	peers_note_state(peer, why);
 	if (was_up)
 		log_warning(p->loop->log, "peer-down", LOG_STR("peer", peer->name),
-			LOG_STR("why", why), LOG_U64("times", peer->health.n_links));
+			LOG_STR("why", why), LOG_U64("times", peer->counts.health.n_links));
 	else
 		log_debug(p->loop->log, "peer-not-reached", LOG_STR("peer", peer->name),
 			LOG_STR("why", why));
@@ -54,31 +56,45 @@ static void peer_down(void *owner, bool was_up, const char *why)
 		directory_down(p->directory, peer->number);
 }
 
-static void peer_found(void *owner, uint64_t id, struct frame_cursor holders)
+/*
+ * What is open is dropped with the link alone, late answers find it. One to nothing is a peer that
+ * would have us keep what it never answers.
+ */
+static const char *no_such(const struct ask *ask)
+{
+	return ask ? NULL : "an answer to no question that is open";
+}
+
+static const char *peer_found(void *owner, uint64_t id, struct frame_cursor holders)
 {
 	struct peer *peer = owner;
+	const char *wrong;
 	struct ask *ask;
 
 	if (id & ASK_OF_DIRECTORY) {
 		peers_directory_found(peer, id & ~ASK_OF_DIRECTORY, holders);
-		return;
+		return NULL;
 	}
 	ask = peers_ask_take(peer, id);
+	wrong = no_such(ask);
 	if (ask && ask->locate)
 		peers_locate_answered(peer, ask, &holders);
 	else if (ask)
 		peers_erase_answered(peer, ask, false);
+	return wrong;
 }
 
-static void peer_erased(void *owner, uint64_t id, enum frame_status status)
+static const char *peer_erased(void *owner, uint64_t id, enum frame_status status)
 {
 	struct peer *peer = owner;
 	struct ask *ask = peers_ask_take(peer, id);
+	const char *wrong = no_such(ask);
 
 	if (ask && ask->erase)
 		peers_erase_answered(peer, ask, status == FRAME_OK || status == FRAME_MISS);
 	else if (ask)
 		peers_locate_answered(peer, ask, NULL);
+	return wrong;
 }
 
 static const struct link_events link_events = {
@@ -90,14 +106,20 @@ static const struct link_events link_events = {
 
 /* --- members ---------------------------------------------------------------------------------- */
 
-static void peer_close(struct peer *peer)
+/* All but the free(). */
+static void peer_end(struct peer *peer)
 {
 	struct peers *p = peer->peers;
 
 	p->peer[peer->number] = NULL;
-	p->n_peers--;
+	remote_loop_not_soon(p->loop, &peer->kick);
 	link_close(peer->link);
 	peers_ask_drop_all(peer);
+}
+
+static void peer_close(struct peer *peer)
+{
+	peer_end(peer);
 	free(peer);
 }
 
@@ -107,7 +129,7 @@ static void write_address(char *address, size_t size, const char *endpoint)
 	snprintf(address, size, strchr(endpoint, ':') ? "%s" : "127.0.0.1:%s", endpoint);
 }
 
-static void peer_open(struct peers *p, uint16_t number, const struct member *m)
+static int peer_open(struct peers *p, uint16_t number, const struct member *m)
 {
 	struct peer *peer = calloc(1, sizeof(*peer));
 	int r = -ENOMEM;
@@ -116,45 +138,64 @@ static void peer_open(struct peers *p, uint16_t number, const struct member *m)
 		peer->peers = p;
 		peer->number = number;
 		peer->asks_end = &peer->asks;
-		peer->health.holder = number;
+		peer->kick = (struct remote_later){.call = peers_fetch_kick, .owner = peer};
+		peer->state.since_ms = store_now_ms();
+		peer->counts.health.holder = number;
 		memcpy(peer->name, m->name, sizeof(peer->name));
-		snprintf(peer->health.name, sizeof(peer->health.name), "%.*s",
-			(int)sizeof(peer->health.name) - 1, m->name);
+		snprintf(peer->counts.health.name, sizeof(peer->counts.health.name), "%.*s",
+			(int)sizeof(peer->counts.health.name) - 1, m->name);
 		write_address(peer->address, sizeof(peer->address), m->endpoint);
 		r = link_open(&peer->link, p->net, peer->name, peer->address, &link_events, peer);
 	}
-	if (r) {
+	if (r)
+		free(peer);
+	else
+		p->peer[number] = peer;
+	return r;
+}
+
+static void member_open(struct peers *p, uint16_t number)
+{
+	const struct member *m = membership_get(p->members, number);
+	int r = peer_open(p, number, m);
+
+	if (r)
 		log_error(p->loop->log, "peer-not-opened", LOG_STR("peer", m->name),
 			LOG_ERRNO("error", r));
-		free(peer);
-		return;
-	}
-	p->peer[number] = peer;
-	p->n_peers++;
+}
+
+/* Those for whom there was no memory: until there is, they count as members that are away. */
+static void open_missing(struct peers *p)
+{
+	unsigned n, i;
+	const uint16_t *all = membership_all(p->members, &n);
+
+	for (i = 0; i < n; i++)
+		if (!p->peer[all[i]])
+			(void)peer_open(p, all[i], membership_get(p->members, all[i]));
 }
 
 void peers_links_renew(struct peers *p)
 {
 	const struct config_remote *c = &p->loop->config->remote;
-	struct remote_health health[REMOTE_HOLDERS_MAX];
-	bool had[REMOTE_HOLDERS_MAX] = {false};
+	struct peer *was[REMOTE_HOLDERS_MAX];
 	unsigned i;
 
 	for (i = 0; i < REMOTE_HOLDERS_MAX; i++) {
-		if (!p->peer[i])
+		was[i] = p->peer[i];
+		if (!was[i])
 			continue;
-		had[i] = true;
-		health[i] = p->peer[i]->health;
-		peer_close(p->peer[i]);
+		peer_end(was[i]);
 		if (p->directory)
 			directory_down(p->directory, (uint16_t)i);
 	}
 	link_net_set(p->net, c->lanes, c->window_size, c->data_tls);
 	for (i = 0; i < REMOTE_HOLDERS_MAX; i++) {
-		if (had[i])
-			peer_open(p, (uint16_t)i, membership_get(p->members, (uint16_t)i));
-		if (had[i] && p->peer[i])
-			p->peer[i]->health = health[i];
+		if (was[i])
+			member_open(p, (uint16_t)i);
+		if (was[i] && p->peer[i])
+			p->peer[i]->counts = was[i]->counts;
+		free(was[i]);
 	}
 }
 
@@ -179,7 +220,7 @@ static void member_changed(void *context, struct membership *m, enum membership_
 		if (p->peer[number])
 			peer_close(p->peer[number]);
 		if (event != MEMBERSHIP_LEFT)
-			peer_open(p, number, membership_get(m, number));
+			member_open(p, number);
 	}
 	if (p->directory)
 		directory_changed(p->directory, event, number);
@@ -207,6 +248,7 @@ static void tick(struct timer *timer)
 	struct peers *p = timer->owner;
 	uint64_t now_ms = store_now_ms();
 
+	open_missing(p);
 	if (p->directory)
 		count_directory(p);
 	link_net_tick(p->net, now_ms);
@@ -281,6 +323,8 @@ static void peers_close(void *self)
 	p->is_closing = true;
 	peers_etcd_close(p);
 	peers_locate_close(p);
+	remote_loop_not_soon(p->loop, &p->ask_lost);
+	peers_directory_ask_lost(&p->ask_lost);
 	peers_erase_close(p);
 	for (i = 0; i < REMOTE_HOLDERS_MAX; i++)
 		if (p->peer[i])
@@ -310,6 +354,7 @@ static int peers_open(void **self, struct remote_loop *loop, char *why, size_t w
 	p->loop = loop;
 	p->tick.expired = tick;
 	p->tick.owner = p;
+	p->ask_lost = (struct remote_later){.call = peers_directory_ask_lost, .owner = p};
 	p->etcd_watch.fd = -1;
 	snprintf(p->cluster, sizeof(p->cluster), "%s", c->cluster);
 	snprintf(p->name, sizeof(p->name), "%s", c->name);
@@ -376,26 +421,11 @@ static void peers_set_ear(void *self, struct remote_ear *ear)
 	p->ear = ear;
 }
 
-static unsigned peers_health(void *self, struct remote_health *health, unsigned max)
+void peers_set_free(void *self, uint64_t bytes)
 {
 	struct peers *p = self;
-	const struct guest *guest;
-	unsigned i, n = 0;
 
-	for (i = 0; i < REMOTE_HOLDERS_MAX && n < max; i++) {
-		if (!p->peer[i])
-			continue;
-		health[n] = p->peer[i]->health;
-		health[n].is_up = p->peer[i]->is_up;
-		for (guest = p->guests; guest; guest = guest->next) {
-			if (guest->number != i)
-				continue;
-			health[n].n_served += guest->service.n_served;
-			health[n].sent_bytes += guest->service.sent_bytes;
-		}
-		n++;
-	}
-	return n;
+	link_net_set_free(p->net, bytes);
 }
 
 const struct remote_kind peers_kind = {

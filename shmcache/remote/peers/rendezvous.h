@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include <xxhash.h>
+#include "ipc/hash.h"
 
 /*
  * Rendezvous hashing (D. G. Thaler and C. V. Ravishankar, "Using Name-Based Mappings to Increase

@@ -70,11 +70,13 @@ static void pauses_double_up_to_a_limit(void **state)
 		pause_ms = pause_ms * 2 < BREAKER_PAUSE_MAX_MS ? pause_ms * 2 : BREAKER_PAUSE_MAX_MS;
 	}
 	assert_int_equal(pause_ms, BREAKER_PAUSE_MAX_MS);
+	assert_int_equal(b.since_ms, 1000); /* however often somebody looked since */
 	/* Back once, it begins with a short one again. */
 	now_ms += pause_ms;
 	assert_true(breaker_ask(&b, now_ms));
 	breaker_succeed(&b);
 	open_it(&b, now_ms);
+	assert_int_equal(b.since_ms, now_ms);
 	assert_true(breaker_ask(&b, now_ms + BREAKER_PAUSE_MIN_MS));
 }
 

@@ -36,7 +36,9 @@ static void each_figure_is_told(void **state)
 		"shmcache_peer_latency_seconds{peer=\"a\"} 0.001500000\n",
 	};
 	const struct remote_health health[2] = {
-		{"a", 3, true, 11, 12, 13, 14, 15, 16, 1500000, 18, 2},
+		{.name = "a", .holder = 3, .is_up = true, .n_fetches = 11, .n_failures = 12,
+			.n_misses = 13, .n_served = 14, .received_bytes = 15, .sent_bytes = 16,
+			.latency_ns = 1500000, .n_links = 18, .breaker = 2},
 		{.name = "b"},
 	};
 	char *text = written(health, 2);

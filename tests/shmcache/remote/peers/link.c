@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* link.c: a link between two honest brokers, and what happens when one of them goes. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -41,24 +43,54 @@ static void test_up(void **state)
 	assert_true(link_is_up(p.a.link));
 	assert_int_equal(p.b.n_arrived, 1);
 	assert_string_equal(link_guest_name(p.b.guest), "a");
+	link_get_stats(p.a.link, &stats);
+	assert_true(stats.free == UINT64_MAX);
+	link_net_set_free(p.b.net, 12345);
 	/* It stays, without a word from anybody else. */
 	pair_rest(&p, 3500);
 	assert_int_equal(p.a.n_down, 0);
 	assert_int_equal(p.b.n_left, 0);
 	link_get_stats(p.a.link, &stats);
 	assert_true(stats.rtt_ns > 0);
+	assert_int_equal(stats.free, 12345);
+	assert_false(stats.is_refused);
 	pair_end(&p);
 }
 
 /* Who was stopped himself, and knows nothing of the others' silence, blames nobody for it. */
+/* Found out before there is a link, not by each. */
+static void test_congestion(void **state)
+{
+	struct link_settings s = pair_settings("a", LINK_NONE, true);
+	struct pair_end e = {0};
+
+	(void)state;
+	s.congestion = "nonsense";
+	assert_int_equal(pair_end_begin(&e, -1, &s), -ENOENT);
+	assert_non_null(strstr(e.why, "nonsense"));
+	close(e.log.fd);
+	s.congestion = "reno";
+	assert_int_equal(pair_end_begin(&e, -1, &s), 0);
+	link_net_free(e.net);
+	close(e.log.fd);
+}
+
 static void test_stopped(void **state)
 {
+	struct timespec t;
+	uint64_t now_ms;
 	struct pair p;
+	unsigned i;
 
 	(void)state;
 	begin_up(&p);
-	usleep(1200 * LINK_SILENCE_MS);
-	pair_rest(&p, 500);
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	now_ms = (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+	/* At the first they see what they have heard last, and nothing comes until the second. */
+	for (i = 0; i < 2; i++, now_ms += 4 * LINK_SILENCE_MS) {
+		link_net_tick(p.a.net, now_ms);
+		link_net_tick(p.b.net, now_ms);
+	}
 	assert_int_equal(p.a.n_down, 0);
 	assert_int_equal(p.b.n_left, 0);
 	pair_end(&p);
@@ -152,6 +184,29 @@ static void test_many(void **state)
 		if (i % 3)
 			assert_memory_equal(f[i].to, value, 20000);
 	}
+	pair_end(&p);
+}
+
+/* What is asked for before a kick goes with it, and not before. */
+static void test_together(void **state)
+{
+	struct pair_fetch f[3];
+	struct link_stats before, after;
+	struct pair p;
+	unsigned i;
+
+	(void)state;
+	memset(f, 0, sizeof(f));
+	begin_up(&p);
+	link_get_stats(p.a.link, &before);
+	for (i = 0; i < 3; i++)
+		pair_ask(p.a.link, &f[i], "key");
+	pair_rest(&p, 20);
+	assert_int_equal(p.b.n_requests, 0);
+	link_get_stats(p.a.link, &after);
+	assert_int_equal(after.bytes_out, before.bytes_out);
+	link_kick(p.a.link);
+	assert_true(pair_run(&p, &p.b.n_requests, 3));
 	pair_end(&p);
 }
 
@@ -315,11 +370,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_up),
+		cmocka_unit_test(test_congestion),
 		cmocka_unit_test(test_stopped),
 		cmocka_unit_test(test_questions),
 		cmocka_unit_test(test_no_answer),
 		cmocka_unit_test(test_fetch),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_together),
 		cmocka_unit_test(test_corrupt),
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_busy),

@@ -157,7 +157,7 @@ static void down(void *owner, bool was_up, const char *why)
 	snprintf(e->down, sizeof(e->down), "%s", why);
 }
 
-static void found(void *owner, uint64_t id, struct frame_cursor holders)
+static const char *found(void *owner, uint64_t id, struct frame_cursor holders)
 {
 	struct pair_end *e = owner;
 	struct frame_holders h;
@@ -166,14 +166,16 @@ static void found(void *owner, uint64_t id, struct frame_cursor holders)
 	e->n_found++;
 	while (frame_next_holders(&holders, &h))
 		e->n_holders += h.n;
+	return NULL;
 }
 
-static void erased(void *owner, uint64_t id, enum frame_status status)
+static const char *erased(void *owner, uint64_t id, enum frame_status status)
 {
 	struct pair_end *e = owner;
 
 	(void)id;
 	e->n_erased += status == FRAME_OK;
+	return NULL;
 }
 
 static const struct link_events link_events = {
@@ -211,12 +213,18 @@ int pair_link(struct pair *p, struct link **out, const char *address)
 	return link_open(out, p->a.net, "b", address, &link_events, &p->a);
 }
 
-void pair_fetch_from(struct pair *p, struct link *link, struct pair_fetch *f, const char *key)
+void pair_ask(struct link *link, struct pair_fetch *f, const char *key)
 {
-	(void)p;
 	f->fetch = (struct link_fetch){.key = key, .key_size = (uint16_t)strlen(key),
 		.wait_ms = 1000, .land = land, .done = fetch_done};
 	link_fetch(link, &f->fetch);
+}
+
+void pair_fetch_from(struct pair *p, struct link *link, struct pair_fetch *f, const char *key)
+{
+	(void)p;
+	pair_ask(link, f, key);
+	link_kick(link);
 }
 
 /* --- both ------------------------------------------------------------------------------------ */

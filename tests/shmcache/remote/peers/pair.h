@@ -72,5 +72,7 @@ int pair_link(struct pair *p, struct link **out, const char *address);
 void pair_fetch(struct pair *p, struct pair_fetch *f, const char *key);
 void pair_fetch_from(
 	struct pair *p, struct link *link, struct pair_fetch *f, const char *key);
+/* The same without a kick. */
+void pair_ask(struct link *link, struct pair_fetch *f, const char *key);
 
 #endif

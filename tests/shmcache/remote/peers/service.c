@@ -13,7 +13,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-#include <urcu.h>
 
 #include <cmocka.h>
 
@@ -343,11 +342,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_late_in_turn, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_expired, setup, teardown),
 	};
-	int r;
 
-	rig_begin();
-	rcu_register_thread();
-	r = cmocka_run_group_tests(tests, NULL, NULL);
-	rcu_unregister_thread();
-	return r;
+	return RIG_RUN(tests);
 }
