@@ -29,8 +29,8 @@ void broker_drain_logs(void *context, struct abi_worker *w)
 	struct worker *worker;
 	unsigned i;
 
-	/* The mover has none. */
-	if (number >= b->n_workers)
+	/* The mover has none, and goes on while the workers are stopped and forgotten. */
+	if (number == ABI_MOVER || number >= b->n_workers)
 		return;
 	worker = &b->worker[number];
 	for (i = 0; i < worker->n_lanes; i++) {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* broker.c: starting, running and stopping the parts in their order. */
 #include <errno.h>
-#include <linux/membarrier.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -10,15 +9,11 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/statvfs.h>
-#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "ipc/spin.h"
-#include "ipc/wire.h"
-#include "shmcache/backend.h"
-#include "shmcache/broker.h"
+#include "shmcache/broker-impl.h"
 #include "shmcache/guard.h"
 #include "shmcache/notify.h"
 #include "shmcache/ration.h"
@@ -27,7 +22,8 @@
  * The order of the start is the order of what others may see: the name is ours (lock), then the
  * plane says that a new epoch begins, and clients of a former broker stop trusting what they
  * mapped, before the index or a tier is touched; then the workers run; then the socket is there;
- * and at last the plane says SERVING. The stop is the same backwards.
+ * and at last the plane says SERVING. It is written once, in parts[]: the stop, and the end of a
+ * start that fails, are the same backwards.
  */
 
 /* --- what wakes the control thread ------------------------------------------------------------ */
@@ -88,10 +84,21 @@ void broker_poke(struct broker *b)
 	(void)!write(b->poke.fd, &(uint64_t){1}, 8);
 }
 
-static int open_watches(struct broker *b)
+static void close_watches(struct broker *b)
+{
+	watch_close(b->epoll, &b->signals);
+	watch_close(b->epoll, &b->timer);
+	watch_close(b->epoll, &b->poke);
+	control_close(b);
+	if (b->epoll >= 0)
+		close(b->epoll);
+}
+
+static int open_watches(struct broker *b, char *why, size_t why_size)
 {
 	struct itimerspec every = {.it_interval.tv_sec = 1, .it_value.tv_sec = 1};
 	sigset_t set;
+	int r;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
@@ -109,177 +116,65 @@ static int open_watches(struct broker *b)
 	if (b->epoll < 0 || b->signals.fd < 0 || b->timer.fd < 0 || b->poke.fd < 0 ||
 		timerfd_settime(b->timer.fd, 0, &every, NULL) < 0 ||
 		watch_add(b->epoll, &b->signals, EPOLLIN) ||
-		watch_add(b->epoll, &b->timer, EPOLLIN) || watch_add(b->epoll, &b->poke, EPOLLIN))
-		return -errno;
+		watch_add(b->epoll, &b->timer, EPOLLIN) ||
+		watch_add(b->epoll, &b->poke, EPOLLIN)) {
+		r = -errno;
+		snprintf(why, why_size, "can't set up signals and timers: %s", strerror(-r));
+		close_watches(b);
+		return r;
+	}
 	return 0;
 }
 
-static void close_watches(struct broker *b)
+/* --- the parts -------------------------------------------------------------------------------- */
+
+static int lock_name(struct broker *b, char *why, size_t why_size)
 {
-	watch_close(b->epoll, &b->signals);
-	watch_close(b->epoll, &b->timer);
-	watch_close(b->epoll, &b->poke);
-	control_close(b);
-	if (b->epoll >= 0)
-		close(b->epoll);
+	return plane_lock(&b->plane, b->config->cache.name, why, why_size);
 }
 
-/* --- start ------------------------------------------------------------------------------------ */
-
-#define DRAM_SIZE_MIN (UINT64_C(1) << 20)
-
-void broker_fill_in_sizes(struct config *c)
+/* What is left behind: until we serve, only what we found. */
+static void leave_name(struct broker *b)
 {
-	struct statvfs fs;
+	bool keeps = b->is_serving ? b->config->cache.persist : b->plane.is_succession;
 
-	if (!c->dram.size) {
-		if (!statvfs("/dev/shm", &fs))
-			c->dram.size = (uint64_t)fs.f_bavail * fs.f_frsize / 4;
-		c->dram.size &= ~((UINT64_C(2) << 20) - 1);
-		if (c->dram.size < DRAM_SIZE_MIN)
-			c->dram.size = DRAM_SIZE_MIN;
-		if (c->dram.size > BLOCK_REGION_MAX)
-			c->dram.size = BLOCK_REGION_MAX;
-	}
-	if (!c->index.size_max)
-		c->index.size_max = c->dram.size;
-	/* Even the smallest tier needs an index to speak of. */
-	if (c->index.size_max < DRAM_SIZE_MIN)
-		c->index.size_max = DRAM_SIZE_MIN;
+	plane_close(&b->plane, b->plane.shared && !keeps);
 }
 
-static void raise_descriptor_limit(void)
+static void say_stopped(struct broker *b)
 {
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
+	plane_set_state(&b->plane, ABI_STATE_STOPPED);
 }
 
-static void log_opened(struct broker *b, const struct store_opened *o)
+static void close_store(struct broker *b)
 {
-	if (o->lacks[ABI_TIER_DRAM][0])
-		log_warning(b->log, "dram-lacks", LOG_STR("why", o->lacks[ABI_TIER_DRAM]));
-	if (o->lacks[ABI_TIER_CXL][0])
-		log_warning(b->log, "cxl-lacks", LOG_STR("why", o->lacks[ABI_TIER_CXL]));
-	if (o->warm)
-		log_info(b->log, "warm-start", LOG_U64("entries", o->recovery.n_found),
-			LOG_U64("dropped", o->recovery.n_dropped),
-			LOG_U64("retired", o->recovery.n_marked));
-	else if (o->cold_why[0])
-		log_warning(b->log, "cold-start", LOG_STR("why", o->cold_why));
+	broker_close_store(b, b->is_serving ? b->config->cache.persist : b->is_warm);
 }
 
-static bool object_exists(const char *object)
+static int open_subscriptions(struct broker *b, char *why, size_t why_size)
 {
-	char path[96];
-
-	snprintf(path, sizeof(path), "/dev/shm%s", object);
-	return access(path, F_OK) == 0;
+	(void)why;
+	(void)why_size;
+	return subscriptions_open(&b->subscriptions, &b->store, b->epoll);
 }
 
-static int choose_backend(struct backend *backend, const struct config *c, const char *name)
+static void close_subscriptions(struct broker *b)
 {
-	struct machine m;
-	int r;
+	subscriptions_close(&b->subscriptions, b->epoll);
+}
 
-	machine_look(&m);
-	r = backend_choose(backend, c, &m, name);
-	machine_free(&m);
+static int start_mover(struct broker *b, char *why, size_t why_size)
+{
+	int r = mover_start(&b->mover, b);
+
+	if (r)
+		snprintf(why, why_size, "can't start the mover: %s", strerror(-r));
 	return r;
 }
 
-/* The epoch is told, and its membarrier done: see open_plane(). */
-static void open_formers(struct broker *b)
+static void stop_mover(struct broker *b)
 {
-	struct formers *f = &b->formers;
-
-	f->plane = &b->plane;
-	f->store = &b->store;
-	f->log = b->log;
-	f->lock = &b->sessions_lock;
-	f->epoll = b->epoll;
-	/* Over new memory nobody holds anything; who maps the old keeps it as it is. */
-	if (b->is_warm)
-		formers_open(f, store_now_ms(), b->config->broker.restart_grace_ns / 1000000);
-	else
-		formers_forget(f);
-}
-
-static int open_store(struct broker *b, char *why, size_t why_size)
-{
-	struct abi_worker *control = &b->plane.shared->worker[ABI_CONTROL];
-	const struct config *c = b->config;
-	const char *policy = c->eviction.policy[0] ? c->eviction.policy : NULL;
-	char index[64], dram[64], cxl[64];
-	struct store_options options = {
-		.index_name = index,
-		.index_size_max = c->index.size_max,
-		.batch = c->eviction.batch,
-		.tiering = {
-			.size_threshold = c->cxl.threshold,
-			.demote_at = c->cxl.demote_at_percent,
-			.demote_to = c->cxl.demote_to_percent,
-			.promote_after = c->cxl.promote_after,
-			.promote_rate = c->cxl.promote_rate,
-		},
-		.tier[ABI_TIER_DRAM] = {
-			.policy = policy,
-			.region = {
-				.kind = REGION_SHM,
-				.name = dram,
-				.size = c->dram.size,
-				.node = c->dram.node,
-				.huge = c->dram.huge_pages == CONFIG_HUGE_PAGES_ADVISE,
-				.n_threads = c->dram.reserve_threads,
-			},
-		},
-	};
-	struct store_opened opened;
-	struct backend backend;
-	bool is_left;
-	int r;
-
-	wire_object_name(c->cache.name, WIRE_OBJECT_INDEX, index, sizeof(index));
-	wire_object_name(c->cache.name, WIRE_OBJECT_DRAM, dram, sizeof(dram));
-	wire_object_name(c->cache.name, WIRE_OBJECT_CXL, cxl, sizeof(cxl));
-	r = choose_backend(&backend, c, cxl);
-	if (r) {
-		snprintf(why, why_size, "no CXL tier: %s", backend.why);
-		return r;
-	}
-	backend.region.is_told = b->plane.is_succession;
-	options.tier[ABI_TIER_CXL] = (struct store_tier_options){
-		.region = backend.region,
-		.policy = c->cxl.policy[0] ? c->cxl.policy : policy,
-	};
-	/*
-	 * Only if those who may still read there could be told that their broker is gone: else they
-	 * would go on reading, by holds that nobody honours.
-	 */
-	is_left = c->cache.persist && (object_exists(index) || object_exists(dram));
-	options.reuse = is_left && b->plane.has_lines;
-	b->store.sessions.scan_holds = broker_scan_holds;
-	b->store.sessions.drain_logs = broker_drain_logs;
-	b->store.sessions.context = b;
-	r = store_open(&b->store, &options, &opened, why, why_size);
-	if (r)
-		return r;
-	if (is_left && !options.reuse)
-		snprintf(opened.cold_why, sizeof(opened.cold_why), "%s",
-			"the plane of the broker that left it is gone or damaged: nobody who may "
-			"still read there could be told");
-	b->is_warm = opened.warm;
-	open_formers(b);
-	store_count(control, ABI_COUNTER_RECOVERED, opened.recovery.n_found);
-	store_count(control, ABI_COUNTER_RECOVER_DROPPED, opened.recovery.n_dropped);
-	store_gauges(&b->store, b->plane.shared);
-	log_opened(b, &opened);
-	log_info(b->log, "cxl", LOG_STR("backend", backend_name(backend.kind)),
-		LOG_U64("size", b->store.tier[ABI_TIER_CXL].size), LOG_STR("why", backend.why));
-	return 0;
+	mover_stop(&b->mover, b);
 }
 
 static void stop_workers(struct broker *b)
@@ -324,30 +219,88 @@ static int start_remote(struct broker *b, char *why, size_t why_size)
 	return remote_start(&b->remote, &options, why, why_size);
 }
 
-static int open_plane(struct broker *b, const char *socket, char *why, size_t why_size)
+/* What waits for others is answered, and the workers tell their clients. */
+static void stop_remote(struct broker *b)
 {
-	const struct config *c = b->config;
-	bool fence_needed = !store_can_membarrier();
+	remote_stop(b->remote);
+}
+
+static int open_socket(struct broker *b, char *why, size_t why_size)
+{
+	return attach_open(b, b->socket, why, why_size);
+}
+
+static void close_socket(struct broker *b)
+{
+	attach_close(b, b->socket);
+}
+
+static int open_metrics(struct broker *b, char *why, size_t why_size)
+{
+	return broker_listen(b, b->config->metrics.listen, why, why_size);
+}
+
+static void close_metrics(struct broker *b)
+{
+	http_stop(b->http);
+}
+
+/* Who fails to open has nothing open. */
+static const struct part {
+	int (*open)(struct broker *b, char *why, size_t why_size);
+	void (*close)(struct broker *b);
+} parts[] = {
+	{lock_name, leave_name},
+	{open_watches, close_watches},
+	{broker_open_plane, say_stopped},
+	{broker_open_store, close_store},
+	{open_subscriptions, close_subscriptions},
+	/* Nobody attaches from there on, and who is attached learns of it by the hang-up. */
+	{NULL, say_stopped},
+	{start_mover, stop_mover},
+	{start_workers, stop_workers},
+	{start_remote, stop_remote},
+	{open_socket, close_socket},
+	{open_metrics, close_metrics},
+};
+
+static const size_t n_parts = sizeof(parts) / sizeof(parts[0]);
+
+static void close_parts(struct broker *b, size_t n)
+{
+	while (n--)
+		parts[n].close(b);
+	desk_deinit(&b->desk);
+	pthread_mutex_destroy(&b->sessions_lock);
+}
+
+static int open_parts(struct broker *b, char *why, size_t why_size)
+{
+	size_t i;
 	int r;
 
-	r = plane_open(&b->plane, socket, 2 * c->session.n_max, c->broker.workers, fence_needed, why,
-		why_size);
-	if (r)
-		return r;
-	/*
-	 * Readers that began under the former epoch see the new one before we write anything else.
-	 */
-	if (fence_needed) {
-		shared_fence();
-	} else if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0)) {
-		r = -errno;
-		snprintf(why, why_size, "the kernel's membarrier failed: %s", strerror(-r));
-		plane_set_state(&b->plane, ABI_STATE_STOPPED);
+	for (i = 0; i < n_parts; i++) {
+		r = parts[i].open ? parts[i].open(b, why, why_size) : 0;
+		if (!r)
+			continue;
+		if (!why[0])
+			snprintf(why, why_size, "can't start: %s", strerror(-r));
+		close_parts(b, i);
 		return r;
 	}
-	/* Of all brokers on this memory, so that no two sessions ever have one id. */
-	b->next_session = shared_u64_load(&b->plane.shared->epoch) << 32;
 	return 0;
+}
+
+/* --- from the start to the stop --------------------------------------------------------------- */
+
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
 }
 
 static void tune_cpus(struct broker *b)
@@ -377,13 +330,9 @@ void broker_tune(struct broker *b)
 		worker_ring(&b->worker[i]);
 }
 
-int broker_start(struct broker *b, struct config *config, const struct settings *settings,
-	struct log *log, char *why, size_t why_size)
+static void init(struct broker *b, struct config *config, const struct settings *settings,
+	struct log *log)
 {
-	char socket[CONFIG_PATH_MAX + 1];
-	bool keeps;
-	int r;
-
 	memset(b, 0, sizeof(*b));
 	b->config = config;
 	b->as_read = *config;
@@ -396,80 +345,31 @@ int broker_start(struct broker *b, struct config *config, const struct settings 
 	b->can_spin_for_others = spin_pays(true);
 	pthread_mutex_init(&b->sessions_lock, NULL);
 	desk_init(&b->desk);
-	config_socket_path(config, socket);
-	raise_descriptor_limit();
+	config_socket_path(config, b->socket);
 	broker_fill_in_sizes(config);
 	broker_tune(b);
-	guard_install();
+}
 
+int broker_start(struct broker *b, struct config *config, const struct settings *settings,
+	struct log *log, char *why, size_t why_size)
+{
+	int r;
+
+	init(b, config, settings, log);
+	raise_descriptor_limit();
+	guard_install();
 	why[0] = '\0';
-	r = plane_lock(&b->plane, config->cache.name, why, why_size);
+	r = open_parts(b, why, why_size);
 	if (r)
 		return r;
-	r = open_watches(b);
-	if (r) {
-		snprintf(why, why_size, "can't set up signals and timers: %s", strerror(-r));
-		goto fail_lock;
-	}
-	r = open_plane(b, socket, why, why_size);
-	if (r)
-		goto fail_lock;
-	r = open_store(b, why, why_size);
-	if (r)
-		goto fail_plane;
-	r = subscriptions_open(&b->subscriptions, &b->store, b->epoll);
-	if (r)
-		goto fail_store;
-	r = start_workers(b, why, why_size);
-	if (r)
-		goto fail_subscriptions;
-	r = mover_start(&b->mover, b);
-	if (r) {
-		snprintf(why, why_size, "can't start the mover: %s", strerror(-r));
-		goto fail_workers;
-	}
-	r = start_remote(b, why, why_size);
-	if (r)
-		goto fail_mover;
-	r = attach_open(b, socket, why, why_size);
-	if (r)
-		goto fail_remote;
-	r = broker_listen(b, config->metrics.listen, why, why_size);
-	if (r)
-		goto fail_attach;
+	b->is_serving = true;
 	plane_set_state(&b->plane, ABI_STATE_SERVING);
-	log_info(log, "serving", LOG_STR("name", config->cache.name), LOG_STR("socket", socket),
+	log_info(log, "serving", LOG_STR("name", config->cache.name), LOG_STR("socket", b->socket),
 		LOG_U64("dram", config->dram.size), LOG_U64("workers", b->n_workers),
 		LOG_STR("policy", policy_name(b->store.tier[ABI_TIER_DRAM].policy)),
 		LOG_U64("epoch", shared_u64_load(&b->plane.shared->epoch)));
 	notify("READY=1");
 	return 0;
-
-fail_attach:
-	attach_close(b, socket);
-fail_remote:
-	remote_stop(b->remote);
-fail_mover:
-	mover_stop(&b->mover, b);
-fail_workers:
-	stop_workers(b);
-fail_subscriptions:
-	subscriptions_close(&b->subscriptions, b->epoll);
-fail_store:
-	keeps = b->is_warm;
-	formers_close(&b->formers);
-	store_close(&b->store, !keeps);
-fail_plane:
-	plane_set_state(&b->plane, ABI_STATE_STOPPED);
-fail_lock:
-	if (!why[0])
-		snprintf(why, why_size, "can't start: %s", strerror(-r));
-	close_watches(b);
-	/* A plane that we found is not ours to remove. */
-	plane_close(&b->plane, b->plane.shared && !b->plane.is_succession);
-	desk_deinit(&b->desk);
-	pthread_mutex_destroy(&b->sessions_lock);
-	return r;
 }
 
 void broker_run(struct broker *b)
@@ -483,54 +383,8 @@ void broker_run(struct broker *b)
 	}
 }
 
-/*
- * With @keeps everything is left as a kill would leave it: who is attached may go on reading what
- * he holds, and filling what he has reserved, and the next broker finds him by his line.
- */
-static void free_sessions(struct broker *b, bool keeps)
-{
-	struct abi_worker *control = &b->plane.shared->worker[ABI_CONTROL];
-	struct session *s;
-
-	/* The workers have ended: what they owned is ours. */
-	while ((s = b->sessions)) {
-		b->sessions = s->next;
-		broker_count_sessions(b, -1);
-		if (!keeps) {
-			shared_u64_store_release(&s->directory->id, 0);
-			session_give_back(s, &b->store, control);
-		}
-		watch_close(b->epoll, &s->socket);
-		watch_close(b->epoll, &s->death);
-		session_free(s);
-	}
-}
-
 void broker_stop(struct broker *b)
 {
-	char socket[CONFIG_PATH_MAX + 1];
-	bool unlink = !b->config->cache.persist;
-
-	config_socket_path(b->config, socket);
 	notify("STOPPING=1");
-	http_stop(b->http);
-	attach_close(b, socket);
-	/* What waits for others is answered, and the workers tell their clients. */
-	remote_stop(b->remote);
-	stop_workers(b);
-	mover_stop(&b->mover, b);
-	/* Nobody attaches from here on, and who is attached learns of it by the hang-up. */
-	plane_set_state(&b->plane, ABI_STATE_STOPPED);
-	subscriptions_close(&b->subscriptions, b->epoll);
-	free_sessions(b, !unlink);
-	formers_close(&b->formers);
-	store_gauges(&b->store, b->plane.shared);
-	log_info(b->log, "stopped", LOG_STR("name", b->config->cache.name),
-		LOG_U64("entries", b->store.index.n_entries),
-		LOG_STR("cache", unlink ? "removed" : "kept"));
-	store_close(&b->store, unlink);
-	close_watches(b);
-	plane_close(&b->plane, unlink);
-	desk_deinit(&b->desk);
-	pthread_mutex_destroy(&b->sessions_lock);
+	close_parts(b, n_parts);
 }

@@ -52,6 +52,8 @@ struct broker {
 	struct remote *remote; /* that thread, or NULL */
 	bool can_spin, can_spin_for_others; /* spin_pays() */
 	bool is_warm;
+	bool is_serving; /* the start came to its end */
+	char socket[CONFIG_PATH_MAX + 1]; /* its path */
 
 	/* All sessions, for the scan of holds and for inspection. */
 	pthread_mutex_t sessions_lock;
