@@ -43,8 +43,9 @@ int broker_open_plane(struct broker *b, char *why, size_t why_size)
 /* --- what the store is to be ------------------------------------------------------------------ */
 
 #define DRAM_SIZE_MIN (UINT64_C(1) << 20)
+#define DEMOTE_PERCENT 5 /* from demote_at down to demote_to, where that is 0 */
 
-void broker_fill_in_sizes(struct config *c)
+void broker_fill_in(struct config *c)
 {
 	struct statvfs fs;
 
@@ -62,6 +63,10 @@ void broker_fill_in_sizes(struct config *c)
 	/* Even the smallest tier needs an index to speak of. */
 	if (c->index.size_max < DRAM_SIZE_MIN)
 		c->index.size_max = DRAM_SIZE_MIN;
+	if (!c->cxl.demote_to_percent)
+		c->cxl.demote_to_percent = c->cxl.demote_at_percent > DEMOTE_PERCENT
+			? c->cxl.demote_at_percent - DEMOTE_PERCENT
+			: 1;
 }
 
 struct names {

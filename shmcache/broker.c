@@ -346,7 +346,7 @@ static void init(struct broker *b, struct config *config, const struct settings 
 	pthread_mutex_init(&b->sessions_lock, NULL);
 	desk_init(&b->desk);
 	config_socket_path(config, b->socket);
-	broker_fill_in_sizes(config);
+	broker_fill_in(config);
 	broker_tune(b);
 }
 

@@ -76,8 +76,8 @@ struct broker {
 	bool is_done;
 };
 
-/* Put in for sizes that are 0 what they stand for on this machine, now. */
-void broker_fill_in_sizes(struct config *c);
+/* Put in what a size or a percentage of 0 stands for, on this machine, now. */
+void broker_fill_in(struct config *c);
 
 /*
  * Take the name, open plane and store, start the workers, serve. 0, or -errno with a sentence in

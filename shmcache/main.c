@@ -122,7 +122,7 @@ static int probe(struct config *config, bool as_json)
 	struct probe p;
 	int r;
 
-	broker_fill_in_sizes(config);
+	broker_fill_in(config);
 	probe_look(&p, config);
 	r = as_json ? probe_print_json(&p, stdout) : probe_print(&p, stdout);
 	probe_free(&p);
