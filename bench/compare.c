@@ -171,34 +171,20 @@ void compare_row_rate(struct compare *compare, const char *name,
 	report_row(&compare->rep, &row);
 }
 
-static const char *options_parse(struct compare *compare, int argc, char **argv)
-{
-	const char *only = NULL;
-	int i;
-
-	for (i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "--only") && argv[i + 1])
-			only = argv[++i];
-		else if (!strcmp(argv[i], "--shmcached") && argv[i + 1])
-			compare->program = argv[++i];
-		else
-			report_usage(&compare->rep, arguments, argv[i]);
-	}
-	return only;
-}
-
 int main(int argc, char **argv)
 {
 	struct compare compare = {0};
+	const char *only = NULL;
+	const struct report_option own[] = {
+		{"--only", &only}, {"--shmcached", &compare.program}, {0}};
 	size_t i, n_run = 0;
-	const char *only;
 
 	if (argc > 1 && !strcmp(argv[1], "--reader"))
 		return compare_reader_main(argv + 2);
 	if (argc > 1 && !strcmp(argv[1], "--idler"))
 		return compare_idler_main(argv + 2);
 	report_open(&compare.rep, &argc, argv, "compare", arguments);
-	only = options_parse(&compare, argc, argv);
+	report_options(&compare.rep, argv, arguments, own);
 	compare.rep.spread = true;
 	compare.n_rounds = compare.rep.quick ? 3 : 5;
 	bench_must(&compare.rep, cleanup_guard(), "signals");

@@ -204,35 +204,21 @@ static void offence_run(struct bench *b, const struct offence *o)
 		.bound = REPORT_FIGURE, .note = "of the broker's CPU, for each call"});
 }
 
-static const char *options_parse(struct bench *b, int argc, char **argv)
-{
-	const char *only = "";
-	int i;
-
-	for (i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "--only") && argv[i + 1])
-			only = argv[++i];
-		else if (!strcmp(argv[i], "--rounds") && argv[i + 1])
-			b->n_rounds = (unsigned)atoi(argv[++i]);
-		else
-			report_usage(&b->rep, arguments, argv[i]);
-	}
-	if (!b->n_rounds || b->n_rounds > ROUNDS_MAX)
-		b->n_rounds = b->rep.quick ? 3 : 5;
-	return only;
-}
-
 int main(int argc, char **argv)
 {
 	struct shmc_attach_options attach = {.spin_us = 1000000};
 	struct broker_run_options options = {.dram_size = "16MiB"};
 	static struct bench b;
-	const char *only;
+	const char *only = "", *rounds = "0";
+	const struct report_option own[] = {{"--only", &only}, {"--rounds", &rounds}, {0}};
 	uint64_t id;
 	size_t i;
 
 	report_open(&b.rep, &argc, argv, "hostile", arguments);
-	only = options_parse(&b, argc, argv);
+	report_options(&b.rep, argv, arguments, own);
+	b.n_rounds = (unsigned)atoi(rounds);
+	if (!b.n_rounds || b.n_rounds > ROUNDS_MAX)
+		b.n_rounds = b.rep.quick ? 3 : 5;
 	bench_must(&b.rep, cleanup_guard(), "signals");
 	machine_choose(&b.rep, b.cpu);
 	machine_pin(&b.rep, b.cpu[0]);

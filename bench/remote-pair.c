@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "bench/keys.h"
+#include "bench/machine.h"
 #include "bench/must.h"
 
 #define PATIENCE_MS 30000
@@ -18,10 +19,19 @@ void remote_pair_net(struct remote_pair *pair, const struct report *rep)
 
 	if (net_open(&pair->net, 2, why, sizeof(why)))
 		report_fatal(rep, "no network of our own: %s", why);
+	pair->cpu[0] = pair->cpu[1] = PROC_CPU_ANY;
 	if (cleanup_guard())
 		report_fatal(rep, "no thread for signals");
 	if (secure_make(&pair->files, 2))
 		report_fatal(rep, "no certificates");
+}
+
+void remote_pair_part_cpus(struct remote_pair *pair, const struct report *rep)
+{
+	machine_choose(rep, pair->cpu);
+	if (pair->cpu[0] == pair->cpu[1])
+		report_fatal(rep, "there is one CPU, and two hosts");
+	machine_pin(rep, pair->cpu[1]);
 }
 
 static void start_one(struct remote_pair *pair, const struct report *rep, unsigned i,
@@ -30,7 +40,7 @@ static void start_one(struct remote_pair *pair, const struct report *rep, unsign
 	char text[SECURE_CONFIG_SIZE + 2048], known[SECURE_CONFIG_SIZE], name[8];
 	char own[NET_ADDRESS_SIZE], a[NET_ADDRESS_SIZE], b[NET_ADDRESS_SIZE];
 	struct broker_run_options options = {
-		.dram_size = dram_size, .config = text, .cpu = PROC_CPU_ANY};
+		.dram_size = dram_size, .config = text, .cpu = pair->cpu[i]};
 
 	snprintf(name, sizeof(name), "n%u", i);
 	secure_config(known, mode, &pair->files, name);

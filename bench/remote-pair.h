@@ -20,6 +20,7 @@ struct remote_pair {
 	struct scratch files; /* certificates */
 	struct broker_run broker[2];
 	struct shmc *cache[2];
+	int cpu[2]; /* the one that a host has to itself, or PROC_CPU_ANY */
 };
 
 /*
@@ -27,6 +28,8 @@ struct remote_pair {
  * [remote], and sections after it. Stopped, they may be started again in another mode.
  */
 void remote_pair_net(struct remote_pair *pair, const struct report *rep);
+/* Before the start: each host has a CPU to itself, as machines have. This thread is on host 1's. */
+void remote_pair_part_cpus(struct remote_pair *pair, const struct report *rep);
 void remote_pair_start(struct remote_pair *pair, const struct report *rep, const char *dram_size,
 	enum secure_mode mode, const char *config);
 void remote_pair_stop(struct remote_pair *pair, const struct report *rep);

@@ -108,11 +108,11 @@ static int connect_to(struct remote_tcp *tcp, const char *address, const char *c
 }
 
 int remote_tcp_start(struct remote_tcp *tcp, const struct net *net, size_t area,
-	const char *congestion)
+	const char *congestion, int cpu)
 {
 	char address[NET_ADDRESS_SIZE], size[24];
 	const char *argv[] = {"/proc/self/exe", "--tcp-server", size, address, congestion, NULL};
-	struct proc_options options = {argv, PROC_CPU_ANY, -1, -1, -1};
+	struct proc_options options = {argv, cpu, -1, -1, -1};
 	int r;
 
 	memset(tcp, 0, sizeof(*tcp));

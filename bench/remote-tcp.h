@@ -21,9 +21,12 @@ struct remote_tcp {
 	size_t area_size, at;
 };
 
-/* 0 or a negative errno. @congestion: of the sockets at both ends. */
+/*
+ * 0 or a negative errno. @congestion: of the sockets at both ends; @cpu: where the server runs, or
+ * PROC_CPU_ANY.
+ */
 int remote_tcp_start(struct remote_tcp *tcp, const struct net *net, size_t area,
-	const char *congestion);
+	const char *congestion, int cpu);
 void remote_tcp_stop(struct remote_tcp *tcp);
 
 /*

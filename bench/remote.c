@@ -10,6 +10,9 @@
  * Some rows come again with TLS, on all lanes and with data lanes in the clear that are bound to
  * it: beside bare TCP as before, and beside what the same run saw without TLS.
  *
+ * With --cpus apart each host has a CPU to itself, as two machines would have: the threads of one end
+ * can't be put in the way of the other's. What a host does for itself then shares one CPU.
+ *
  * Each round fetches values that host 1 does not have, and deletes them there after it; that, and
  * the look at every byte, is outside the measured time.
  */
@@ -446,24 +449,27 @@ static const struct {
 	{"round-trip", round_trip}, {"first-second", write_back}, {"single-flight", single_flight},
 	{"local-hits", local_hits}, {"tls", tls}, {"bound", bound}};
 
-static const char arguments[] = "[--only NAME]";
+static const char arguments[] = "[--only NAME] [--cpus shared|apart]";
 
 int main(int argc, char **argv)
 {
-	const char *only = "";
+	const char *only = "", *cpus = "shared";
+	const struct report_option own[] = {{"--only", &only}, {"--cpus", &cpus}, {0}};
 	size_t i;
 
 	if (argc == 5 && !strcmp(argv[1], "--tcp-server"))
 		return remote_tcp_server_main(argv);
 	report_open(&bench.rep, &argc, argv, "remote", arguments);
-	if (argc == 3 && !strcmp(argv[1], "--only"))
-		only = argv[2];
-	else if (argc > 1)
-		report_usage(&bench.rep, arguments, argv[1]);
+	report_options(&bench.rep, argv, arguments, own);
 	bench.n_rounds = bench.rep.quick ? 3 : 9;
 	remote_pair_net(&bench.pair, &bench.rep);
+	if (!strcmp(cpus, "apart"))
+		remote_pair_part_cpus(&bench.pair, &bench.rep);
+	else if (strcmp(cpus, "shared"))
+		report_usage(&bench.rep, arguments, cpus);
 	begin(SECURE_NONE);
-	if (remote_tcp_start(&bench.tcp, &bench.pair.net, 256 * MIB, CONGESTION))
+	if (remote_tcp_start(&bench.tcp, &bench.pair.net, 256 * MIB, CONGESTION,
+		    bench.pair.cpu[0]))
 		report_fatal(&bench.rep, "no bare TCP stream");
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		if (!strncmp(cases[i].name, only, strlen(only)))

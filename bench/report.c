@@ -66,6 +66,20 @@ void report_usage(const struct report *rep, const char *args, const char *wrong)
 	exit(2);
 }
 
+void report_options(const struct report *rep, char **argv, const char *args,
+		const struct report_option *options)
+{
+	const struct report_option *o;
+
+	for (argv++; *argv; argv += 2) {
+		for (o = options; o->name && strcmp(o->name, *argv); o++)
+			;
+		if (!o->name || !argv[1])
+			report_usage(rep, args, *argv);
+		*o->value = argv[1];
+	}
+}
+
 /* What the goal is held against. */
 static double row_ratio(const struct report_row *row)
 {

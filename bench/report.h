@@ -72,6 +72,16 @@ void report_open(struct report *rep, int *argc, char **argv, const char *bench,
 _Noreturn void report_usage(const struct report *rep, const char *args,
 		const char *wrong);
 
+/* An option of a benchmark's own, which takes a value. */
+struct report_option {
+	const char *name;	/* NULL ends an array of them */
+	const char **value;	/* where it goes; as it was when not given */
+};
+
+/* Takes these out of what report_open() left; anything else is report_usage(). */
+void report_options(const struct report *rep, char **argv, const char *args,
+		const struct report_option *options);
+
 /* Prints one row at once, so that a run which dies has told what it knew. */
 void report_row(struct report *rep, const struct report_row *row);
 

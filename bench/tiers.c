@@ -36,34 +36,18 @@ static const struct {
 
 static const size_t n_cases = sizeof(cases) / sizeof(cases[0]);
 
-static const char *options_parse(struct tiers *tiers, int argc, char **argv)
-{
-	const char *only = NULL;
-	int i;
-
-	for (i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "--only") && argv[i + 1])
-			only = argv[++i];
-		else if (!strcmp(argv[i], "--shmcached") && argv[i + 1])
-			tiers->program = argv[++i];
-		else if (!strcmp(argv[i], "--trace") && argv[i + 1])
-			tiers->trace = argv[++i];
-		else if (!strcmp(argv[i], "--delay") && argv[i + 1])
-			tiers->delay_ns = (unsigned)strtoul(argv[++i], NULL, 10);
-		else
-			report_usage(&tiers->rep, arguments, argv[i]);
-	}
-	return only;
-}
-
 int main(int argc, char **argv)
 {
 	struct tiers tiers = {0};
-	const char *only;
+	const char *only = NULL, *delay = "0";
+	const struct report_option own[] = {{"--only", &only},
+		{"--shmcached", &tiers.program}, {"--trace", &tiers.trace}, {"--delay", &delay},
+		{0}};
 	size_t i;
 
 	report_open(&tiers.rep, &argc, argv, "tiers", arguments);
-	only = options_parse(&tiers, argc, argv);
+	report_options(&tiers.rep, argv, arguments, own);
+	tiers.delay_ns = (unsigned)strtoul(delay, NULL, 10);
 	tiers.rep.spread = true;
 	tiers.n_rounds = tiers.rep.quick ? 3 : 7;
 	bench_must(&tiers.rep, cleanup_guard(), "signals");
