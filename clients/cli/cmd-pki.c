@@ -30,8 +30,9 @@
 #include "clients/cli/command.h"
 #include "clients/cli/options.h"
 
-#define NAME_MAX_SIZE 63
+#define NAME_MAX_SIZE 48 /* as the broker takes them: [remote] name and cluster */
 #define DAYS_DEFAULT 3650
+#define DAYS_MAX 36500
 #define BACKDATE_SECONDS 3600 /* for a member whose clock is behind */
 
 enum { OPT_DIRECTORY = OPTIONS_OWN, OPT_CLUSTER, OPT_DAYS };
@@ -218,7 +219,7 @@ static bool fill_member(
 static bool is_name(const char *name)
 {
 	static const char allowed[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
 	size_t n = strlen(name);
 
 	return n && n <= NAME_MAX_SIZE && strspn(name, allowed) == n;
@@ -231,7 +232,7 @@ static enum cli_exit init_authority(const struct pki *p)
 	X509 *c;
 
 	if (!p->cluster || !is_name(p->cluster))
-		return cli_usage(p->cli, "--cluster is a name of up to %d of A-Z a-z 0-9 . _ -",
+		return cli_usage(p->cli, "--cluster is a name of up to %d of A-Z a-z 0-9 _ -",
 			NAME_MAX_SIZE);
 	if (mkdir(p->directory, 0700) && errno != EEXIST) {
 		cli_say(p->cli, "can't make %s: %s", p->directory, strerror(errno));
@@ -271,7 +272,7 @@ static enum cli_exit make_member(struct pki *p, const char *member)
 
 	if (!is_name(member) || !strcmp(member, "ca"))
 		return cli_usage(p->cli,
-			"a member is a name of up to %d of A-Z a-z 0-9 . _ -, and not 'ca'",
+			"a member is a name of up to %d of A-Z a-z 0-9 _ -, and not 'ca'",
 			NAME_MAX_SIZE);
 	status = load_authority(p, &ca_key, &ca);
 	if (!status)
@@ -305,8 +306,10 @@ static enum cli_exit pki_run(struct cli *cli, int argc, char **argv)
 		else if (c == OPT_CLUSTER)
 			p.cluster = optarg;
 		else
-			status = options_number(cli, "--days", 36500, &p.days);
+			status = options_number(cli, "--days", DAYS_MAX, &p.days);
 	}
+	if (!status && !p.days)
+		status = cli_usage(cli, "--days is 1 to %d", DAYS_MAX);
 	if (!status && c == OPTIONS_STOP)
 		return o.status;
 	if (!status)

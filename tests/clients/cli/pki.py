@@ -63,6 +63,11 @@ class Pki(unittest.TestCase):
         self.assertEqual(self.pki("member").returncode, USAGE)
         self.assertEqual(self.pki("member", "a/b").returncode, USAGE)
         self.assertEqual(self.pki("member", "ca").returncode, USAGE)
+        # What a broker takes for no name, and a certificate that is over as it is made.
+        for bad in ("a.b", "a" * 49):
+            self.assertEqual(self.pki("member", bad).returncode, USAGE)
+            self.assertEqual(self.pki("--cluster", bad, "init-ca").returncode, USAGE)
+        self.assertEqual(self.pki("--days", "0", "--cluster", "west", "init-ca").returncode, USAGE)
         self.assertEqual(self.pki("renew").returncode, USAGE)
         self.assertFalse(os.path.exists(self.files))
         done = self.pki("member", "kv0")
