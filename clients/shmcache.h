@@ -622,6 +622,53 @@ struct shmc_control_options {
 SHMC_PUBLIC int shmc_control(
 	const char *name, enum shmc_command command, const struct shmc_control_options *options);
 
+enum shmc_peer_state {
+	SHMC_PEER_CONNECTING = 0, /* there is no connection; it is tried again and again */
+	SHMC_PEER_UP = 1,
+	SHMC_PEER_REFUSED = 2,	  /* so, and the last attempt ended as one refused the other */
+	SHMC_PEER_LEFT_ALONE = 3, /* connected, but too much failed: it is not asked for a while */
+};
+
+/* "connecting", "up", "refused", "breaker open", "?" for what there is none. Static. */
+SHMC_PUBLIC const char *shmc_peer_state_name(unsigned state);
+
+/* Another broker, as one sees it. Counters since that one started, strings of any bytes. */
+struct shmc_peer {
+	char name[64], address[128];
+	char why[320]; /* there is no connection */
+	unsigned state; /* enum shmc_peer_state */
+	unsigned n_lanes; /* connections for values that stand */
+	uint64_t state_ms; /* it has been in that state for so long */
+	uint64_t n_links; /* times that a connection came up */
+	uint64_t n_fetches; /* values that it was asked for */
+	uint64_t n_misses, n_failures; /* of these: it had none; it sent none */
+	uint64_t received_bytes; /* of values that it sent */
+	uint64_t n_served, sent_bytes; /* values that were sent to it */
+	uint64_t rtt_ns; /* of the last ping; 0: none yet */
+	uint64_t p50_ns, p99_ns; /* of fetches that brought a value; 0: none yet */
+	uint64_t capacity, free; /* bytes of its tiers, as it says; free UINT64_MAX: it does not */
+	uint64_t n_records; /* keys that the shard of the directory here knows it to have */
+};
+
+#define SHMC_PEERS_MAX 256
+
+struct shmc_cluster {
+	bool is_joined; /* there is a section [remote]: else there is nothing else */
+	bool is_shard;	/* the broker keeps a shard of the directory */
+	uint64_t n_records; /* keys of which that knows who has them */
+	char name[64], cluster[64], listen[128]; /* the broker's own */
+	unsigned n_peers;
+};
+
+/*
+ * Ask the broker of @name for the others that it knows, as shmc_control() does. 0: up to @max of
+ * cluster->n_peers are in @peers, as of the last second; SHMC_FAILED: the sentence told says why.
+ *
+ * Errors: as there; -EBADMSG (the answer makes no sense).
+ */
+SHMC_PUBLIC int shmc_peers(const char *name, struct shmc_cluster *cluster, struct shmc_peer *peers,
+	size_t max, const struct shmc_control_options *options);
+
 #ifdef __cplusplus
 }
 #endif

@@ -19,7 +19,7 @@ _shmcache_words()
 _shmcache()
 {
 	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command= i
-	local commands="put get prefetch del exists stat keys touch pin flush usage stats events ping bench reload drain pki help"
+	local commands="put get prefetch del exists stat keys touch pin flush usage stats peers events ping bench reload drain pki help"
 
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in

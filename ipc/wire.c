@@ -40,6 +40,8 @@ static size_t wire_type_size(uint32_t type)
 		return sizeof(struct wire_wait);
 	case WIRE_READY:
 		return sizeof(struct wire_ready);
+	case WIRE_PEERS:
+		return sizeof(struct wire_peers);
 	default:
 		return 0;
 	}

@@ -28,6 +28,7 @@
  *
  *	CONTROL    ->           what to do
  *	           <- TOLD      any number of sentences, the last one with the outcome
+ *	           or PEERS     descriptor: a table of them, or none where there are none
  *
  * The socket stays open; its hang-up is how either side learns that the other is gone.
  *
@@ -50,6 +51,7 @@ enum wire_type {
 	WIRE_EVENTS = 10,
 	WIRE_WAIT = 11,
 	WIRE_READY = 12,
+	WIRE_PEERS = 13,
 };
 
 /* What a CONTROL asks for. */
@@ -57,7 +59,8 @@ enum wire_command {
 	WIRE_COMMAND_NONE = 0,
 	WIRE_COMMAND_RELOAD = 1, /* read the configuration again */
 	WIRE_COMMAND_DRAIN = 2,	 /* no new sessions; stop when nothing is held any more */
-	WIRE_N_COMMANDS = 3,
+	WIRE_COMMAND_PEERS = 3,	 /* tell of the other brokers */
+	WIRE_N_COMMANDS = 4,
 };
 
 /* What a TOLD tells. */
@@ -148,6 +151,47 @@ struct wire_told {
 	char text[252];	  /* ends with a NUL */
 };
 
+#define WIRE_PEERS_JOINED (1U << 0) /* there is a section [remote] */
+#define WIRE_PEERS_SHARD (1U << 1)  /* the broker keeps a shard of the directory */
+
+/*
+ * The descriptor is a memfd of @n lines of @line_size bytes, sealed against all changes: however
+ * many there are, they are one message, that can't be cut short by who does not read.
+ */
+struct wire_peers {
+	struct wire_head head;
+	uint32_t n;
+	uint32_t line_size; /* at least sizeof(struct wire_peer) */
+	uint32_t flags;
+	uint32_t zero;
+	uint64_t n_records; /* keys that the shard here knows a holder of */
+	char name[64], cluster[64], listen[128]; /* the broker's own; end with a NUL */
+};
+
+enum wire_peer_state {
+	WIRE_PEER_CONNECTING = 0, /* or about to try again */
+	WIRE_PEER_UP = 1,
+	WIRE_PEER_REFUSED = 2,    /* one refused the other */
+	WIRE_PEER_LEFT_ALONE = 3, /* connected, but so much failed that it is not asked for a while */
+	WIRE_N_PEER_STATES = 4,
+};
+
+/* One line. Counters since the broker started; all as of the last second. */
+struct wire_peer {
+	char name[64], address[128]; /* strings end with a NUL */
+	char why[320];		     /* there is no connection */
+	uint32_t state;		     /* enum wire_peer_state */
+	uint32_t n_lanes;	     /* connections for values that stand */
+	uint64_t state_ms;	     /* it has been in that state for so long */
+	uint64_t n_links;	     /* times that a connection came up */
+	uint64_t n_fetches, n_misses, n_failures; /* values it was asked for; of these, without one */
+	uint64_t received_bytes;		  /* of values that it sent */
+	uint64_t n_served, sent_bytes;		  /* values that were sent to it */
+	uint64_t rtt_ns, p50_ns, p99_ns; /* of a ping; of fetches that brought a value; 0: none yet */
+	uint64_t capacity, free;	 /* of its tiers, as it says; free UINT64_MAX: it does not */
+	uint64_t n_records; /* keys that the shard here knows it to hold */
+};
+
 struct wire_hand_over {
 	struct wire_head head;
 	uint64_t session; /* at the former broker */
@@ -189,6 +233,7 @@ union wire_message {
 	struct wire_events events;
 	struct wire_wait wait;
 	struct wire_ready ready;
+	struct wire_peers peers;
 };
 
 #define WIRE_DESCRIPTORS_MAX 5

@@ -191,6 +191,9 @@ bool control_run(struct broker *b, int fd, const struct ucred *peer,
 		log_info(b->log, "drain", LOG_I64("pid", peer->pid), LOG_U64("uid", peer->uid),
 			LOG_U64("within_ms", message->within_ms));
 		return drain_begin(b, fd, message->within_ms);
+	case WIRE_COMMAND_PEERS:
+		peers_show(b, fd);
+		return false;
 	default:
 		control_tell(fd, WIRE_OUTCOME_FAILED, "this broker knows no command %u",
 			message->command);

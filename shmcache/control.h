@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* control.h: what an operator asks of a running broker: reload and drain. */
+/* control.h: what an operator asks of a running broker: reload, drain, and who its peers are. */
 #ifndef SHMCACHE_CONTROL_H
 #define SHMCACHE_CONTROL_H
 
@@ -41,6 +41,9 @@ void control_close(struct broker *b);
 /* For a sentence, or the end of a command; -1 is nobody. Never blocks. */
 __attribute__((format(printf, 3, 4))) void control_tell(
 	int fd, enum wire_outcome outcome, const char *format, ...);
+
+/* Answer @fd with a PEERS, or a TOLD of what kept us from it. */
+void peers_show(struct broker *b, int fd);
 
 /* Begin a drain, or change the limit of the one that runs. Returns whether @fd is kept. */
 bool drain_begin(struct broker *b, int fd, uint32_t within_ms);

@@ -67,6 +67,13 @@ static void write_peers(void *context, FILE *out)
 	remote_write_metrics(b->remote, out);
 }
 
+static void write_peers_status(void *context, FILE *out)
+{
+	const struct broker *b = context;
+
+	remote_write_status(b->remote, out);
+}
+
 int broker_listen(struct broker *b, const char *listen, char *why, size_t why_size)
 {
 	struct http_source source = {
@@ -74,6 +81,7 @@ int broker_listen(struct broker *b, const char *listen, char *why, size_t why_si
 		.index = b->store.index.head,
 		.health = health,
 		.write_more = write_peers,
+		.write_status = write_peers_status,
 		.context = b,
 	};
 	struct http *http = NULL;

@@ -101,12 +101,15 @@ enum cli_exit cli_attach(struct cli *cli)
 enum cli_exit cli_control(
 	const struct cli *cli, enum shmc_command command, const struct shmc_control_options *options)
 {
-	int r = shmc_control(cli->name, command, options);
+	return cli_control_result(cli, shmc_control(cli->name, command, options), options->why);
+}
 
+enum cli_exit cli_control_result(const struct cli *cli, int result, const char *why)
+{
 	/* What failed has been told. */
-	if (r && r != SHMC_FAILED)
-		cli_say(cli, "%s", options->why[0] ? options->why : shmc_strerror(r));
-	return cli_exit_of(r);
+	if (result && result != SHMC_FAILED)
+		cli_say(cli, "%s", why[0] ? why : shmc_strerror(result));
+	return cli_exit_of(result);
 }
 
 enum cli_exit cli_result(

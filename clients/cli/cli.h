@@ -60,6 +60,9 @@ enum cli_exit cli_exit_of(int result);
 enum cli_exit cli_control(
 	const struct cli *cli, enum shmc_command command, const struct shmc_control_options *options);
 
+/* The second half of it: @why is what the library wrote there. */
+enum cli_exit cli_control_result(const struct cli *cli, int result, const char *why);
+
 /*
  * Say on stderr what became of a key (escaped; NULL: of no key in particular) and return
  * the exit status. Silent for 0, and with --quiet for CLI_MISS.

@@ -15,6 +15,7 @@
 #include "clients/cli/command.h"
 #include "clients/cli/key.h"
 #include "clients/cli/options.h"
+#include "clients/cli/units.h"
 
 static const struct option stats_longs[] = {
 	{ "long", no_argument, NULL, 'l' },
@@ -80,6 +81,32 @@ static int stats_read(struct cli *cli, struct shmc_stat_value **values)
 	return n;
 }
 
+static uint64_t value_named(const struct shmc_stat_value *values, int n, const char *name)
+{
+	for (int i = 0; i < n; i++)
+		if (!strcmp(values[i].name, name))
+			return values[i].value;
+	return 0;
+}
+
+/* What to look at first of the rest of a cluster; `peers` has it one by one. */
+static void stats_print_peers(const struct shmc_stat_value *values, int n)
+{
+	uint64_t n_peers = value_named(values, n, "shmcache_peers");
+	char fetched[UNITS_TEXT_SIZE], served[UNITS_TEXT_SIZE];
+
+	if (!n_peers)
+		return;
+	units_size_format(fetched, value_named(values, n, "shmcache_transferred_bytes_total"));
+	units_size_format(served, value_named(values, n, "shmcache_served_bytes_total"));
+	printf("%" PRIu64 " other broker%s, %" PRIu64 " up; values fetched: %" PRIu64 " (%s), failed: "
+	       "%" PRIu64 ", served: %" PRIu64 " (%s)\n",
+		n_peers, n_peers == 1 ? "" : "s", value_named(values, n, "shmcache_peers_up"),
+		value_named(values, n, "shmcache_transfers_done_total"), fetched,
+		value_named(values, n, "shmcache_transfers_failed_total"),
+		value_named(values, n, "shmcache_served_total"), served);
+}
+
 static enum cli_exit stats_show(struct cli *cli, struct stats *stats)
 {
 	char buffer[STATS_NAME_SIZE];
@@ -98,6 +125,8 @@ static enum cli_exit stats_show(struct cli *cli, struct stats *stats)
 	}
 	if (stats->form == 'j')
 		json_print(stats->object);
+	else if (stats->form != 'p' && !stats->prefix[0])
+		stats_print_peers(values, n);
 	free(values);
 	return CLI_OK;
 }
@@ -133,6 +162,7 @@ const struct command command_stats = {
 		"\n"
 		"PREFIX selects by the beginning of the name. --json prints one object of them.\n"
 		"What comes in kinds, such as requests by operation, has a line for each kind.\n"
+		"Where there are other brokers, the last line of the whole list has their sums.\n"
 		"\n"
 		"Examples:\n"
 		"  shmcache stats -l\n"

@@ -25,6 +25,7 @@ const struct command *const command_table[] = {
 	&command_flush,
 	&command_usage,
 	&command_stats,
+	&command_peers,
 	&command_events,
 	&command_ping,
 	&command_bench,

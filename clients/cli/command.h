@@ -33,6 +33,6 @@ void command_print_help(const struct command *command);
 extern const struct command command_put, command_get, command_del, command_exists, command_stat,
 	command_events, command_keys, command_touch, command_pin, command_flush, command_usage, command_stats,
 	command_ping, command_bench, command_reload, command_drain, command_pki,
-	command_prefetch;
+	command_prefetch, command_peers;
 
 #endif

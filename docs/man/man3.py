@@ -21,7 +21,7 @@ PAGES = {
     "fetch": ("shmc_fetch", "get from other brokers what this one has not"),
     "batches and asynchronous requests": ("shmc_execute", "batches and asynchronous requests"),
     "numbers": ("shmc_stats", "numbers of a shared-memory cache"),
-    "for operators": ("shmc_control", "reload and drain a broker"),
+    "for operators": ("shmc_control", "reload and drain a broker, and see its peers"),
 }
 
 

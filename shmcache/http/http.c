@@ -60,6 +60,9 @@ static void write_metrics(FILE *out, const struct http *http)
 static void write_status(FILE *out, const struct http *http)
 {
 	status_write(out, http->source.plane);
+	if (http->source.write_status)
+		http->source.write_status(http->source.context, out);
+	fputs("}\n", out);
 }
 
 static void write_map(FILE *out, const struct http *http)

@@ -19,6 +19,8 @@ struct http_source {
 	const char *(*health)(void *context);
 	/* More lines for /metrics, or NULL. By the listener's thread. */
 	void (*write_more)(void *context, FILE *out);
+	/* More members of /status.json, each behind a comma, or NULL. By the listener's thread. */
+	void (*write_status)(void *context, FILE *out);
 	void *context;
 };
 

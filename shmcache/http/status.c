@@ -110,7 +110,6 @@ void status_write(FILE *out, const struct abi_plane *plane)
 			shared_u64_load(&plane->gauge[i]));
 	write_times(out, plane);
 	write_sessions(out, plane);
-	fputs("}\n", out);
 }
 
 /* --- the map ---------------------------------------------------------------------------------- */

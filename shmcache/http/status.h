@@ -8,7 +8,10 @@
 #include "ipc/abi.h"
 #include "ipc/lookup.h"
 
-/* Broker, gauges, counters, times and sessions. From the plane, by any thread. */
+/*
+ * Broker, gauges, counters, times and sessions: an object without its last brace, as there may be
+ * more. From the plane, by any thread.
+ */
 void status_write(FILE *out, const struct abi_plane *plane);
 
 /*

@@ -10,6 +10,7 @@
 #include "shmcache/remote/flight.h"
 #include "shmcache/remote/metrics.h"
 #include "shmcache/remote/peers/peers.h"
+#include "shmcache/remote/table.h"
 #include "shmcache/remote/thread.h"
 
 /*
@@ -35,6 +36,7 @@ struct remote {
 	pthread_mutex_t health_lock;
 	struct remote_health health[REMOTE_HOLDERS_MAX];
 	unsigned n_health;
+	bool is_shard;
 };
 
 #define HEALTH_MS 1000
@@ -108,6 +110,7 @@ static void look_at_health(struct timer *timer)
 	review_announcer(remote);
 	pthread_mutex_lock(&remote->health_lock);
 	remote->n_health = flights_health(remote->flights, remote->health, REMOTE_HOLDERS_MAX);
+	remote->is_shard = peers_want_events(remote->peers.self);
 	pthread_mutex_unlock(&remote->health_lock);
 	show(remote);
 	remote_loop_at(&remote->loop, timer, remote->loop.now_ms + HEALTH_MS);
@@ -120,6 +123,40 @@ void remote_write_metrics(struct remote *remote, FILE *out)
 	pthread_mutex_lock(&remote->health_lock);
 	remote_metrics_write(out, remote->health, remote->n_health);
 	pthread_mutex_unlock(&remote->health_lock);
+}
+
+unsigned remote_get_peers(struct remote *remote, struct wire_peer *lines, unsigned max)
+{
+	unsigned n;
+
+	if (!remote)
+		return 0;
+	pthread_mutex_lock(&remote->health_lock);
+	n = remote->n_health < max ? remote->n_health : max;
+	remote_table_lines(lines, remote->health, n, store_now_ms());
+	pthread_mutex_unlock(&remote->health_lock);
+	return n;
+}
+
+void remote_write_status(struct remote *remote, FILE *out)
+{
+	struct wire_peer *lines = calloc(REMOTE_HOLDERS_MAX, sizeof(*lines));
+
+	if (remote && lines)
+		remote_table_write_json(out, lines, remote_get_peers(remote, lines, REMOTE_HOLDERS_MAX));
+	free(lines);
+}
+
+bool remote_is_shard(struct remote *remote)
+{
+	bool is_shard;
+
+	if (!remote)
+		return false;
+	pthread_mutex_lock(&remote->health_lock);
+	is_shard = remote->is_shard;
+	pthread_mutex_unlock(&remote->health_lock);
+	return is_shard;
 }
 
 /*

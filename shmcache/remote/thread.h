@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "ipc/wire.h"
 #include "shmcache/config/config.h"
 #include "shmcache/log/log.h"
 #include "shmcache/remote/desk.h"
@@ -49,6 +50,15 @@ void remote_stop(struct remote *remote);
  * Any thread, until remote_stop(). NULL has nothing to tell.
  */
 void remote_write_metrics(struct remote *remote, FILE *out);
+
+/* The same as lines of a table: up to @max of REMOTE_HOLDERS_MAX; returns how many. As above. */
+unsigned remote_get_peers(struct remote *remote, struct wire_peer *lines, unsigned max);
+
+/* And as members of a JSON object, each behind a comma. As above. */
+void remote_write_status(struct remote *remote, FILE *out);
+
+/* Does it keep a shard of the directory? As above. */
+bool remote_is_shard(struct remote *remote);
 
 /* Has it made no round for so long? Any thread. NULL never has. */
 bool remote_is_stuck(const struct remote *remote, uint64_t ms);

@@ -30,6 +30,10 @@ def free_port():
         return s.getsockname()[1]
 
 
+# Nobody listens there.
+CLUSTER = "[remote]\nname = a\nsecurity = none\nmembers = b=127.0.0.1:1\n"
+
+
 def start(listen=None, config=""):
     """A broker that serves on a port, which is remembered in it."""
     port = listen or free_port()
@@ -263,6 +267,27 @@ class Serve(unittest.TestCase):
         wait_for("room", answers)
 
 
+class Peers(unittest.TestCase):
+    def test_peers(self):
+        """A line for each member; none of the kind where there is no cluster."""
+        broker = start(config=CLUSTER)
+        try:
+            self.assertEqual(metric(broker, 'shmcache_peer_up{peer="b"}'), 0)
+            # It is there from the first look on.
+            peer, = json.loads(get(broker, "/status.json")[2])["peers"]
+            self.assertEqual((peer["name"], peer["address"], peer["state"]), ("b", "127.0.0.1:1", 0))
+            self.assertEqual(peer.keys() & {"free", "rtt_ns", "records"}, {"rtt_ns", "records"})
+            wait_for("the reason", lambda: json.loads(
+                get(broker, "/status.json")[2])["peers"][0]["why"] == "Connection refused")
+        finally:
+            broker.close()
+        broker = start()
+        try:
+            self.assertNotIn("peers", json.loads(get(broker, "/status.json")[2]))
+        finally:
+            broker.close()
+
+
 class Held(unittest.TestCase):
     def test_gauges(self):
         """A value that is viewed counts as a hold; deleted meanwhile, as held bytes, until it is let go."""
@@ -380,7 +405,7 @@ def page():
     if not browser:
         print("there is no chromium")
         sys.exit(SKIP)
-    broker = start()
+    broker = start(config=CLUSTER)
     for i in range(40):
         broker.run("put", f"key{i}", input=bytes(1 << 20))
     load = broker.start_cli("bench", "--only", "put", "--time", "1h", stdin=subprocess.DEVNULL,
@@ -396,7 +421,8 @@ def page():
     load.wait()
     broker.close()
     wrong = [text for text in (f"shmcache {broker.name}", "serving for", ">reserve<", "DRAM: 40 MiB of",
-                               "largest free block") if text not in dom]
+                               "largest free block", '<div id="peers-box">', ">127.0.0.1:1<",
+                               ">connecting<", ">Connection refused<") if text not in dom]
     # Of what happens now, too: a rate, a half and the worst hundredth, and the same for all the time.
     now = re.search(r"<td>put</td><td>([\d.]+[kMG]?)</td>(<td>[\d.]+ (ns|µs|ms|s)</td>){2}"
                     r"<td>[\d.]+[kMG]?</td>(<td>[\d.]+ (ns|µs|ms|s)</td>){3}", dom)
