@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """docs.py: what the pages say against what the headers say, and the pages against each other.
 
-  docs.py protocol   sizes, offsets and numbers of docs/protocol.md; counters of docs/operations.md
+  docs.py protocol   sizes, offsets and numbers of docs/protocol.md; counters and events of
+                     docs/operations.md
   docs.py links      links between the pages, and to files of the tree
   docs.py man        man pages render without a warning
 
@@ -74,7 +75,7 @@ def run_c(body):
 STRUCTS = ("abi_plane abi_worker abi_histogram abi_session abi_index abi_bucket abi_record abi_tail "
            "abi_hints abi_submission abi_completion abi_lane_request abi_lane_response wire_head wire_hello "
            "wire_welcome wire_refused wire_lane_open wire_lane wire_control wire_told "
-           "wire_hand_over wire_subscribe wire_events wire_wait wire_ready events_head").split()
+           "wire_peers wire_peer wire_hand_over wire_subscribe wire_events wire_wait wire_ready events_head").split()
 
 
 def check_structs(page):
@@ -125,6 +126,7 @@ ENUMS = {  # head of the table: prefix, header
     "role": ("WIRE_ROLE_", "wire.h"),
     "command": ("WIRE_COMMAND_", "wire.h"),
     "outcome": ("WIRE_OUTCOME_", "wire.h"),
+    "peer state": ("WIRE_PEER_", "wire.h"),
 }
 
 
@@ -206,10 +208,25 @@ def check_counters():
             finding("operations.md: the %ss are not in the order of their numbers" % kind)
 
 
+def check_events():
+    """All that is logged unless somebody debugs is in the table of what it means."""
+    said = {row[0] for _, t in tables("docs/operations.md") if t[0][0] == "event" for row in t[2:]}
+    said = set(re.findall(r"`([a-z-]+)`", " ".join(said)))
+    for folder, _, files in os.walk(os.path.join(SOURCE, "shmcache")):
+        for name in files:
+            if not name.endswith(".c"):
+                continue
+            text = read(os.path.relpath(os.path.join(folder, name), SOURCE))
+            for event in re.findall(r'\blog_(?:error|warning|info)\(\s*[^,"]+,\s*"([a-z-]+)"', text):
+                if event not in said:
+                    finding("operations.md does not tell of the event %s" % event)
+
+
 def protocol():
     page = tables("docs/protocol.md")
     compare([check_structs(page), check_numbers(page), check_constants()])
     check_counters()
+    check_events()
 
 
 # --- links -------------------------------------------------------------------------------------
