@@ -107,7 +107,7 @@ struct remote_fetch {
 	 */
 	void (*done)(struct remote_fetch *fetch, enum remote_result result);
 	void *kind_state; /* the kind's, zeroed by the caller of fetch() */
-	uint64_t n_bytes; /* kept by the kind: how many have come */
+	uint64_t n_bytes; /* kept by the kind as they come: how many have; zeroed as above */
 };
 
 /* A question who has @keys; the caller's until done() was called for each of them. */
@@ -185,7 +185,7 @@ struct remote_kind {
 	/*
 	 * done() comes before it returns, or as soon as nobody writes to what land() gave any more:
 	 * within milliseconds, whatever the holder does. The bytes that are still to come go
-	 * nowhere.
+	 * nowhere. Before it returns, no other fetch is done().
 	 */
 	void (*cancel)(void *self, struct remote_fetch *fetch);
 	void (*announce)(void *self, const struct remote_event *events, unsigned n); /* * */

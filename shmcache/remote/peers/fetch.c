@@ -308,6 +308,8 @@ static void got_part(struct lane *lane, const uint8_t *bytes, size_t size)
 {
 	struct link_pending *p = find(of(lane), lane->head.id);
 
+	if (p->fetch && p->fetch->n_come)
+		*p->fetch->n_come += size;
 	if (size == p->value.size) {
 		p->whole_sum = sum_of(bytes, size);
 		return;

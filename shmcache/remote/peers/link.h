@@ -90,6 +90,8 @@ struct link_fetch {
 	 */
 	void (*done)(struct link_fetch *fetch, enum link_result result);
 
+	uint64_t *n_come; /* counts the bytes of the value as they come; NULL: who cares */
+
 	struct link_pending *pending; /* the link's */
 };
 

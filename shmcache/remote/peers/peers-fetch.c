@@ -81,7 +81,6 @@ static void transfer_done(struct link_fetch *fetch, enum link_result link_result
 	if (result == REMOTE_OK) {
 		histogram_add(&t->peer->counts.times, store_now_ns() - t->begin_ns, 1);
 		h->received_bytes += t->size;
-		user->n_bytes = t->size;
 	}
 	user->kind_state = NULL;
 	free(t);
@@ -121,7 +120,8 @@ void peers_fetch(void *self, unsigned holder, struct remote_fetch *user)
 			? (uint32_t)(user->deadline_ms - now_ms)
 			: UINT32_MAX,
 		.land = transfer_land,
-		.done = transfer_done};
+		.done = transfer_done,
+		.n_come = &user->n_bytes};
 	t->next = p->transfers;
 	t->link = &p->transfers;
 	if (t->next)

@@ -57,7 +57,6 @@ static void test_up(void **state)
 	pair_end(&p);
 }
 
-/* Who was stopped himself, and knows nothing of the others' silence, blames nobody for it. */
 /* Found out before there is a link, not by each. */
 static void test_congestion(void **state)
 {
@@ -75,6 +74,7 @@ static void test_congestion(void **state)
 	close(e.log.fd);
 }
 
+/* Who was stopped himself, and knows nothing of the others' silence, blames nobody for it. */
 static void test_stopped(void **state)
 {
 	struct timespec t;
@@ -156,6 +156,31 @@ static void test_fetch(void **state)
 		assert_memory_equal(copy, value, sizes[i]);
 	}
 	assert_true(pair_run(&p, &p.b.n_sent, N_SIZES));
+	pair_end(&p);
+}
+
+/* Who asks sees how far it is, and may tell a slow one from one that stands still. */
+static void test_progress(void **state)
+{
+	struct pair_fetch f = {.to = copy, .room = SIZE};
+	uint64_t n_seen = 0;
+	unsigned n_between = 0;
+	struct pair p;
+
+	(void)state;
+	begin_up(&p);
+	p.b.value = value;
+	p.b.value_size = SIZE;
+	p.b.sum = XXH3_64bits(value, SIZE);
+	pair_fetch(&p, &f, "key");
+	while (!f.n_done) {
+		pair_turn(&p);
+		assert_true(f.n_come >= n_seen);
+		n_seen = f.n_come;
+		n_between += n_seen > 0 && n_seen < SIZE;
+	}
+	assert_true(n_between > 0);
+	assert_int_equal(f.n_come, SIZE);
 	pair_end(&p);
 }
 
@@ -375,6 +400,7 @@ int main(void)
 		cmocka_unit_test(test_questions),
 		cmocka_unit_test(test_no_answer),
 		cmocka_unit_test(test_fetch),
+		cmocka_unit_test(test_progress),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_together),
 		cmocka_unit_test(test_corrupt),

@@ -216,7 +216,8 @@ int pair_link(struct pair *p, struct link **out, const char *address)
 void pair_ask(struct link *link, struct pair_fetch *f, const char *key)
 {
 	f->fetch = (struct link_fetch){.key = key, .key_size = (uint16_t)strlen(key),
-		.wait_ms = 1000, .land = land, .done = fetch_done};
+		.wait_ms = 1000, .land = land, .done = fetch_done, .n_come = &f->n_come};
+	f->n_come = 0;
 	link_fetch(link, &f->fetch);
 }
 
@@ -294,13 +295,18 @@ void pair_end(struct pair *p)
 	close(p->epoll);
 }
 
+bool pair_turn(struct pair *p)
+{
+	link_net_tick(p->a.net, now_ms());
+	link_net_tick(p->b.net, now_ms());
+	return watch_wait(p->epoll, 10);
+}
+
 static void turn(struct pair *p)
 {
 	unsigned i;
 
-	link_net_tick(p->a.net, now_ms());
-	link_net_tick(p->b.net, now_ms());
-	if (watch_wait(p->epoll, 10))
+	if (pair_turn(p))
 		for (i = 0; i < 100 && watch_wait(p->epoll, 0); i++)
 			;
 }

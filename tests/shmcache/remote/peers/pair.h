@@ -37,7 +37,7 @@ struct pair_end {
 struct pair_fetch {
 	struct link_fetch fetch; /* first */
 	uint8_t *to;
-	uint64_t room, size;
+	uint64_t room, size, n_come;
 	unsigned n_done, *n_all;
 	enum link_result result;
 	bool is_unwanted;
@@ -63,6 +63,8 @@ int pair_end_begin(struct pair_end *e, int epoll, const struct link_settings *se
 
 /* Go round until *@n is @wanted; false after ten seconds. */
 bool pair_run(struct pair *p, const unsigned *n, unsigned wanted);
+/* One event, or, after a moment, none. */
+bool pair_turn(struct pair *p);
 /* Go round for so long. */
 void pair_rest(struct pair *p, unsigned ms);
 

@@ -96,6 +96,10 @@ static void the_largest_value_is_landed(void **state)
 	(void)state;
 	assert_ptr_equal(sent->land(sent, &value), &place);
 	assert_int_equal(n_landed, 1);
+	/* Who asks sees how far it is. */
+	*sent->n_come += ABI_VALUE_SIZE_MAX - 1;
+	assert_int_equal(user.n_bytes, ABI_VALUE_SIZE_MAX - 1);
+	*sent->n_come += 1;
 	sent->done(sent, LINK_OK);
 	assert_int_equal(result, REMOTE_OK);
 	assert_int_equal(user.n_bytes, ABI_VALUE_SIZE_MAX);
