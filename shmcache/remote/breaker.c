@@ -8,19 +8,29 @@
  * miss at once; one request in each pause looks whether that is still so.
  *
  * Several are under way when the first fails: what of them fails after that belongs to the same
- * mishap and does not make the pause longer.
+ * mishap and does not make the pause longer. Some of them may come back when it is over; the one
+ * that looks has a number, so that none of them is taken for it.
  */
 bool breaker_is_passable(const struct breaker *b, uint64_t now_ms)
 {
 	return b->state == BREAKER_CLOSED || (b->state == BREAKER_OPEN && now_ms >= b->open_until_ms);
 }
 
-bool breaker_ask(struct breaker *b, uint64_t now_ms)
+static bool is_look(const struct breaker *b, uint32_t look)
+{
+	return b->state == BREAKER_HALF_OPEN && look == b->n_looks;
+}
+
+bool breaker_ask(struct breaker *b, uint64_t now_ms, uint32_t *look)
 {
 	if (!breaker_is_passable(b, now_ms))
 		return false;
-	if (b->state == BREAKER_OPEN)
+	*look = 0;
+	if (b->state == BREAKER_OPEN) {
 		b->state = BREAKER_HALF_OPEN;
+		b->n_looks = b->n_looks == UINT32_MAX ? 1 : b->n_looks + 1;
+		*look = b->n_looks;
+	}
 	return true;
 }
 
@@ -41,10 +51,10 @@ static void open_for(struct breaker *b, uint64_t pause_ms, uint64_t now_ms)
 	b->n_opened++;
 }
 
-bool breaker_fail(struct breaker *b, uint64_t now_ms)
+bool breaker_fail(struct breaker *b, uint64_t now_ms, uint32_t look)
 {
 	b->n_failures++;
-	if (b->state == BREAKER_HALF_OPEN)
+	if (is_look(b, look))
 		open_for(b, 2 * b->pause_ms, now_ms);
 	else if (b->state == BREAKER_CLOSED && b->n_failures >= BREAKER_FAILURES)
 		open_for(b, BREAKER_PAUSE_MIN_MS, now_ms);
@@ -53,9 +63,9 @@ bool breaker_fail(struct breaker *b, uint64_t now_ms)
 	return true;
 }
 
-void breaker_forget(struct breaker *b, uint64_t now_ms)
+void breaker_forget(struct breaker *b, uint64_t now_ms, uint32_t look)
 {
-	if (b->state != BREAKER_HALF_OPEN)
+	if (!is_look(b, look))
 		return;
 	b->state = BREAKER_OPEN;
 	b->open_until_ms = now_ms;

@@ -35,19 +35,21 @@ struct breaker {
 	uint64_t pause_ms, open_until_ms;
 	uint64_t since_ms; /* when it was closed last, unless it is */
 	uint64_t n_opened; /* ever */
+	uint32_t n_looks;  /* ever, and back to 0 after the last number: no two are out by then */
 };
 
 /*
  * May the holder be asked now? If so the caller asks, and tells how that went by one of the next
- * three.
+ * three, with @look: the number of the look that this is, or 0. What was under way before tells
+ * nothing about a holder that is being looked at, unless it is that he answers.
  */
-bool breaker_ask(struct breaker *b, uint64_t now_ms);
+bool breaker_ask(struct breaker *b, uint64_t now_ms, uint32_t *look);
 
 void breaker_succeed(struct breaker *b);
 /* True when it has opened by this. */
-bool breaker_fail(struct breaker *b, uint64_t now_ms);
+bool breaker_fail(struct breaker *b, uint64_t now_ms, uint32_t look);
 /* It was not the holder's doing that there was no answer. */
-void breaker_forget(struct breaker *b, uint64_t now_ms);
+void breaker_forget(struct breaker *b, uint64_t now_ms, uint32_t look);
 
 /* Would breaker_ask() be true? Without asking. */
 bool breaker_is_passable(const struct breaker *b, uint64_t now_ms);

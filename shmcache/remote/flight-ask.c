@@ -262,8 +262,8 @@ static void tell_breaker(struct flight *f, enum remote_result result)
 		breaker_succeed(b);
 	else if (result == REMOTE_NOSPACE ||
 		(result == REMOTE_CANCELLED && f->stop != FLIGHT_STOP_SLOW))
-		breaker_forget(b, now_ms);
-	else if (breaker_fail(b, now_ms))
+		breaker_forget(b, now_ms, f->look);
+	else if (breaker_fail(b, now_ms, f->look))
 		flights_count(f->all, ABI_COUNTER_BREAKERS_OPENED, 1);
 }
 
@@ -362,7 +362,7 @@ static void fetch_next(struct flight *f)
 	while (f->n_tried < f->n_holders) {
 		unsigned holder = f->holder[f->n_tried++];
 
-		if (breaker_ask(&all->breaker[f->source][holder], all->loop->now_ms)) {
+		if (breaker_ask(&all->breaker[f->source][holder], all->loop->now_ms, &f->look)) {
 			fetch_from(f, holder);
 			return;
 		}

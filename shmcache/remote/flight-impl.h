@@ -78,6 +78,7 @@ struct flight {
 	enum flight_stop stop;
 	uint64_t size;	     /* counted in all->n_bytes */
 	uint64_t wanted_size; /* what there was no room for */
+	uint32_t look;	     /* of the holder's breaker, or 0 */
 	uint64_t seen_bytes; /* when patience began */
 	struct timer patience;
 
