@@ -26,7 +26,8 @@ struct batch {
 	struct batch *next;
 	struct batch_name name;
 	struct timer expiry;
-	unsigned n, n_seen, n_found, n_open; /* to come; come; found; not judged */
+	unsigned n, n_seen, n_found, n_open; /* to come; come; found; not judged, */
+	unsigned n_held;		     /* and of these found */
 	unsigned n_prefix;		     /* found, from the first on */
 	bool is_missed;			     /* one of them is */
 	bool is_broken;			     /* nothing more is kept: also by prefix */
@@ -62,6 +63,7 @@ static void judge(struct batch *b, unsigned i, bool keep)
 		return;
 	b->entry[i].seat = NULL;
 	b->n_open--;
+	b->n_held -= b->entry[i].state == FOUND;
 	seat->batch = NULL;
 	seat->judged(seat, keep);
 }
@@ -236,6 +238,7 @@ void batch_found(struct batch_seat *seat)
 		return;
 	b->entry[seat->idx].state = FOUND;
 	b->n_found++;
+	b->n_held++;
 	evaluate(b);
 }
 
@@ -247,6 +250,8 @@ void batch_found_elsewhere(struct batch_seat *seat)
 		return;
 	if (b->entry[seat->idx].state != FOUND)
 		b->n_found++;
+	else
+		b->n_held--;
 	b->entry[seat->idx] = (struct batch_entry){NULL, FOUND};
 	b->n_open--;
 	seat->batch = NULL;
@@ -260,8 +265,10 @@ void batch_missed(struct batch_seat *seat)
 
 	if (!b)
 		return;
-	if (b->entry[idx].state == FOUND)
+	if (b->entry[idx].state == FOUND) {
 		b->n_found--;
+		b->n_held--;
+	}
 	b->entry[idx].state = MISSED;
 	judge(b, idx, false);
 	if (!b->is_missed)
@@ -276,7 +283,7 @@ bool batches_give_up_one(struct batches *all)
 
 	for (unsigned i = 0; i < BATCH_BUCKETS; i++)
 		for (struct batch *b = all->bucket[i]; b; b = b->next)
-			if (b->n_open && (!first || b->expiry.at_ms < first->expiry.at_ms))
+			if (b->n_held && (!first || b->expiry.at_ms < first->expiry.at_ms))
 				first = b;
 	if (!first)
 		return false;

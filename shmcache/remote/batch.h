@@ -77,7 +77,7 @@ void batch_found_elsewhere(struct batch_seat *seat);
 /* The session has left, and its requests are answered: forget its batches. */
 void batches_leave(struct batches *batches, uint64_t session);
 
-/* Judge the oldest batch that there is a seat of, so that its values don't wait any more. */
+/* Judge the oldest batch of which a found value waits, so that it does not any more. False: none. */
 bool batches_give_up_one(struct batches *batches);
 
 #endif

@@ -7,11 +7,11 @@
 
 /*
  * Flights that begin in one turn of the loop, with about as much time, are located together, since
- * they are often a batch: a kind can ask each shard once for all. Holders are then asked one after another. A holder that
- * does not answer must not use up all the time that the others would have had: as long as there are
- * others, one that sends nothing for his share of what is left is called off. How a flight that
- * failed at every holder is answered says most of what it knows: that nobody has it only where all
- * have said so.
+ * they are often a batch: a kind can ask each shard once for all. Holders are then asked one after
+ * another. A holder that does not answer must not use up all the time that the others would have
+ * had: as long as there are others, one that sends nothing for as long as his share of what was left
+ * when he was asked is called off. How a flight that failed at every holder is answered says most of
+ * what it knows: that nobody has it only where all have said so.
  */
 #define LOCATE_MAX 256
 
@@ -81,6 +81,11 @@ static void located(struct remote_locate *locate, unsigned i, const uint16_t *ho
 	}
 	if (!f)
 		return;
+	/* Who has joined meanwhile had more time than there was for the question. */
+	if (!n && !is_complete && f->end_ms > f->asked_end_ms) {
+		flight_locate(f);
+		return;
+	}
 	if (!is_complete)
 		note_failure(f, ABI_FETCH_UNREACHABLE);
 	for (k = 0; k < n && f->n_holders < REMOTE_TRIED_MAX; k++)
@@ -161,6 +166,7 @@ static struct locating *gather(struct flights *all)
 		l->key[i] = (struct remote_key){to, f->key.size, f->key.name};
 		to += f->key.size;
 		f->locating = l;
+		f->asked_end_ms = f->end_ms;
 		flight_queue_take(&all->to_locate, f);
 	}
 	if (l->bytes)
@@ -201,14 +207,21 @@ static struct breaker *breaker_of(struct flight *f)
 
 static void set_patience(struct flight *f)
 {
+	f->seen_bytes = f->fetch.n_bytes;
+	remote_loop_at(f->all->loop, &f->patience, f->all->loop->now_ms + f->patience_ms);
+}
+
+/* With nobody else to be asked there is all the time that there is. */
+static void begin_patience(struct flight *f)
+{
 	uint64_t now_ms = f->all->loop->now_ms;
-	uint64_t left_ms = f->end_ms > now_ms ? f->end_ms - now_ms : 0;
 	unsigned i, n = 0;
 
 	for (i = f->n_tried; i < f->n_holders; i++)
 		n += breaker_is_passable(&f->all->breaker[f->source][f->holder[i]], now_ms);
+	f->patience_ms = time_left(f) / (n + 1) + 1;
 	if (n)
-		remote_loop_at(f->all->loop, &f->patience, now_ms + left_ms / (n + 1) + 1);
+		set_patience(f);
 }
 
 /* Nothing for a while, and there is somebody else: but bytes that come are worth waiting for. */
@@ -216,12 +229,10 @@ static void patience_expired(struct timer *timer)
 {
 	struct flight *f = timer->owner;
 
-	if (f->fetch.n_bytes > f->seen_bytes) {
-		f->seen_bytes = f->fetch.n_bytes;
+	if (f->fetch.n_bytes > f->seen_bytes)
 		set_patience(f);
-		return;
-	}
-	flight_stop(f, FLIGHT_STOP_SLOW);
+	else
+		flight_stop(f, FLIGHT_STOP_SLOW);
 }
 
 void flight_stop(struct flight *f, enum flight_stop why)
@@ -253,15 +264,16 @@ static enum abi_fetch_miss miss_of(enum remote_result result)
 
 static void tell_breaker(struct flight *f, enum remote_result result)
 {
+	bool is_off = result == REMOTE_CANCELLED && f->stop != FLIGHT_STOP_SLOW;
 	struct breaker *b = breaker_of(f);
 	uint64_t now_ms = f->all->loop->now_ms;
 
-	/* It has answered, too, where we did not want what it had. */
+	/* It has answered, too, where we did not want what it had, or not any more. */
 	if (result == REMOTE_OK || result == REMOTE_MISS || f->stop == FLIGHT_STOP_ROOM ||
-		f->stop == FLIGHT_STOP_NOSPACE || f->stop == FLIGHT_STOP_OVERTAKEN)
+		f->stop == FLIGHT_STOP_NOSPACE || f->stop == FLIGHT_STOP_OVERTAKEN ||
+		(is_off && f->is_landed))
 		breaker_succeed(b);
-	else if (result == REMOTE_NOSPACE ||
-		(result == REMOTE_CANCELLED && f->stop != FLIGHT_STOP_SLOW))
+	else if (result == REMOTE_NOSPACE || is_off)
 		breaker_forget(b, now_ms, f->look);
 	else if (breaker_fail(b, now_ms, f->look))
 		flights_count(f->all, ABI_COUNTER_BREAKERS_OPENED, 1);
@@ -278,6 +290,7 @@ static void stopped(struct flight *f)
 		f->n_tried--;
 		f->state = FLIGHT_QUEUED;
 		flight_queue_put(&f->all->queued, f);
+		remote_loop_soon(f->all->loop, &f->all->start);
 		break;
 	case FLIGHT_STOP_NOSPACE:
 		flight_miss(f, ABI_FETCH_NOSPACE);
@@ -338,7 +351,6 @@ static void fetch_from(struct flight *f, unsigned holder)
 	f->state = FLIGHT_FETCHING;
 	f->is_out = true;
 	f->stop = FLIGHT_STOP_NOT;
-	f->seen_bytes = 0;
 	f->patience.expired = patience_expired;
 	f->patience.owner = f;
 	f->fetch = (struct remote_fetch){
@@ -349,7 +361,7 @@ static void fetch_from(struct flight *f, unsigned holder)
 		.done = fetched,
 	};
 	all->n_fetching++;
-	set_patience(f);
+	begin_patience(f);
 	flights_count(all, ABI_COUNTER_TRANSFERS, 1);
 	source_of(f)->kind->fetch(source_of(f)->self, holder, &f->fetch);
 }
@@ -381,8 +393,9 @@ static bool has_room(struct flights *all, const struct flight *f)
 
 	if (!all->n_bytes || all->n_bytes + size <= all->n_bytes_max)
 		return true;
-	if (!all->n_fetching)
-		batches_give_up_one(&all->batches);
+	/* Behind what follows from that, there may be. */
+	if (!all->n_fetching && batches_give_up_one(&all->batches))
+		remote_loop_soon(all->loop, &all->start);
 	return false;
 }
 

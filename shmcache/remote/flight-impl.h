@@ -59,11 +59,12 @@ struct flight {
 	struct store_fill fill;
 	struct waiter *waiters, **waiters_end;
 	uint64_t end_ms; /* the last waiter's deadline */
-	bool keeps_on;	 /* some waiter's value was to be kept: its bytes are wanted although he left */
+	bool keeps_on;	 /* some waiter's value was to be kept: it is wanted although he left */
 
 	/* Who is asked. */
 	unsigned source;
 	struct locating *locating; /* the question that it is part of */
+	uint64_t asked_end_ms;	   /* end_ms, when it was put */
 	uint16_t holder[REMOTE_TRIED_MAX];
 	unsigned n_holders, n_tried;
 	bool is_all_missed; /* whoever could have it has said that he does not */
@@ -79,7 +80,8 @@ struct flight {
 	uint64_t size;	     /* counted in all->n_bytes */
 	uint64_t wanted_size; /* what there was no room for */
 	uint32_t look;	     /* of the holder's breaker, or 0 */
-	uint64_t seen_bytes; /* when patience began */
+	uint64_t seen_bytes; /* when patience began, */
+	uint64_t patience_ms; /* which lasts for so long */
 	struct timer patience;
 
 	struct remote_later settle;

@@ -172,7 +172,7 @@ void flight_settle(struct remote_later *later)
 {
 	struct flight *f = later->owner;
 
-	if (is_any(f, VERDICT_KEEP) || (!f->waiters && f->keeps_on))
+	if (is_any(f, VERDICT_KEEP) || f->keeps_on)
 		publish(f);
 	else if (!is_any(f, VERDICT_PENDING))
 		deliver(f);

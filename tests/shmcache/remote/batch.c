@@ -213,19 +213,51 @@ static void nonsense_is_not_kept(void **state)
 	assert_true(request[6].is_judged && request[7].is_judged);
 }
 
+/* The first of a batch of three of another lane, that ends earlier. */
+static void join_early(unsigned i, uint64_t lane)
+{
+	request[i].seat = (struct batch_seat){.rule = BATCH_ALL, .judged = judged};
+	batch_join(&batches, &request[i].seat, (struct batch_name){lane, 1, 1}, 3, 0, 500);
+}
+
 static void the_one_that_waits_longest_can_be_given_up(void **state)
 {
 	(void)state;
 	assert_false(batches_give_up_one(&batches));
 	join(0, BATCH_ALL, 1, 3, 0);
 	batch_found(&request[0].seat);
-	request[1].seat = (struct batch_seat){.rule = BATCH_ALL, .judged = judged};
-	batch_join(&batches, &request[1].seat, (struct batch_name){8, 1, 1}, 3, 0, 500);
+	join_early(1, 8);
+	batch_found(&request[1].seat);
 	assert_true(batches_give_up_one(&batches));
 	assert_true(request[1].is_judged && !request[1].is_kept && !request[0].is_judged);
 	assert_true(batches_give_up_one(&batches));
 	assert_true(request[0].is_judged);
 	assert_false(batches_give_up_one(&batches));
+}
+
+/* Of others nothing waits: of one that has found nothing, or whose found ones have left. */
+static void one_that_holds_nothing_is_not_given_up(void **state)
+{
+	(void)state;
+	join_early(0, 8);
+	join_early(1, 9);
+	batch_found(&request[1].seat);
+	batch_found_elsewhere(&request[1].seat);
+	join(2, BATCH_PREFIX, 1, 3, 0);
+	join(3, BATCH_PREFIX, 1, 3, 1);
+	batch_found(&request[2].seat);
+	assert_true(request[2].is_kept);
+	join(4, BATCH_PREFIX, 2, 3, 0);
+	join(5, BATCH_PREFIX, 2, 3, 1);
+	batch_found(&request[5].seat);
+	batch_missed(&request[5].seat);
+	assert_false(batches_give_up_one(&batches));
+	assert_false(request[0].is_judged || request[3].is_judged || request[4].is_judged);
+	/* Each counts for itself. */
+	join(6, BATCH_PREFIX, 2, 3, 2);
+	batch_found(&request[6].seat);
+	assert_true(batches_give_up_one(&batches));
+	assert_true(request[4].is_judged && request[6].is_judged && !request[3].is_judged);
 }
 
 /*
@@ -281,6 +313,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(a_batch_of_which_the_rest_never_comes_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(nonsense_is_not_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_one_that_waits_longest_can_be_given_up, setup, teardown),
+		cmocka_unit_test_setup_teardown(one_that_holds_nothing_is_not_given_up, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			what_is_promised_and_never_comes_is_bounded_for_each_lane, setup, teardown),
 		cmocka_unit_test_setup_teardown(batches_go_with_their_session, setup, teardown),

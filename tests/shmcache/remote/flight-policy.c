@@ -211,6 +211,64 @@ static void a_batch_without_room_does_not_wait_for_itself(void **state)
 	assert_int_equal(f.loop.now_ms, 1000);
 }
 
+/* The last one queues when nothing is on its way any more: it begins all the same. */
+static void the_last_one_without_room_goes_on(void **state)
+{
+	(void)state;
+	ask_batch(2, 1, ALL_FOUND);
+	for (unsigned key = 0; key < 2; key++)
+		flying_located(&f, key, 1, 1, true);
+	assert_true(flying_land(&f, (unsigned)flying_out(&f, 0), 3 * MIB));
+	flying_finish(&f, (unsigned)flying_out(&f, 0), REMOTE_OK);
+	assert_false(flying_land(&f, (unsigned)flying_out(&f, 1), 3 * MIB));
+	flying_expect_delivered(&f, 0);
+	assert_true(flying_land(&f, (unsigned)flying_out(&f, 1), 3 * MIB));
+	flying_finish(&f, 0, REMOTE_OK);
+	flying_expect_delivered(&f, 1);
+	assert_int_equal(f.loop.now_ms, 1000);
+}
+
+/* Which batch is given up for it: the oldest that holds something, and no other. */
+static void room_is_made_by_what_is_held(void **state)
+{
+	struct ticket *t = flying_ticket(&f, 9, ALL_FOUND);
+
+	(void)state;
+	t->batch = 7;
+	t->n_batch = 1;
+	t->deadline_ms = 1900;
+	(void)flying_take(&f, t);
+	ask_batch(2, 1, ALL_FOUND);
+	flying_located(&f, 0, 1, 1, true);
+	assert_true(flying_land(&f, (unsigned)flying_out(&f, 0), 3 * MIB));
+	flying_finish(&f, (unsigned)flying_out(&f, 0), REMOTE_OK);
+	assert_false(flying_is_answered(&f, 1));
+	flying_located(&f, 1, 1, 1, true);
+	flying_expect_delivered(&f, 1);
+	assert_true(flying_land(&f, (unsigned)flying_out(&f, 1), 3 * MIB));
+	flying_finish(&f, 0, REMOTE_OK);
+	flying_expect_delivered(&f, 2);
+	flying_bring(&f, 9, 1000);
+	flying_expect_here(&f, 0);
+	assert_true(is_cached(9));
+}
+
+/* One value that two batches wait for is given up by both. */
+static void room_is_made_by_two_batches(void **state)
+{
+	(void)state;
+	ask_batch(2, 1, ALL_FOUND);
+	ask_batch(2, 2, ALL_FOUND);
+	flying_located(&f, 0, 1, 1, true);
+	assert_true(flying_land(&f, (unsigned)flying_out(&f, 0), 3 * MIB));
+	flying_finish(&f, (unsigned)flying_out(&f, 0), REMOTE_OK);
+	flying_located(&f, 1, 1, 1, true);
+	flying_expect_delivered(&f, 0);
+	flying_expect_delivered(&f, 2);
+	assert_true(flying_out(&f, 1) >= 0);
+	assert_int_equal(f.loop.now_ms, 1000);
+}
+
 static void the_configured_policy_is_the_default(void **state)
 {
 	unsigned n;
@@ -239,6 +297,9 @@ int main(void)
 		FLYING_TEST(who_waits_for_his_batch_gets_it_in_time),
 		FLYING_TEST(who_wants_it_kept_decides_for_all),
 		FLYING_TEST(a_batch_without_room_does_not_wait_for_itself),
+		FLYING_TEST(the_last_one_without_room_goes_on),
+		FLYING_TEST(room_is_made_by_what_is_held),
+		FLYING_TEST(room_is_made_by_two_batches),
 		FLYING_TEST(the_configured_policy_is_the_default),
 	};
 

@@ -2,13 +2,14 @@
 /* flight-random.c: everything at once, in random orders, and what must hold all the same. */
 #include "tests/shmcache/remote/flying.h"
 
+#include "shmcache/remote/flight-impl.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
 
 #include <cmocka.h>
 
@@ -17,6 +18,7 @@
  * go, ask in batches, put, delete and flush. After each step:
  *
  *	- no ticket was answered twice, none is open beyond its deadline
+ *	- what flights count of themselves is so, and none waits for what can't come
  *	- there are never two transfers of one key that were not called off (flying.c)
  *	- what is in the store under a key was put last, or was asked for after whatever was done to that
  *	  key last: nothing that was overtaken is published
@@ -72,22 +74,38 @@ static void answer_one_locate(void)
 			&f, below(f.n_locates), holders, below(3) ? below(5) : 0, below(4) != 0);
 }
 
-static void go_on_with_one_fetch(void)
+static uint64_t some_size(void)
 {
 	static const uint64_t sizes[] = {8, 100, 5000, 70000, 300000, 1500000};
+
+	return below(30) ? sizes[below(6)] : 100 * MIB;
+}
+
+/* A kind may say later that it has let go of what was not wanted. */
+static void land_or_not(unsigned i)
+{
+	if (below(4))
+		flying_land(&f, i, some_size());
+	else
+		flying_offer(&f, i, some_size());
+}
+
+static void go_on_with_one_fetch(void)
+{
 	unsigned i;
 
 	if (!f.n_fetches)
 		return;
 	i = below(f.n_fetches);
+	f.fetch[i].fetch->n_bytes += below(2);
 	if (f.fetch[i].is_cancelled && below(2))
 		flying_finish(&f, i, REMOTE_CANCELLED);
 	else if (!f.fetch[i].to && !f.fetch[i].is_cancelled && below(4))
-		flying_land(&f, i, sizes[below(6)]);
+		land_or_not(i);
 	else if (f.fetch[i].to && below(3))
 		flying_finish(&f, i, REMOTE_OK);
 	else
-		flying_finish(&f, i, 1 + below(5));
+		flying_finish(&f, i, 1 + below(REMOTE_NOSPACE));
 }
 
 static void change_here(void)
@@ -109,6 +127,8 @@ static void change_here(void)
 	default:
 		flying_delete(&f, below(KEYS));
 	}
+	if (below(4) == 0)
+		f.ear->heard(f.ear, NULL);
 }
 
 static void take_deliveries(void)
@@ -183,6 +203,43 @@ static void step(void)
 	flying_pass(&f, below(10) == 0);
 }
 
+static void expect_whole(const struct flight *flight)
+{
+	bool is_queued = flight->state == FLIGHT_QUEUED ||
+		(flight->state == FLIGHT_LOCATING && !flight->locating);
+
+	if (flight->is_over)
+		assert_true(flight->is_out && !flight->waiters);
+	else
+		assert_true(flight->waiters ||
+			(flight->state == FLIGHT_FETCHING && flight->keeps_on));
+	/* Nobody can join: then it is on its way out. */
+	assert_true(flight->hash_link || (flight->is_out && flight->stop));
+	assert_int_equal(flight->queue_link != NULL, is_queued);
+}
+
+static void expect_balance(void)
+{
+	const struct flights *all = f.flights;
+	const struct flight *flight;
+	unsigned n = 0, n_out = 0;
+	uint64_t n_bytes = 0;
+
+	for (flight = all->all; flight; flight = flight->next) {
+		expect_whole(flight);
+		n++;
+		n_out += flight->is_out;
+		n_bytes += flight->is_landed ? flight->size : 0;
+	}
+	assert_int_equal(n, all->shares.n);
+	assert_int_equal(n, all->store->n_fills);
+	assert_int_equal(n_out, all->n_fetching);
+	assert_int_equal(n_out, f.n_fetches);
+	assert_int_equal(n_bytes, all->n_bytes);
+	/* There is nothing that would set it going again. */
+	assert_true(!all->queued.first || all->n_fetching);
+}
+
 static void expect_invariants(void)
 {
 	static unsigned first_open;
@@ -216,6 +273,7 @@ static void random_orders_keep_the_rules(void **state)
 	flying_begin(&f);
 	for (unsigned i = 0; i < STEPS; i++) {
 		step();
+		expect_balance();
 		if (i % 8 == 0)
 			expect_invariants();
 	}

@@ -23,6 +23,11 @@ static uint64_t word_of(unsigned key, uint64_t version, unsigned how)
 	return (uint64_t)how << 56 | (uint64_t)key << 40 | version;
 }
 
+static uint64_t version_of(uint64_t word)
+{
+	return word & ((UINT64_C(1) << 40) - 1);
+}
+
 static void fill(uint8_t *to, uint64_t size, uint64_t word)
 {
 	for (uint64_t i = 0; i < size; i++)
@@ -272,6 +277,8 @@ unsigned flying_take(struct flying *f, struct ticket *t)
 		assert_non_null(f->asked);
 	}
 	f->asked[f->n_asked] = (struct asked){.ticket = t, .key = key_number(&key)};
+	if (f->asked[f->n_asked].key < FLYING_KEYS)
+		f->asked[f->n_asked].version = f->version[f->asked[f->n_asked].key];
 	f->n_asked++;
 	t->next = NULL;
 	flights_take(f->flights, t);
@@ -330,14 +337,20 @@ int flying_out(struct flying *f, unsigned key)
 	return found;
 }
 
-bool flying_land(struct flying *f, unsigned i, uint64_t size)
+bool flying_offer(struct flying *f, unsigned i, uint64_t size)
 {
 	struct remote_head head = {.size = size};
 	struct remote_fetch *fetch = f->fetch[i].fetch;
 
 	f->fetch[i].size = size;
 	f->fetch[i].to = fetch->land(fetch, &head);
-	if (f->fetch[i].to)
+	f->fetch[i].is_cancelled = !f->fetch[i].to;
+	return f->fetch[i].to;
+}
+
+bool flying_land(struct flying *f, unsigned i, uint64_t size)
+{
+	if (flying_offer(f, i, size))
 		return true;
 	fetch_done(f, i, REMOTE_CANCELLED);
 	flying_pass(f, 0);
@@ -392,13 +405,15 @@ void flying_expect_delivered(struct flying *f, unsigned n)
 {
 	struct ticket *t = f->asked[n].ticket;
 	uint32_t cell;
+	uint64_t word;
 
 	assert_true(flying_is_answered(f, n));
 	assert_int_equal(t->status, ABI_STATUS_OK);
 	assert_int_not_equal(t->result[1], 0);
 	cell = abi_word_cell(t->result[0]);
 	assert_int_equal(f->rig.store.index.cell[cell].value_size, t->size);
-	read_word((const uint8_t *)rig_value(&f->rig, cell), t->size, f->asked[n].key);
+	word = read_word((const uint8_t *)rig_value(&f->rig, cell), t->size, f->asked[n].key);
+	assert_true(version_of(word) >= f->asked[n].version);
 	store_delivery_end(&f->rig.store, t->result[1]);
 	t->result[1] = 0;
 }
@@ -414,7 +429,7 @@ int flying_stored(struct flying *f, unsigned key, uint64_t *version)
 		return 0;
 	word = read_word((const uint8_t *)rig_value(&f->rig, cell),
 		f->rig.store.index.cell[cell].value_size, key);
-	*version = word & ((UINT64_C(1) << 40) - 1);
+	*version = version_of(word);
 	return (int)(word >> 56);
 }
 

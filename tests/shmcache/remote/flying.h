@@ -33,6 +33,7 @@ struct asked {
 	unsigned key;
 	bool is_answered;
 	uint64_t answered_ms;
+	uint64_t version; /* of the key when it was asked for */
 };
 
 struct flying {
@@ -85,6 +86,8 @@ int flying_out(struct flying *f, unsigned key);
 
 /* Its holder tells the head. True: there is a block. */
 bool flying_land(struct flying *f, unsigned i, uint64_t size);
+/* The same, but where there is none the kind takes its time to say that it has let go. */
+bool flying_offer(struct flying *f, unsigned i, uint64_t size);
 /* Its bytes come, and it is done. */
 void flying_finish(struct flying *f, unsigned i, enum remote_result result);
 /* Located at one holder, landed, finished. */
