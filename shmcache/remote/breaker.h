@@ -35,7 +35,7 @@ struct breaker {
 	uint64_t pause_ms, open_until_ms;
 	uint64_t since_ms; /* when it was closed last, unless it is */
 	uint64_t n_opened; /* ever */
-	uint32_t n_looks;  /* ever, and back to 0 after the last number: no two are out by then */
+	uint32_t n_looks;  /* ever; after the last number from 1 on again: no such one is out by then */
 };
 
 /*

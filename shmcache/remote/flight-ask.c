@@ -60,7 +60,24 @@ static void note_failure(struct flight *f, enum abi_fetch_miss why)
 static void next_source(struct flight *f)
 {
 	f->source++;
+	f->is_asked_again = false;
 	flight_locate(f);
+}
+
+static uint64_t time_left(const struct flight *f)
+{
+	uint64_t now_ms = f->all->loop->now_ms;
+
+	return f->end_ms > now_ms ? f->end_ms - now_ms : 0;
+}
+
+/*
+ * The question was one in a hurry's, and somebody with much more time has joined. Once: others may
+ * join for ever.
+ */
+static bool is_worth_another(const struct flight *f)
+{
+	return !f->is_asked_again && time_left(f) / 2 > f->asked_ms;
 }
 
 static void located(struct remote_locate *locate, unsigned i, const uint16_t *holders,
@@ -81,8 +98,8 @@ static void located(struct remote_locate *locate, unsigned i, const uint16_t *ho
 	}
 	if (!f)
 		return;
-	/* Who has joined meanwhile had more time than there was for the question. */
-	if (!n && !is_complete && f->end_ms > f->asked_end_ms) {
+	if (!n && !is_complete && is_worth_another(f)) {
+		f->is_asked_again = true;
 		flight_locate(f);
 		return;
 	}
@@ -108,13 +125,6 @@ void flight_forget_locating(struct flight *f)
 	for (unsigned i = 0; l && i < l->locate.n; i++)
 		if (l->flight[i] == f)
 			l->flight[i] = NULL;
-}
-
-static uint64_t time_left(const struct flight *f)
-{
-	uint64_t now_ms = f->all->loop->now_ms;
-
-	return f->end_ms > now_ms ? f->end_ms - now_ms : 0;
 }
 
 /* Half of the time that the first of them has: the rest is for the value. */
@@ -166,7 +176,7 @@ static struct locating *gather(struct flights *all)
 		l->key[i] = (struct remote_key){to, f->key.size, f->key.name};
 		to += f->key.size;
 		f->locating = l;
-		f->asked_end_ms = f->end_ms;
+		f->asked_ms = time_left(f);
 		flight_queue_take(&all->to_locate, f);
 	}
 	if (l->bytes)
@@ -268,10 +278,9 @@ static void tell_breaker(struct flight *f, enum remote_result result)
 	struct breaker *b = breaker_of(f);
 	uint64_t now_ms = f->all->loop->now_ms;
 
-	/* It has answered, too, where we did not want what it had, or not any more. */
+	/* It has answered, too, where we did not want what it had. */
 	if (result == REMOTE_OK || result == REMOTE_MISS || f->stop == FLIGHT_STOP_ROOM ||
-		f->stop == FLIGHT_STOP_NOSPACE || f->stop == FLIGHT_STOP_OVERTAKEN ||
-		(is_off && f->is_landed))
+		f->stop == FLIGHT_STOP_NOSPACE || f->stop == FLIGHT_STOP_OVERTAKEN)
 		breaker_succeed(b);
 	else if (result == REMOTE_NOSPACE || is_off)
 		breaker_forget(b, now_ms, f->look);

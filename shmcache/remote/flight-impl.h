@@ -64,7 +64,8 @@ struct flight {
 	/* Who is asked. */
 	unsigned source;
 	struct locating *locating; /* the question that it is part of */
-	uint64_t asked_end_ms;	   /* end_ms, when it was put */
+	uint64_t asked_ms;	   /* how much time it had when that was put */
+	bool is_asked_again;	   /* of this source */
 	uint16_t holder[REMOTE_TRIED_MAX];
 	unsigned n_holders, n_tried;
 	bool is_all_missed; /* whoever could have it has said that he does not */
@@ -75,7 +76,7 @@ struct flight {
 	struct remote_fetch fetch;
 	bool is_out;	     /* the kind has it */
 	bool is_landed;	     /* there is a block for it */
-	bool is_free;	     /* for which nothing was evicted */
+	bool is_free;	     /* for which nothing was evicted, as somebody wanted it kept so */
 	enum flight_stop stop;
 	uint64_t size;	     /* counted in all->n_bytes */
 	uint64_t wanted_size; /* what there was no room for */

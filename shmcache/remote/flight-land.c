@@ -30,7 +30,7 @@ static bool is_delivered_to_any(const struct flight *f)
 static enum flight_stop reserve(struct flight *f, const struct remote_head *head, uint8_t **data)
 {
 	struct store_put_options options = {.ttl_ms = head->ttl_ms, .hints = head->hints};
-	bool may_evict = is_any(f, VERDICT_KEEP) || is_any(f, VERDICT_PENDING) || !f->waiters;
+	bool may_evict = f->keeps_on || is_any(f, VERDICT_PENDING) || !f->waiters;
 	struct flights *all = f->all;
 	enum abi_status status = ABI_STATUS_NOSPACE;
 
@@ -68,7 +68,6 @@ uint8_t *flight_land(struct remote_fetch *fetch, const struct remote_head *head)
 	}
 	if (f->stop)
 		return NULL;
-	f->keeps_on |= f->is_free;
 	f->is_landed = true;
 	f->size = head->size;
 	all->n_bytes += f->size;
@@ -79,7 +78,7 @@ void flight_unland(struct flight *f)
 {
 	if (!f->is_landed)
 		return;
-	f->is_landed = false;
+	f->is_landed = f->is_free = false;
 	f->all->n_bytes -= f->size;
 	store_fill_drop(f->all->store, &f->fill);
 }
@@ -172,7 +171,7 @@ void flight_settle(struct remote_later *later)
 {
 	struct flight *f = later->owner;
 
-	if (is_any(f, VERDICT_KEEP) || f->keeps_on)
+	if (is_any(f, VERDICT_KEEP) || f->keeps_on || (!f->waiters && f->is_free))
 		publish(f);
 	else if (!is_any(f, VERDICT_PENDING))
 		deliver(f);

@@ -122,7 +122,7 @@ static void flight_left(struct flight *f)
 {
 	if (f->waiters || f->is_over)
 		return;
-	if (f->state == FLIGHT_FETCHING && f->is_landed && f->keeps_on && !f->stop)
+	if (f->state == FLIGHT_FETCHING && f->is_landed && (f->keeps_on || f->is_free) && !f->stop)
 		return;
 	if (f->state != FLIGHT_HELD)
 		flight_end(f);
