@@ -14,8 +14,8 @@
  *	- where it has sent the value to another one itself: it was put here, and may be gone here again;
  *	- where one comes up who was no member when all were asked.
  *
- * And where absent_for is changed: what was noted for another while can't be told from what is not to
- * be known any more.
+ * And where absent_for is changed: what was noted for another while can't be told from what is not
+ * to be known any more.
  *
  * All of these may come while the others are still being asked. What they answer then may be older,
  * and is not remembered; it answers those who wait, who asked before.

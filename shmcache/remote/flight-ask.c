@@ -8,10 +8,10 @@
 /*
  * Flights that begin in one turn of the loop, with about as much time, are located together, since
  * they are often a batch: a kind can ask each shard once for all. Holders are then asked one after
- * another. A holder that does not answer must not use up all the time that the others would have
- * had: as long as there are others, one that sends nothing for as long as his share of what was left
- * when he was asked is called off. How a flight that failed at every holder is answered says most of
- * what it knows: that nobody has it only where all have said so.
+ * another. A holder that does not answer must not use up all the time that others would have had:
+ * while there are others, one that sends nothing for as long as his share of what was left when he
+ * was asked is called off. How a flight that failed at every holder is answered says most of what it
+ * knows: that nobody has it only where all have said so.
  */
 #define LOCATE_MAX 256
 

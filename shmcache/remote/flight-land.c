@@ -30,18 +30,16 @@ static bool is_delivered_to_any(const struct flight *f)
 static enum flight_stop reserve(struct flight *f, const struct remote_head *head, uint8_t **data)
 {
 	struct store_put_options options = {.ttl_ms = head->ttl_ms, .hints = head->hints};
-	bool may_evict = f->keeps_on || is_any(f, VERDICT_PENDING) || !f->waiters;
 	struct flights *all = f->all;
 	enum abi_status status = ABI_STATUS_NOSPACE;
+	bool may_evict = true;
 
 	f->is_free = false;
-	if (!may_evict && is_any(f, VERDICT_KEEP_FREE)) {
+	if (!f->keeps_on && is_any(f, VERDICT_KEEP_FREE)) {
 		status = store_fill_reserve(
 			all->store, all->worker, &f->fill, &options, head->size, true, data);
 		f->is_free = status == ABI_STATUS_OK;
-		may_evict = is_delivered_to_any(f);
-	} else {
-		may_evict = true;
+		may_evict = is_any(f, VERDICT_PENDING) || is_delivered_to_any(f);
 	}
 	if (status == ABI_STATUS_NOSPACE && may_evict)
 		status = store_fill_reserve(
@@ -171,7 +169,7 @@ void flight_settle(struct remote_later *later)
 {
 	struct flight *f = later->owner;
 
-	if (is_any(f, VERDICT_KEEP) || f->keeps_on || (!f->waiters && f->is_free))
+	if (is_any(f, VERDICT_KEEP) || f->keeps_on || f->is_free)
 		publish(f);
 	else if (!is_any(f, VERDICT_PENDING))
 		deliver(f);

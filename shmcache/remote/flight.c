@@ -155,7 +155,8 @@ static struct flight *flight_find(struct flights *all, const struct remote_key *
 	return f;
 }
 
-static struct flight *flight_new(struct flights *all, const struct remote_key *key, uint64_t session)
+static struct flight *flight_new(
+	struct flights *all, const struct remote_key *key, uint64_t session)
 {
 	struct flight **bucket = flight_bucket(all, key->name), *f = calloc(1, sizeof(*f));
 	struct index_key k;

@@ -139,6 +139,38 @@ static void what_was_to_be_kept_may_drive_out(void **state)
 	assert_int_equal(flying_stored(&f, 1, &version), 2);
 }
 
+/* A free place is found for who wants it kept there, whoever else waits, and whether he stays. */
+static void what_has_a_free_place_is_kept(void **state)
+{
+	static const int policies[] = {-2, ABI_WRITE_BACK_OFF, ABI_WRITE_BACK_ALL_FOUND};
+	struct ticket *t;
+	uint64_t version;
+	unsigned key;
+
+	(void)state;
+	for (key = 0; key < 6; key++) {
+		t = flying_ticket(&f, key, ABI_WRITE_BACK_FREE_SPACE);
+		t->deadline_ms = f.loop.now_ms + (key < 3 ? 100 : 1000);
+		(void)flying_take(&f, t);
+		if (policies[key % 3] >= 0) {
+			/* Of a batch that is never whole. */
+			t = flying_ticket(&f, key, policies[key % 3]);
+			t->batch = 1 + key;
+			t->n_batch = 2;
+			t->deadline_ms = f.loop.now_ms + 500;
+			(void)flying_take(&f, t);
+		}
+		flying_pass(&f, 0);
+		flying_located(&f, key, 1, 1, true);
+		assert_true(flying_land(&f, 0, 1000));
+		flying_pass(&f, 200);
+		assert_int_equal(f.n_fetches, 1);
+		assert_false(f.fetch[0].is_cancelled);
+		flying_finish(&f, 0, REMOTE_OK);
+		assert_int_equal(flying_stored(&f, key, &version), 2);
+	}
+}
+
 /* --- the question ----------------------------------------------------------------------------- */
 
 /* For @key, of one who has @ms and one who joins with a second, who is returned. */
@@ -320,7 +352,7 @@ static void end_look(unsigned look, enum end end)
 	}
 }
 
-/* It says of the holder that he answers; but not where time was over: he may hang since the head. */
+/* It says of the holder that he answers; not so where time was over: he may hang since the head. */
 static void what_is_not_wanted_is_an_answer(void **state)
 {
 	(void)state;
@@ -362,6 +394,7 @@ int main(void)
 		FLYING_TEST(what_was_to_be_kept_is_kept),
 		FLYING_TEST(what_was_free_once_is_not_for_ever),
 		FLYING_TEST(what_was_to_be_kept_may_drive_out),
+		FLYING_TEST(what_has_a_free_place_is_kept),
 		FLYING_TEST(who_joins_one_in_a_hurry_is_not_cut_short),
 		FLYING_TEST(a_question_is_put_again_once),
 		FLYING_TEST(old_failures_make_no_pause_longer),
