@@ -191,8 +191,11 @@ void flight_overtaken(struct flight *f);
 /* All bytes are here. */
 void flight_arrive(struct flight *f);
 
-/* Now that it is known whether anything was evicted for it. */
-void flight_judge_free(const struct flight *f, struct waiter *waiter);
+/* Is its value to be kept? As somebody wanted that, or as it found the free place that he wanted. */
+static inline bool flight_is_wanted(const struct flight *f)
+{
+	return f->keeps_on || f->is_free;
+}
 
 /* Publish it, or deliver it, if it is known which; else it stays as it is. */
 void flight_settle(struct remote_later *later);

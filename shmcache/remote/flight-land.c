@@ -34,7 +34,6 @@ static enum flight_stop reserve(struct flight *f, const struct remote_head *head
 	enum abi_status status = ABI_STATUS_NOSPACE;
 	bool may_evict = true;
 
-	f->is_free = false;
 	if (!f->keeps_on && is_any(f, VERDICT_KEEP_FREE)) {
 		status = store_fill_reserve(
 			all->store, all->worker, &f->fill, &options, head->size, true, data);
@@ -81,12 +80,6 @@ void flight_unland(struct flight *f)
 	store_fill_drop(f->all->store, &f->fill);
 }
 
-void flight_judge_free(const struct flight *f, struct waiter *w)
-{
-	if (w->verdict == VERDICT_KEEP_FREE)
-		w->verdict = f->is_free ? VERDICT_KEEP : VERDICT_DECLINE;
-}
-
 void flight_arrive(struct flight *f)
 {
 	struct waiter *w;
@@ -94,10 +87,8 @@ void flight_arrive(struct flight *f)
 	flights_count(f->all, ABI_COUNTER_TRANSFERS_DONE, 1);
 	flights_count(f->all, ABI_COUNTER_TRANSFERRED_BYTES, f->size);
 	f->state = FLIGHT_HELD;
-	for (w = f->waiters; w; w = w->next) {
-		flight_judge_free(f, w);
+	for (w = f->waiters; w; w = w->next)
 		batch_found(&w->seat);
-	}
 	remote_loop_soon(f->all->loop, &f->settle);
 }
 
@@ -169,7 +160,7 @@ void flight_settle(struct remote_later *later)
 {
 	struct flight *f = later->owner;
 
-	if (is_any(f, VERDICT_KEEP) || f->keeps_on || f->is_free)
+	if (flight_is_wanted(f))
 		publish(f);
 	else if (!is_any(f, VERDICT_PENDING))
 		deliver(f);

@@ -122,7 +122,7 @@ static void flight_left(struct flight *f)
 {
 	if (f->waiters || f->is_over)
 		return;
-	if (f->state == FLIGHT_FETCHING && f->is_landed && (f->keeps_on || f->is_free) && !f->stop)
+	if (f->state == FLIGHT_FETCHING && f->is_landed && flight_is_wanted(f) && !f->stop)
 		return;
 	if (f->state != FLIGHT_HELD)
 		flight_end(f);
@@ -256,7 +256,6 @@ static void join(struct flight *f, struct waiter *w)
 	remote_loop_at(f->all->loop, &w->deadline, w->ticket->deadline_ms);
 	if (f->state != FLIGHT_HELD)
 		return;
-	flight_judge_free(f, w);
 	batch_found(&w->seat);
 	remote_loop_soon(f->all->loop, &f->settle);
 }

@@ -274,14 +274,22 @@ static unsigned leave_alone(unsigned n)
 	return first;
 }
 
-static void old_failures_make_no_pause_longer(void **state)
+/* The one that looks, when the pause is over. */
+static unsigned begin_look(void)
 {
-	unsigned old = leave_alone(4), look, i;
+	unsigned look;
 
-	(void)state;
 	flying_pass(&f, BREAKER_PAUSE_MIN_MS);
 	look = fetch_one(ABI_WRITE_BACK_OFF);
 	assert_true(is_out(look));
+	return look;
+}
+
+static void old_failures_make_no_pause_longer(void **state)
+{
+	unsigned old = leave_alone(4), look = begin_look(), i;
+
+	(void)state;
 	for (i = 0; i < 4; i++) {
 		flying_finish(&f, (unsigned)flying_out(&f, old + i), REMOTE_UNREACHABLE);
 		assert_int_equal(breaker(), BREAKER_HALF_OPEN);
@@ -301,12 +309,9 @@ static void old_failures_make_no_pause_longer(void **state)
 /* What was under way is given up, one after the other: that lets nobody else look. */
 static void one_looks_whatever_is_given_up(void **state)
 {
-	unsigned old = leave_alone(4), look, i;
+	unsigned old = leave_alone(4), look = begin_look(), i;
 
 	(void)state;
-	flying_pass(&f, BREAKER_PAUSE_MIN_MS);
-	look = fetch_one(ABI_WRITE_BACK_OFF);
-	assert_true(is_out(look));
 	for (i = 0; i < 4; i++) {
 		flying_delete(&f, old + i);
 		(void)flying_ask(&f, old + i, ABI_WRITE_BACK_OFF);
@@ -360,9 +365,7 @@ static void what_is_not_wanted_is_an_answer(void **state)
 		unsigned look;
 
 		(void)leave_alone(0);
-		flying_pass(&f, BREAKER_PAUSE_MIN_MS);
-		look = fetch_one(ABI_WRITE_BACK_OFF);
-		assert_true(is_out(look));
+		look = begin_look();
 		end_look(look, end);
 		assert_int_equal(breaker(), end < LEFT_LANDED ? BREAKER_CLOSED : BREAKER_OPEN);
 		flying_end(&f);

@@ -212,8 +212,7 @@ static void expect_whole(const struct flight *flight)
 		assert_true(flight->is_out && !flight->waiters);
 	else
 		assert_true(flight->waiters ||
-			(flight->state == FLIGHT_FETCHING &&
-				(flight->keeps_on || flight->is_free)));
+			(flight->state == FLIGHT_FETCHING && flight_is_wanted(flight)));
 	/* Nobody can join: then it is on its way out. */
 	assert_true(flight->hash_link || (flight->is_out && flight->stop));
 	assert_int_equal(flight->queue_link != NULL, is_queued);
