@@ -95,15 +95,14 @@ int shmc_fetch_many(struct shmc *cache, const struct shmc_key *keys, size_t n,
 {
 	struct shmc_request *requests;
 	size_t i, n_misses = 0;
-	uint64_t deadline;
+	uint64_t deadline = 0;
 	int n_hits;
 
 	if (!options)
 		options = &as_configured;
 	if (timeout_ms < SHMC_TIMEOUT_DEFAULT || !are_valid(options))
 		return -EINVAL;
-	deadline = handle_deadline(cache, timeout_ms);
-	n_hits = read_get_many_by(cache, keys, n, views, results, &deadline);
+	n_hits = read_get_many_within(cache, keys, n, views, results, timeout_ms, &deadline);
 	if (n_hits < 0 || (size_t)n_hits == n)
 		return n_hits;
 	for (i = 0; i < n; i++)
@@ -119,7 +118,8 @@ int shmc_fetch_many(struct shmc *cache, const struct shmc_key *keys, size_t n,
 	}
 	make_batch(requests, keys, n, options, results);
 	/* Each has its result, whatever comes back. */
-	(void)execute(cache, requests, n_misses, deadline);
+	(void)execute(cache, requests, n_misses,
+		deadline ? deadline : handle_deadline(cache, timeout_ms));
 	n_hits = tell_batch(requests, n, views, results, whys);
 	free(requests);
 	return n_hits;

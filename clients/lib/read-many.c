@@ -206,8 +206,15 @@ static int get_none(const struct shmc_key *keys, size_t n, int *results, int res
 	return 0;
 }
 
-int read_get_many_by(struct shmc *cache, const struct shmc_key *keys, size_t n,
-	struct shmc_view *views, int *results, const uint64_t *deadline)
+static int find_lane(struct shmc *cache, int timeout_ms, uint64_t *deadline, struct lane **lane)
+{
+	if (!*deadline)
+		*deadline = handle_deadline(cache, timeout_ms);
+	return handle_lane_find(cache, HANDLE_READ, *deadline, lane);
+}
+
+int read_get_many_within(struct shmc *cache, const struct shmc_key *keys, size_t n,
+	struct shmc_view *views, int *results, int timeout_ms, uint64_t *deadline)
 {
 	struct lane *lane;
 	int result = 0;
@@ -216,8 +223,7 @@ int read_get_many_by(struct shmc *cache, const struct shmc_key *keys, size_t n,
 		return -EINVAL;
 	lane = handle_lane(cache);
 	READ_RETRY_FOUND_BY(cache, lane, result,
-		deadline ? handle_lane_find(cache, HANDLE_READ, *deadline, &lane)
-			 : read_lane(cache, &lane),
+		find_lane(cache, timeout_ms, deadline, &lane),
 		get_all(cache, lane, keys, n, views, results));
 	return lane || result < 0 ? result : get_none(keys, n, results, result);
 }
@@ -225,7 +231,10 @@ int read_get_many_by(struct shmc *cache, const struct shmc_key *keys, size_t n,
 int shmc_get_many(struct shmc *cache, const struct shmc_key *keys, size_t n,
 	struct shmc_view *views, int *results)
 {
-	return read_get_many_by(cache, keys, n, views, results, NULL);
+	uint64_t deadline = 0;
+
+	return read_get_many_within(
+		cache, keys, n, views, results, SHMC_TIMEOUT_DEFAULT, &deadline);
 }
 
 void shmc_release_many(struct shmc *cache, struct shmc_view *views, size_t n)

@@ -29,14 +29,14 @@ void read_describe(const struct lane *lane, const struct abi_record *record, con
 	struct shmc_entry *entry);
 
 /*
- * shmc_get() as the beginning of what may take up to @timeout_ms in all. *deadline, which is 0, is
- * set where some of that was needed for a lane: it is then what is left for the rest.
+ * shmc_get() and shmc_get_many() as the beginning of what may take up to @timeout_ms in all.
+ * *deadline, which is 0, is set where some of that was needed for a lane: it is then what is left
+ * for the rest.
  */
 int read_get_within(struct shmc *cache, const void *key, size_t key_size, struct shmc_view *view,
 	int timeout_ms, uint64_t *deadline);
-/* shmc_get_many(), with a lane by @deadline; NULL: as reads have it. */
-int read_get_many_by(struct shmc *cache, const struct shmc_key *keys, size_t n,
-	struct shmc_view *views, int *results, const uint64_t *deadline);
+int read_get_many_within(struct shmc *cache, const struct shmc_key *keys, size_t n,
+	struct shmc_view *views, int *results, int timeout_ms, uint64_t *deadline);
 
 /*
  * Run @call, a read on @lane (NULL: to be found first, by @find), and once more with another lane
